@@ -1,0 +1,281 @@
+"""The types that cross the boundary between the controller and a device: JSON in, JSON out, versioned by SCHEMA.
+
+Times are integer nanoseconds of a monotonic clock (`_ns`) or seconds (`_s`); sizes are bytes. Nothing here names a
+path on the device: a spec holds ids and plain file names, and the agent knows the folders.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple, Union
+
+from device_agents.codec import SchemaViolation, dumps, from_json, loads, to_json
+
+__all__ = [
+    "SCHEMA", "Dim", "ErrorInfo", "FileEntry", "JobResult", "JobSpec", "JobStatus", "LoadPattern", "ParityCheck",
+    "Precision", "ProcessResult", "Reading", "SampleRange", "Scalar", "SchemaViolation", "TensorSpec", "Timing",
+    "dumps", "from_json", "loads", "to_json",
+]  # 
+
+SCHEMA = 1
+
+Dim = Union[int, str]
+"""A dimension of a shape: its size, or the name of one that is free, such as `batch`."""
+
+Scalar = Union[bool, int, float, str]
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{3,127}\Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class Precision(str, enum.Enum):
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class ErrorInfo:
+    """One failure, as a sentence can be made of it: what happened, at which stage, where, and what mends it."""
+
+    code: str
+    stage: str
+    message: str
+    where: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A named tensor. `dtype` is numpy's name; `low` and `high` bound the values an input takes in practice."""
+
+    name: str
+    dtype: str
+    shape: Tuple[Dim, ...]
+    low: float = 0.0
+    high: float = 1.0
+
+    def at_batch(self, batch: int) -> TensorSpec:
+        """The same tensor with every free dimension set to `batch`; a fixed first dimension must equal it."""
+        shape = tuple(batch if isinstance(dim, str) else dim for dim in self.shape)
+        if shape and shape[0] != batch:
+            raise ValueError(f"tensor {self.name!r} has a fixed batch of {shape[0]}, not {batch}")
+        return TensorSpec(self.name, self.dtype, shape, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A payload file by name, size in bytes and hash. A name is one path component, never a path."""
+
+    name: str
+    size: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if not _FILE_NAME.match(self.name):
+            raise SchemaViolation("name", f"{self.name[:60]!r} is no plain file name")
+        if not _SHA256.match(self.sha256):
+            raise SchemaViolation("sha256", "expected 64 hexadecimal digits")
+        if self.size < 0:
+            raise SchemaViolation("size", "negative")
+
+
+@dataclass(frozen=True)
+class LoadPattern:
+    """How inferences are asked for. `serial`: a closed loop, as an application calls. `pipelined`: the next batch is
+    enqueued before the last one is awaited, as trtexec does."""
+
+    kind: str = "serial"
+
+    KINDS = ("serial", "pipelined")
+
+    def __post_init__(self) -> None:
+        if self.kind not in self.KINDS:
+            raise SchemaViolation("kind", f"unknown load pattern {self.kind!r}; allowed: {', '.join(self.KINDS)}")
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long to warm up and to time, per process.
+
+    Warm-up lasts `warmup_s` AND `warmup_iterations` AND until three windows agree, at most `warmup_cap_s`.
+    The timed part lasts `duration_s` AND `iterations`, at most `cap_s`.
+    """
+
+    processes: int = 5
+    warmup_s: float = 1.0
+    warmup_iterations: int = 50
+    warmup_cap_s: float = 60.0
+    duration_s: float = 2.0
+    iterations: int = 150
+    cap_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.processes <= 1000:
+            raise SchemaViolation("processes", f"{self.processes} is not between 1 and 1000")
+        for name in ("warmup_s", "warmup_iterations", "warmup_cap_s", "duration_s"):
+            if getattr(self, name) < 0:
+                raise SchemaViolation(name, "negative")
+        if not 1 <= self.iterations <= 10_000_000:
+            raise SchemaViolation("iterations", f"{self.iterations} is not between 1 and 10,000,000")
+        if not 0 < self.cap_s <= 86_400:
+            raise SchemaViolation("cap_s", f"{self.cap_s:g} is not between 0 and 86,400 seconds")
+
+    @staticmethod
+    def quick() -> Timing:
+        """One process, short: for a first look, labelled `within run`."""
+        return Timing(processes=1, warmup_cap_s=2.0, cap_s=4.0)
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """One cell to measure on one device. `inputs` have concrete shapes; `files` are what the artifact folder must hold."""
+
+    schema: int
+    job: str
+    backend: str
+    artifact: str
+    files: Tuple[FileEntry, ...]
+    model_file: str
+    precision: Precision
+    inputs: Tuple[TensorSpec, ...]
+    outputs: Tuple[TensorSpec, ...]
+    batch: int
+    pattern: LoadPattern = LoadPattern()
+    timing: Timing = Timing()
+    golden_file: Optional[str] = None
+    parity_limit: Optional[float] = None
+    seed: int = 0
+    hot_input: bool = False
+    transfers: bool = True
+    options: Dict[str, Scalar] = field(default_factory=dict)
+    deadline_s: float = 3600.0
+    lock_timeout_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise SchemaViolation("schema", f"version {self.schema}; this agent reads {SCHEMA}")
+        for name in ("job", "artifact"):
+            if not _ID.match(getattr(self, name)):
+                raise SchemaViolation(name, f"{getattr(self, name)[:60]!r} is no id")
+        names = {entry.name for entry in self.files}
+        for file in (self.model_file, self.golden_file):
+            if file is not None and file not in names:
+                raise SchemaViolation("files", f"{file!r} is not among the artifact's files")
+        if self.batch < 1:
+            raise SchemaViolation("batch", f"{self.batch} is not positive")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A field of a device's state: a value with its source, or the reason why it is unknown."""
+
+    value: Optional[Scalar] = None
+    source: Optional[str] = None
+    unknown: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.unknown is None):
+            raise ValueError("a reading is a value with its source, or the reason why it is unknown")
+
+    def __str__(self) -> str:
+        return str(self.value) if self.unknown is None else "unknown"
+
+
+@dataclass(frozen=True)
+class SampleRange:
+    """A run of samples in samples.i64le: offset and count in samples, not bytes."""
+
+    offset: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.offset < 0 or self.count < 0:
+            raise ValueError("a sample range has no negative numbers")
+
+
+@dataclass(frozen=True)
+class ParityCheck:
+    """The outputs of the timed path against the framework's own FP32 ones; the error measure is export.parity's."""
+
+    error: float
+    limit: float
+    tensor: str
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.limit
+
+
+@dataclass(frozen=True)
+class ProcessResult:
+    """What one fresh process measured. Samples are nanoseconds an inference (a batch), in order, none dropped."""
+
+    index: int
+    import_ns: int
+    load_ns: int
+    first_inference_ns: int
+    warmup: SampleRange
+    timed: SampleRange
+    elapsed_ns: int
+    warmup_stable: bool
+    timer_overhead_ns: int
+    peak_rss_bytes: int
+    seconds: Dict[str, float]
+    parity_before: Optional[ParityCheck] = None
+    parity_after: Optional[ParityCheck] = None
+    state: Dict[str, Reading] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What came of a job. `identity` is compared between measurements, `context` is shown, `switches` says what was set."""
+
+    schema: int
+    job: str
+    artifact: str
+    backend: str
+    started_at: str
+    switches: Dict[str, Scalar]
+    identity: Dict[str, Reading]
+    context: Dict[str, Reading]
+    processes: Tuple[ProcessResult, ...]
+    samples_count: int
+    samples_sha256: str
+    seconds: Dict[str, float]
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise SchemaViolation("schema", f"version {self.schema}; this edgebench reads {SCHEMA}")
+        for process in self.processes:
+            for part in (process.warmup, process.timed):
+                if part.offset + part.count > self.samples_count:
+                    raise SchemaViolation("processes", f"process {process.index} points past the last sample")
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """Where a job stands. `boot_id` and `started_ticks` make a pid unmistakable."""
+
+    job: str
+    state: str
+    pid: int = 0
+    started_ticks: int = 0
+    boot_id: str = ""
+    phase: str = ""
+    error: Optional[ErrorInfo] = None
+
+    STATES = ("queued", "running", "done", "failed", "cancelled", "lost")
+
+    def __post_init__(self) -> None:
+        if self.state not in self.STATES:
+            raise SchemaViolation("state", f"{self.state[:40]!r} is not one of {', '.join(self.STATES)}")

@@ -1,0 +1,232 @@
+"""Artifacts: immutable, named by the hash of what is in them, kept in a content-addressed store.
+
+    <root>/artifacts/<id>/manifest.json, model.onnx, golden.npz      the artifact
+    <root>/requests/<key>.json                                       which artifact answered a request
+
+`id` is the SHA-256 over the sorted (name, size, sha256) of the payload files; the manifest is not hashed, so
+provenance can be added without a new name.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from device_agents.contract import (
+    Dim,
+    FileEntry,
+    Precision,
+    SchemaViolation,
+    TensorSpec,
+    dumps,
+    from_json,
+    loads,
+    to_json,
+)
+from profiles.errors import ConfigError, ExportError
+
+MANIFEST_SCHEMA = 1
+MANIFEST = "manifest.json"
+GOLDEN = "golden.npz"
+
+
+class Format(str, enum.Enum):
+    ONNX = "onnx"
+    ENGINE = "engine"
+    SAFETENSORS = "safetensors"
+    SAVEDMODEL = "savedmodel"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the artifact is from the framework's own FP32 output (export.parity's measure), and the bound it kept.
+
+    `framework_error` is the framework's own error at this precision where it was needed to judge, `label` narrows
+    what the figure says, such as "storage only" for FP16 checked on a CPU.
+    """
+
+    error: float
+    limit: float
+    tensor: str
+    inputs: int
+    cosine: float
+    top1_agreement: float | None = None
+    framework_error: float | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class NotChecked:
+    """Why no parity figure exists."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class GraphFacts:
+    """What the graph costs for one sample: multiply-accumulates (1 MAC = 2 operations), parameters, node counts."""
+
+    macs: int
+    parameters: int
+    nodes: int
+    transposes: int
+    opset: int
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model in a form that a device runs. `weights` is the request's word: pretrained, random, or a file's hash.
+
+    `batch` is the first dimension of the inputs: a number, or "dynamic". `golden` names the payload file with seeded
+    inputs and the framework's FP32 outputs (export.golden's format), or is None.
+    """
+
+    id: str
+    path: Path
+    model: str
+    framework: str
+    format: Format
+    precision: Precision
+    weights: str
+    batch: Dim
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    model_file: str
+    files: tuple[FileEntry, ...]
+    parity: Parity | NotChecked
+    graph: GraphFacts
+    produced_by: Mapping[str, str] = field(default_factory=dict)
+    golden: str | None = None
+    parent: str | None = None
+    target: str | None = None
+    schema: int = MANIFEST_SCHEMA
+
+    @property
+    def short_id(self) -> str:
+        return self.id[:12]
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What was asked for, apart from where its answer goes. `weights`: "pretrained", "random" or "sha256:<hex>" of
+    `weights_path`; `batch`: a number or "dynamic". `model` is a profile's name, torchvision:NAME, keras:NAME or,
+    with `model_path`, "sha256:<hex>" of that file."""
+
+    model: str
+    framework: str
+    precision: Precision
+    batch: Dim
+    weights: str
+    opset: int = 18
+    seed: int = 0
+    weights_path: Path | None = None
+    model_path: Path | None = None
+
+    def key(self, recipe: int) -> str:
+        """Names the request in the store. Paths are left out: the hashes stand for them. `recipe` is a number that
+        the exporters raise when the same request would give another graph."""
+        fields = {**asdict(self), "recipe": recipe}
+        del fields["weights_path"], fields["model_path"]
+        return hashlib.sha256(dumps(fields).encode()).hexdigest()
+
+
+class Store:
+    """The artifacts of one operator. Safe for several processes: everything appears by rename, whole or not at all."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def get(self, artifact_id: str) -> Artifact:
+        """The artifact of this id. Errors: ConfigError when there is none, ExportError when its manifest is damaged."""
+        path = self.root / "artifacts" / artifact_id
+        try:
+            text = (path / MANIFEST).read_bytes()
+        except OSError:
+            raise ConfigError(f"no artifact {artifact_id!r}", where=str(self.root / "artifacts")) from None
+        try:
+            return from_json(Artifact, {**loads(text), "path": path})
+        except (SchemaViolation, TypeError) as error:
+            fix = f"remove {path} and export again"
+            raise ExportError(f"damaged manifest ({error})", where=str(path / MANIFEST), fix=fix) from None
+
+    def all(self) -> list[Artifact]:
+        """Every artifact, oldest first."""
+        manifests = (self.root / "artifacts").glob(f"*/{MANIFEST}")
+        ordered = sorted(manifests, key=lambda path: path.stat().st_mtime_ns)
+        return [self.get(path.parent.name) for path in ordered]
+
+    def answer(self, key: str) -> Artifact | None:
+        """The artifact that answered this request before, if it is still here."""
+        try:
+            artifact_id = (self.root / "requests" / key).read_text(encoding="ascii").strip()
+            return self.get(artifact_id)
+        except (OSError, ConfigError):
+            return None
+
+    def remember(self, key: str, artifact: Artifact) -> None:
+        """Note that `artifact` answers the request `key`."""
+        folder = self.root / "requests"
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"{key}.{os.getpid()}.part"
+        part.write_text(artifact.id, encoding="ascii")
+        part.replace(folder / key)
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """An empty folder on the store's file system, removed afterwards whatever happens."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="making-", dir=self.root) as name:
+            yield Path(name)
+
+    def adopt(self, folder: Path, draft: Artifact) -> Artifact:
+        """Move a finished folder into the store under its id, with its manifest. What is there already stays.
+
+        `draft.path` must be `folder`; its `id` must be `content_id(draft.files)`.
+        """
+        home = self.root / "artifacts" / draft.id
+        if not (home / MANIFEST).exists():
+            manifest = to_json(draft)
+            del manifest["path"]
+            (folder / MANIFEST).write_text(dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            home.parent.mkdir(parents=True, exist_ok=True)
+            if home.exists():  # a folder without a manifest: left by a crash between rename and write of another tool
+                shutil.rmtree(home)
+            try:
+                folder.rename(home)
+            except OSError:
+                if not (home / MANIFEST).exists():  # else another process adopted the same artifact first
+                    raise
+        return self.get(draft.id)
+
+
+def content_id(files: tuple[FileEntry, ...]) -> str:
+    """SHA-256 (hex) over the sorted (name, size, sha256) of payload files."""
+    digest = hashlib.sha256()
+    for entry in sorted(files, key=lambda entry: entry.name):
+        digest.update(f"{entry.name}\0{entry.size}\0{entry.sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def hash_files(folder: Path) -> tuple[FileEntry, ...]:
+    """The payload of a folder: every regular file but the manifest, sorted by name."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
+    return tuple(FileEntry(path.name, path.stat().st_size, sha256_file(path)) for path in paths)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 (hex) of a file, read in blocks of 1 MiB."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,121 @@
+"""What a profile file may say. The field names are the keys of the TOML files; read with `profiles.load`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from device_agents.contract import Precision, SchemaViolation
+
+FRAMEWORKS = ("pytorch", "tensorflow")
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """The image a model takes: `shape` is (channels, height, width); pixels in [0, 1] become (pixel - mean) / std."""
+
+    name: str = "images"
+    shape: tuple[int, ...] = (3, 224, 224)
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise SchemaViolation("shape", "expected [channels, height, width], all positive")
+        if not len(self.mean) == len(self.std) == self.shape[0]:
+            raise SchemaViolation("mean", f"mean and std need one value for each of {self.shape[0]} channels")
+        if min(self.std) <= 0:
+            raise SchemaViolation("std", "every value must be positive")
+
+    @property
+    def low(self) -> float:
+        """The least value a black-to-white pixel takes after normalisation."""
+        return min((0.0 - mean) / std for mean, std in zip(self.mean, self.std, strict=True))
+
+    @property
+    def high(self) -> float:
+        return max((1.0 - mean) / std for mean, std in zip(self.mean, self.std, strict=True))
+
+
+@dataclass(frozen=True)
+class FrameworkModel:
+    """Where a framework has the network: `torchvision:NAME`, `keras:NAME`, or `twin:NAME` (the Keras model of
+    `export.frameworks.keras_models` that takes torchvision's weights). `weights` pins the pretrained set by its
+    upstream name."""
+
+    source: str
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        library, _, name = self.source.partition(":")
+        if library not in ("torchvision", "keras", "twin") or not name:
+            raise SchemaViolation("source", f"{self.source!r} is not torchvision:NAME, keras:NAME or twin:NAME")
+
+
+@dataclass(frozen=True)
+class ModelProfile:
+    """A network, and the frameworks that have it. The same name means the same network with the same weights."""
+
+    name: str
+    task: str
+    frameworks: dict[str, FrameworkModel]
+    description: str = ""
+    input: ImageInput = ImageInput()
+
+    def __post_init__(self) -> None:
+        if self.task != "classification":
+            raise SchemaViolation("task", f"unknown task {self.task!r}; allowed: classification")
+        if not self.frameworks:
+            raise SchemaViolation("frameworks", "name at least one framework")
+        for framework in self.frameworks:
+            if framework not in FRAMEWORKS:
+                raise SchemaViolation(
+                    "frameworks", f"unknown framework {framework!r}; allowed: {', '.join(FRAMEWORKS)}"
+                )
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Published dense peaks in one power mode: tensor TFLOP/s in FP16, memory GB/s, and where that is written."""
+
+    fp16_tflops: float
+    memory_gb_s: float
+    source: str
+    power_mode: str | None = None
+    derived: str | None = None
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where a verdict's rules draw the line; shares are of 1. Fixed before a trial, never after."""
+
+    spread: float = 0.05
+    drift: float = 0.05
+    foreign_work: float = 0.05
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """A model of device. `family` groups profiles for selectors (`orin`); `backends` are tried in this order.
+
+    `kind` says how the device tells about itself: cpu, jetson or nvidia_gpu. `power_mode` is the mode that a
+    measurement is expected to run in.
+    """
+
+    name: str
+    description: str
+    family: str
+    kind: str
+    backends: tuple[str, ...]
+    precision: Precision
+    python: str
+    peaks: tuple[Peak, ...] = ()
+    power_mode: str | None = None
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+    KINDS = ("cpu", "jetson", "nvidia_gpu")
+
+    def __post_init__(self) -> None:
+        if self.kind not in self.KINDS:
+            raise SchemaViolation("kind", f"unknown kind {self.kind!r}; allowed: {', '.join(self.KINDS)}")
+        if not self.backends:
+            raise SchemaViolation("backends", "name at least one backend")
