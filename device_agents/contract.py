@@ -14,8 +14,8 @@ from typing import Dict, Optional, Tuple, Union
 from device_agents.codec import SchemaViolation, dumps, from_json, loads, to_json
 
 __all__ = [
-    "SCHEMA", "Dim", "ErrorInfo", "FileEntry", "JobResult", "JobSpec", "JobStatus", "LoadPattern", "ParityCheck",
-    "Precision", "ProcessResult", "Reading", "SampleRange", "Scalar", "SchemaViolation", "TensorSpec", "Timing",
+    "SCHEMA", "BackendReport", "Dim", "ErrorInfo", "FileEntry", "JobResult", "JobSpec", "JobStatus", "LoadPattern", "ParityCheck",
+    "Precision", "ProbeReport", "ProcessResult", "Reading", "SampleRange", "Scalar", "SchemaViolation", "TensorSpec", "Timing",
     "dumps", "from_json", "loads", "to_json",
 ]  # 
 
@@ -138,7 +138,8 @@ class Timing:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One cell to measure on one device. `inputs` have concrete shapes; `files` are what the artifact folder must hold."""
+    """One cell to measure on one device. `inputs` and `outputs` have concrete shapes, `free_dims` says which names of
+    the graph's free dimensions they fix; `files` are what the artifact folder must hold."""
 
     schema: int
     job: str
@@ -150,6 +151,7 @@ class JobSpec:
     inputs: Tuple[TensorSpec, ...]
     outputs: Tuple[TensorSpec, ...]
     batch: int
+    free_dims: Dict[str, int] = field(default_factory=dict)
     pattern: LoadPattern = LoadPattern()
     timing: Timing = Timing()
     golden_file: Optional[str] = None
@@ -189,6 +191,33 @@ class Reading:
 
     def __str__(self) -> str:
         return str(self.value) if self.unknown is None else "unknown"
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """What a backend can do on this device: its runtime's version or why it is absent, load patterns, options."""
+
+    version: Reading
+    patterns: Tuple[str, ...]
+    options: Dict[str, str]
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """What an agent found on its device. `identity` makes measurements comparable, `context` explains them."""
+
+    schema: int
+    kind: str
+    python: str
+    workdir: str
+    free_bytes: int
+    identity: Dict[str, Reading]
+    context: Dict[str, Reading]
+    backends: Dict[str, BackendReport]
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise SchemaViolation("schema", f"version {self.schema}; this edgebench reads {SCHEMA}")
 
 
 @dataclass(frozen=True)

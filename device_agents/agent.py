@@ -1,0 +1,150 @@
+"""The agent's command line: `python agent.pyz probe | run | wait | cancel | gc`. JSON on stdout, one object.
+
+Everything lies under --workdir. A failure is `{"error": {...}}` with exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from device_agents.contract import (
+    SCHEMA,
+    BackendReport,
+    JobSpec,
+    ProbeReport,
+    Reading,
+    SchemaViolation,
+    dumps,
+    from_json,
+    loads,
+    to_json,
+)
+from device_agents.errors import DeviceError
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    arguments = _parser().parse_args(argv)
+    os.umask(0o077)
+    try:
+        answer = arguments.command(arguments)
+    except DeviceError as error:
+        return _fail(to_json(error.info))
+    except SchemaViolation as error:
+        return _fail({"code": "schema", "stage": "agent", "message": str(error), "where": "", "fix": ""})
+    except OSError as error:
+        where = str(error.filename or "")
+        return _fail({"code": "device_io", "stage": "agent", "message": str(error.strerror), "where": where, "fix": ""})
+    if isinstance(answer, int):
+        return answer
+    print(dumps(answer))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="agent.pyz", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function, options in (
+        ("probe", _probe, ("--workdir", "--backend")),
+        ("run", _run, ("--workdir",)),
+        ("wait", _wait, ("--workdir", "--job", "--timeout")),
+        ("cancel", _cancel, ("--workdir", "--job")),
+        ("gc", _gc, ("--workdir", "--keep-days")),
+        ("worker", _worker, ("--job", "--artifact", "--index")),
+    ):
+        command = commands.add_parser(name)
+        command.set_defaults(command=function)
+        for option in options:
+            command.add_argument(option, required=True)
+    return parser
+
+
+def _probe(arguments: argparse.Namespace) -> ProbeReport:
+    """What this device is, and what the named backends (comma between) find here."""
+    from device_agents import state  # noqa: PLC0415 - each command imports what it needs: start-up is paid every time
+
+    workdir = Path(arguments.workdir)
+    workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kind, identity, context = state.describe(state.System.here())
+    return ProbeReport(
+        schema=SCHEMA,
+        kind=kind,
+        python=sys.executable or "python",
+        workdir=str(workdir),
+        free_bytes=shutil.disk_usage(str(workdir)).free,
+        identity=identity,
+        context=context,
+        backends={name: _report(name) for name in arguments.backend.split(",") if name},
+    )
+
+
+def _report(name: str) -> BackendReport:
+    from device_agents import backends  # noqa: PLC0415
+
+    if name not in backends.names():
+        known = ", ".join(backends.names())
+        return BackendReport(Reading(unknown=f"the agent has no backend {name}; it has: {known}"), (), {})
+    backend = backends.create(name)
+    try:
+        version = Reading(backend.start(), f"import {name}")
+    except Exception as error:  # noqa: BLE001 - a broken runtime can raise anything, and the operator must see it
+        version = Reading(unknown=f"{type(error).__name__}: {str(error)[:300]}")
+    return BackendReport(version, backend.patterns, backend.options)
+
+
+def _run(arguments: argparse.Namespace) -> Any:
+    """Start the job whose spec is on stdin, detached. Starting it twice is harmless."""
+    from device_agents import jobs  # noqa: PLC0415
+
+    spec = from_json(JobSpec, loads(sys.stdin.buffer.read()))
+    return jobs.start(Path(arguments.workdir), spec)
+
+
+def _wait(arguments: argparse.Namespace) -> Any:
+    from device_agents import jobs  # noqa: PLC0415
+
+    return jobs.wait(Path(arguments.workdir), arguments.job, float(arguments.timeout))
+
+
+def _cancel(arguments: argparse.Namespace) -> Any:
+    from device_agents import jobs  # noqa: PLC0415
+
+    return jobs.cancel(Path(arguments.workdir), arguments.job)
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    from device_agents import worker  # noqa: PLC0415
+
+    return worker.main(Path(arguments.job), Path(arguments.artifact), int(arguments.index))
+
+
+def _gc(arguments: argparse.Namespace) -> Dict[str, Any]:
+    """Remove what nothing has touched for --keep-days: ended jobs, artifacts, agents, cut uploads."""
+    from device_agents import jobs  # noqa: PLC0415
+
+    workdir, oldest = Path(arguments.workdir), time.time() - float(arguments.keep_days) * 86_400
+    removed: List[str] = []
+    for pattern in ("jobs/*", "artifacts/*", "agents/*"):
+        for path in sorted(workdir.glob(pattern)):
+            if path.stat().st_mtime > oldest or path.name == Path(sys.argv[0]).name:
+                continue
+            if pattern == "jobs/*" and jobs.status(workdir, path.name).state not in jobs.FINISHED:
+                continue
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            removed.append(str(path.relative_to(workdir)))
+    return {"removed": removed, "free_bytes": shutil.disk_usage(str(workdir)).free}
+
+
+def _fail(error: Dict[str, Any]) -> int:
+    print(json.dumps({"error": error}))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

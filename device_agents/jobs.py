@@ -1,0 +1,161 @@
+"""Jobs on the device: a folder each, a supervisor that outlives the connection, fresh workers, one result.
+
+    jobs/<id>/lock          held by the supervisor while it lives
+             /spec.json     what to measure
+             /status.json   where it stands
+             /result.json + samples.i64le     written whole, at the end
+             /log           what workers and runtimes printed
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Optional, Tuple
+
+from device_agents import locks, supervisor
+from device_agents.contract import ErrorInfo, JobSpec, JobStatus, SchemaViolation, dumps, from_json, loads
+from device_agents.errors import DeviceError
+from device_agents.files import write_atomic
+
+FINISHED = ("done", "failed", "cancelled", "lost")
+
+
+def folder(workdir: Path, job: str) -> Path:
+    return workdir / "jobs" / job
+
+
+def start(workdir: Path, spec: JobSpec) -> JobStatus:
+    """Start the job detached, or say where it stands if it was started before. Errors: DeviceError."""
+    job = folder(workdir, spec.job)
+    job.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = locks.open_lock(job / "lock")
+    try:
+        locks.acquire(lock, 0)
+    except locks.Busy:
+        os.close(lock)
+        return status(workdir, spec.job)
+    try:
+        before = _read_status(job)
+        if before is not None:
+            return _settle(before)
+        write_atomic(job / "spec.json", dumps(spec, indent=1).encode())
+        queued = JobStatus(spec.job, "queued")
+        write_status(job, queued)
+        _detach(workdir, job, spec)
+        return queued
+    finally:
+        os.close(lock)  # the supervisor's copy keeps it locked
+
+
+def status(workdir: Path, job: str) -> JobStatus:
+    """Where a job stands. A job that says it runs, while nothing holds its lock, is lost."""
+    found = _read_status(folder(workdir, job))
+    if found is None:
+        raise DeviceError("no_job", "collect", f"there is no job {job}", fix="run the same command again")
+    if found.state in FINISHED:
+        return found
+    lock = locks.open_lock(folder(workdir, job) / "lock")
+    try:
+        locks.acquire(lock, 0)
+    except locks.Busy:
+        return found
+    finally:
+        os.close(lock)
+    latest = _read_status(folder(workdir, job))  # it may have finished between the two looks
+    return _settle(latest or found)
+
+
+def wait(workdir: Path, job: str, timeout_s: float) -> JobStatus:
+    """Block on the job's lock until it ends, at most `timeout_s`; nothing is polled. Returns where it stands then."""
+    found = status(workdir, job)
+    if found.state in FINISHED:
+        return found
+    lock = locks.open_lock(folder(workdir, job) / "lock")
+    try:
+        locks.acquire(lock, timeout_s)
+    except locks.Busy:
+        return status(workdir, job)
+    finally:
+        os.close(lock)
+    return status(workdir, job)
+
+
+def cancel(workdir: Path, job: str, grace_s: float = 5.0) -> JobStatus:
+    """End a job: ask its supervisor, then kill its process group. A job that has ended stays as it is."""
+    found = status(workdir, job)
+    if found.state in FINISHED:
+        return found
+    _signal_group(found, signal.SIGTERM)
+    ended = wait(workdir, job, grace_s)
+    if ended.state not in FINISHED:
+        _signal_group(ended, signal.SIGKILL)
+        ended = wait(workdir, job, grace_s)
+    if ended.state == "lost":
+        ended = JobStatus(job, "cancelled")
+        write_status(folder(workdir, job), ended)
+    return ended
+
+
+def write_status(job: Path, found: JobStatus) -> None:
+    write_atomic(job / "status.json", dumps(found).encode())
+
+
+def _read_status(job: Path) -> Optional[JobStatus]:
+    try:
+        return from_json(JobStatus, loads((job / "status.json").read_bytes()))
+    except FileNotFoundError:
+        return None
+    except SchemaViolation as error:
+        message = f"status.json is damaged ({error})"
+        raise DeviceError("damaged_job", "collect", message, where=str(job), fix="remove that folder") from None
+
+
+def _settle(found: JobStatus) -> JobStatus:
+    """The job's lock is free: a state that needs a living supervisor is not true any more."""
+    if found.state in FINISHED:
+        return found
+    message = "its supervisor is gone: killed, out of memory, or the device was restarted"
+    error = ErrorInfo("lost", "run", message, fix="run the same command again")
+    return JobStatus(found.job, "lost", error=error)
+
+
+def _detach(workdir: Path, job: Path, spec: JobSpec) -> None:
+    """Fork a supervisor in a session of its own. The caller's lock descriptor lives on in it."""
+    sys.stdout.flush()
+    if os.fork():
+        return
+    code = 1
+    try:
+        os.setsid()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        log = os.open(str(job / "log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for target, source in ((0, null), (1, log), (2, log)):
+            os.dup2(source, target)
+        code = supervisor.main(workdir, job, spec)
+    finally:
+        os._exit(code)
+
+
+def _signal_group(found: JobStatus, number: int) -> None:
+    """Signal the job's process group, if its leader is still the process that wrote the status."""
+    if found.pid and (found.boot_id, found.started_ticks) == process_identity(found.pid):
+        os.killpg(found.pid, number)
+
+
+def process_identity(pid: int) -> Tuple[str, int]:
+    """Boot id and start time in clock ticks: together with the pid, unmistakable. ("", 0) when it is gone."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "", 0
+    return boot, int(fields[19])  # field 22 of proc_pid_stat(5)
+
+
+def remove(workdir: Path, job: str) -> None:
+    shutil.rmtree(folder(workdir, job), ignore_errors=True)

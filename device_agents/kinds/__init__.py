@@ -1,0 +1,10 @@
+"""Kinds of device, one file each: `identity`, `context` and `state` read a System into readings."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+def load_kind(name: str) -> ModuleType:
+    return importlib.import_module(f"device_agents.kinds.{name}")

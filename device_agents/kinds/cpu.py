@@ -1,0 +1,126 @@
+"""Any Linux machine: processor, memory, kernel, and how busy it is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+import time
+from typing import List, Optional, Tuple
+
+from device_agents.contract import Reading
+from device_agents.state import Readings, System, first_line, known
+
+_GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+_FREQUENCY = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
+_CACHE = "/sys/devices/system/cpu/cpu0/cache"
+
+
+def identity(system: System) -> Readings:
+    return {
+        "architecture": Reading(platform.machine(), "uname"),
+        "cpu_model": system.text("/proc/cpuinfo", parse_cpu_model),
+        "cpus": Reading(len(os.sched_getaffinity(0)), "sched_getaffinity"),
+        "kernel": Reading(platform.release(), "uname"),
+        "os": system.text("/etc/os-release", parse_os_name),
+        "python": Reading(platform.python_version(), sys.executable or "python"),
+    }
+
+
+def context(system: System) -> Readings:
+    return {
+        "hostname": Reading(socket.gethostname() or "unnamed", "gethostname"),
+        "memory_bytes": system.text("/proc/meminfo", lambda text: parse_meminfo(text, "MemTotal")),
+        "cgroup_cpu_limit": cgroup_cpu_limit(system),
+        "last_cache_bytes": known(last_cache_bytes(system), _CACHE, "no cache is described"),
+    }
+
+
+def state(system: System) -> Readings:
+    return {
+        "cpu_governor": system.text(_GOVERNOR),
+        "cpu_khz": system.text(_FREQUENCY, int),
+        "load_1m": system.text("/proc/loadavg", lambda text: float(text.split()[0])),
+        "memory_available_bytes": system.text("/proc/meminfo", lambda text: parse_meminfo(text, "MemAvailable")),
+    }
+
+
+def busy_share(system: System, window_s: float = 0.25) -> Reading:
+    """Share of all processors that was busy, or stolen by the hypervisor, while this process slept `window_s`."""
+    before = system.text("/proc/stat")
+    time.sleep(window_s)
+    after = system.text("/proc/stat")
+    if before.unknown or after.unknown:
+        return before if before.unknown else after
+    share = parse_busy_share(str(before.value), str(after.value))
+    return known(share, f"/proc/stat over {window_s:g} s")
+
+
+def last_cache_bytes(system: System) -> Optional[int]:
+    """Size of the last level of cache that processor 0 sees, in bytes."""
+    levels: List[Tuple[int, int]] = []
+    for index in sorted(system.path(_CACHE).glob("index*")):
+        try:
+            level = int((index / "level").read_text())
+            levels.append((level, parse_cache_size((index / "size").read_text())))
+        except (OSError, ValueError):
+            continue
+    return max(levels)[1] if levels else None
+
+
+def cgroup_cpu_limit(system: System) -> Reading:
+    """Processors this group may use, from cgroup v2's cpu.max; `none` where there is no limit."""
+    return system.text("/sys/fs/cgroup/cpu.max", parse_cpu_max)
+
+
+def parse_cpu_model(text: str) -> Optional[str]:
+    """The model line of /proc/cpuinfo; Arm names only implementer and part."""
+    lines = text.splitlines()
+    model = first_line(lines, "model name")
+    if model:
+        return model
+    implementer, part = first_line(lines, "CPU implementer"), first_line(lines, "CPU part")
+    return f"implementer {implementer} part {part}" if implementer and part else None
+
+
+def parse_os_name(text: str) -> Optional[str]:
+    for line in text.splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip().strip('"')
+    return None
+
+
+def parse_meminfo(text: str, key: str) -> Optional[int]:
+    """A line of /proc/meminfo in bytes."""
+    value = first_line(text.splitlines(), key)
+    return int(value.split()[0]) * 1024 if value else None
+
+
+def parse_cpu_max(text: str) -> Optional[str]:
+    quota, period = text.split()
+    return "none" if quota == "max" else f"{int(quota) / int(period):g}"
+
+
+def parse_cache_size(text: str) -> int:
+    """`32768K` or `32M` in bytes."""
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    text = text.strip()
+    return int(text[:-1]) * units[text[-1]] if text[-1:] in units else int(text)
+
+
+def parse_busy_share(before: str, after: str) -> Optional[float]:
+    """Busy share between two readings of /proc/stat, 0 to 1; see proc_stat(5). Idle and iowait are not busy."""
+    first, second = _cpu_line(before), _cpu_line(after)
+    if first is None or second is None:
+        return None
+    deltas = [b - a for a, b in zip(first, second)]
+    total = sum(deltas)
+    return round(1.0 - (deltas[3] + deltas[4]) / total, 4) if total > 0 else 0.0
+
+
+def _cpu_line(text: str) -> Optional[List[int]]:
+    for line in text.splitlines():
+        if line.startswith("cpu "):
+            return [int(word) for word in line.split()[1:9]]  # user .. steal; guest is part of user
+    return None

@@ -1,0 +1,96 @@
+"""Kernel locks: one for a job, one for the accelerator. They have no expiry: the kernel frees them with their holder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Dict, Iterator, Optional
+
+_FOLDERS = ("/run/lock", "/tmp")  # outside HOME: shared by users and containers # noqa: S108
+
+
+class Busy(Exception):
+    """Somebody else holds the lock; `holder` is what they wrote into it."""
+
+    def __init__(self, holder: Dict[str, object]) -> None:
+        super().__init__("the lock is held")
+        self.holder = holder
+
+
+def accelerator_path(key: str) -> Path:
+    """The lock file of an accelerator: a GPU's UUID, or `cpu`."""
+    folder = next((Path(name) for name in _FOLDERS if os.access(name, os.W_OK)), Path(_FOLDERS[-1]))
+    safe = "".join(letter if letter.isalnum() or letter == "-" else "-" for letter in key)
+    return folder / f"edgebench-{safe}.lock"
+
+
+def open_lock(path: Path) -> int:
+    """A descriptor for the lock file, creating it for all users. Not locked yet; closed on exec."""
+    try:
+        return os.open(str(path), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        descriptor = os.open(str(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with contextlib.suppress(PermissionError):  # somebody else's file by now
+            os.fchmod(descriptor, 0o666)
+        return descriptor
+
+
+def acquire(descriptor: int, timeout_s: float) -> None:
+    """Take the lock, waiting at most `timeout_s` (0: not at all) without polling. Errors: Busy."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    except BlockingIOError:
+        if timeout_s <= 0:
+            raise Busy(holder(descriptor)) from None
+    try:
+        with _alarm(timeout_s):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except _Expired:
+        raise Busy(holder(descriptor)) from None
+
+
+def sign(descriptor: int, facts: Dict[str, object]) -> None:
+    """Write who holds the lock into it, for those who wait."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(facts).encode(), 0)
+
+
+def holder(descriptor: int) -> Dict[str, object]:
+    """Who holds the lock, as far as they wrote it down."""
+    try:
+        facts = json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+class _Expired(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def _alarm(timeout_s: float) -> Iterator[None]:
+    """Interrupt a blocking call after `timeout_s`. Main thread only, as signals are."""
+
+    def expire(signum: int, frame: Optional[FrameType]) -> None:
+        raise _Expired
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, timeout_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def now() -> str:
+    """UTC, for people; never for measuring."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

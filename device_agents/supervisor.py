@@ -1,0 +1,195 @@
+"""The life of one job: wait for the accelerator, run its workers one after another, put their results together.
+
+Detached from the connection that started it; bounded by a monotonic deadline; the only writer of the job's folder
+beside its workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import hashlib
+import os
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Dict, List, NoReturn, Optional
+
+from device_agents import jobs, locks, state, worker
+from device_agents.contract import (
+    SCHEMA,
+    ErrorInfo,
+    JobResult,
+    JobSpec,
+    JobStatus,
+    ProcessResult,
+    Reading,
+    SampleRange,
+    dumps,
+    from_json,
+    loads,
+)
+from device_agents.errors import DeviceError
+from device_agents.files import verify, write_atomic
+from device_agents.kinds.cpu import busy_share
+
+
+class _Cancelled(Exception):
+    pass
+
+
+def main(workdir: Path, job: Path, spec: JobSpec) -> int:
+    """Run the job to its end and write its status; returns the exit code of the supervisor."""
+    signal.signal(signal.SIGTERM, _cancel)
+    try:
+        _Job(workdir, job, spec).run()
+    except DeviceError as error:
+        return _finish(job, spec, "failed", error.info)
+    except _Cancelled:
+        return _finish(job, spec, "cancelled", None)
+    except OSError as error:
+        fix = "free space in the working folder" if error.errno == 28 else ""
+        info = ErrorInfo("device_io", "result", f"{error.strerror}", where=str(error.filename or job), fix=fix)
+        return _finish(job, spec, "failed", info)
+    return _finish(job, spec, "done", None)
+
+
+class _Job:
+    def __init__(self, workdir: Path, job: Path, spec: JobSpec) -> None:
+        self._folder = job
+        self._spec = spec
+        self._artifact = workdir / "artifacts" / spec.artifact
+        self._begin = time.monotonic()
+        self._deadline = self._begin + spec.deadline_s
+        boot_id, ticks = jobs.process_identity(os.getpid())
+        self._status = JobStatus(spec.job, "queued", os.getpid(), ticks, boot_id)
+
+    def run(self) -> None:
+        self._say("queued", "waiting for the accelerator")
+        system = state.System.here()
+        kind, identity, context = state.describe(system)
+        lock = self._lock_accelerator(kind, identity)
+        started_at = locks.now()
+        waited_s = time.monotonic() - self._begin
+        self._say("running", "checking the artifact")
+        verify(self._artifact, self._spec.files)
+        verify_s = time.monotonic() - self._begin - waited_s
+        processes, samples = [], b""
+        for index in range(self._spec.timing.processes):
+            self._say("running", f"process {index + 1} of {self._spec.timing.processes}")
+            before = {"busy_share_idle_window": busy_share(system), **state.snapshot(system)}
+            found = self._run_worker(index, lock)
+            after = state.snapshot(system)
+            offset = len(samples) // 8
+            samples += (self._folder / f"process-{index}.i64le").read_bytes()
+            readings = {**_named(before, "before"), **_named(after, "after")}
+            processes.append(replace(_shift(found, offset), state=readings))
+        self._say("running", "writing the result")
+        write_atomic(self._folder / "samples.i64le", samples)
+        result = JobResult(
+            schema=SCHEMA,
+            job=self._spec.job,
+            artifact=self._spec.artifact,
+            backend=self._spec.backend,
+            started_at=started_at,
+            switches=loads((self._folder / "process-0.switches.json").read_bytes()),
+            identity=identity,
+            context=context,
+            processes=tuple(processes),
+            samples_count=len(samples) // 8,
+            samples_sha256=hashlib.sha256(samples).hexdigest(),
+            seconds={"waited": waited_s, "verify": verify_s, "total": time.monotonic() - self._begin},
+        )
+        write_atomic(self._folder / "result.json", dumps(result).encode())
+
+    def _say(self, name: str, phase: str) -> None:
+        jobs.write_status(self._folder, replace(self._status, state=name, phase=phase))
+
+    def _lock_accelerator(self, kind: str, identity: Dict[str, Reading]) -> int:
+        uuid = identity.get("gpu_uuid")
+        key = {"cpu": "cpu", "jetson": "gpu0"}.get(kind) or str(uuid.value if uuid and uuid.value else "gpu0")
+        lock = locks.open_lock(locks.accelerator_path(key))
+        try:
+            locks.acquire(lock, self._spec.lock_timeout_s)
+        except locks.Busy as busy:
+            who, since = busy.holder.get("user", "somebody"), busy.holder.get("since", "an unknown time")
+            message = f"the {key} is held by {who} (job {busy.holder.get('job', '?')}) since {since}"
+            raise DeviceError("busy", "lock", message, fix="wait, or cancel that job") from None
+        with contextlib.suppress(OSError):  # another user's file in a sticky folder: the lock counts, not the name
+            locks.sign(lock, {"user": _user(), "job": self._spec.job, "pid": os.getpid(), "since": locks.now()})
+        return lock
+
+    def _run_worker(self, index: int, lock: int) -> ProcessResult:
+        argv = worker.command(self._folder, self._artifact, index)
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(lock,)) as child:  # noqa: S603
+            try:
+                code = child.wait(timeout=max(0.0, self._deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                message = f"the job ran past its deadline of {self._spec.deadline_s:g} s"
+                raise DeviceError("deadline", "run", message, fix="raise the timeout or time less") from None
+            except BaseException:
+                child.kill()
+                raise
+        path = self._folder / f"process-{index}.json"
+        if not path.exists():
+            raise self._died(index, code)
+        outcome = loads(path.read_bytes())
+        if "error" in outcome:
+            info = from_json(ErrorInfo, outcome["error"])
+            raise DeviceError(info.code, info.stage, info.message, where=info.where, fix=info.fix)
+        return from_json(ProcessResult, outcome)
+
+    def _died(self, index: int, code: int) -> DeviceError:
+        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        tail = _tail(self._folder / "log")
+        hint = " (often: out of memory)" if code == -signal.SIGKILL else ""
+        last = f"; its last words: {tail}" if tail else ""
+        return DeviceError("worker_died", "run", f"worker {index} ended {how}{hint}{last}", where=str(self._folder))
+
+
+def _finish(job: Path, spec: JobSpec, name: str, error: Optional[ErrorInfo]) -> int:
+    """Write the last status, making room first when there is none: the reason must get home."""
+    _tidy(job, keep_result=name == "done")
+    jobs.write_status(job, JobStatus(spec.job, name, error=error))
+    return 0 if name == "done" else 1
+
+
+def _tidy(job: Path, keep_result: bool) -> None:
+    leftovers: List[Path] = [*job.glob("process-*"), *job.glob("*.part")]
+    if not keep_result:
+        leftovers += [job / "samples.i64le", job / "result.json"]
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+
+
+def _shift(result: ProcessResult, offset: int) -> ProcessResult:
+    warmup = SampleRange(result.warmup.offset + offset, result.warmup.count)
+    return replace(result, warmup=warmup, timed=SampleRange(result.timed.offset + offset, result.timed.count))
+
+
+def _named(readings: state.Readings, when: str) -> state.Readings:
+    return {f"{name}_{when}": reading for name, reading in readings.items()}
+
+
+def _tail(log: Path) -> str:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1][:300] if lines else ""
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, as in containers
+        return str(os.getuid())
+
+
+def _cancel(signum: int, frame: Optional[FrameType]) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the group's other members end by it; this one tidies up
+    raise _Cancelled
