@@ -1,0 +1,135 @@
+"""What the command line and the fleet ask of this package: an artifact for a request, from the store or made now."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from device_agents.contract import Dim, Precision, SchemaViolation, from_json, to_json
+from export.artifact import Artifact, ExportRequest, Store, sha256_file
+from export.cache import adopt, find_any, is_twin, lookup, remember, weights_key, write_copy
+from export.child import Run, run_job
+from export.models import ONNX, ModelRef, frameworks_of, installed, missing, parse_model
+from profiles.errors import ConfigError, ExportError
+from profiles.load import unknown
+from profiles.progress import Progress, silent
+
+__all__ = ["DEFAULT_TIMEOUT_S", "export_model", "find_any", "frameworks_of", "installed", "parse_model", "write_copy"]
+
+DEFAULT_TIMEOUT_S = 1800.0
+
+
+def export_model(
+    ref: ModelRef,
+    *,
+    framework: str,
+    precision: Precision,
+    batch: Dim,
+    weights: str,
+    store: Store,
+    progress: Progress = silent,
+    opset: int = 18,
+    memory_limit_bytes: int | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    fresh: bool = False,
+) -> Artifact:
+    """The artifact that answers this request: from `store` if it is there (no framework needed), else made now.
+
+    `batch` is a number or "dynamic"; `weights` is pretrained, random or the path of a file, and is not looked at for
+    an .onnx file, which has its own. `fresh` makes it anew. The memory limit is 80 % of this machine's by default.
+    Errors: ConfigError before any work; ExportError when the framework fails, runs out of memory or time;
+    ParityError when the graph's outputs are not the framework's.
+    """
+    request = _request(ref, framework, precision, batch, weights=weights, opset=opset)
+    hit = None if fresh else lookup(ref, request, store)
+    if hit is not None:
+        return hit
+    _require(framework)
+    log = store.root / "logs" / f"{ref.name.replace(':', '-')}-{framework}.log"
+    with store.workspace() as workspace:
+        run = Run(workspace, log, progress, timeout_s, memory_limit_bytes or _default_memory_limit())
+        if is_twin(ref, framework):
+            request = replace(request, weights_path=_torch_weights(ref, request, store, run))
+        out = workspace / "artifact"
+        out.mkdir()
+        answer = run_job(_job("export", framework, ref, request, out), run)
+        artifact = adopt(store, out, _read_draft(answer, out))
+    remember(ref, request, store, artifact)
+    return artifact
+
+
+def _request(
+    ref: ModelRef, framework: str, precision: Precision, batch: Dim, *, weights: str, opset: int
+) -> ExportRequest:
+    if framework not in frameworks_of(ref):
+        raise unknown("framework", framework, frameworks_of(ref), where=ref.name)
+    if precision is Precision.INT8:
+        raise ConfigError("int8 is not made yet", where=ref.name, fix="use fp32 or fp16")
+    if batch != "dynamic" and not (isinstance(batch, int) and 1 <= batch <= 4096):
+        raise ConfigError(f"batch {batch!r} is neither 'dynamic' nor a number from 1 to 4096", where=ref.name)
+    if ref.path is not None:
+        content = f"sha256:{sha256_file(ref.path)}"
+        return ExportRequest(content, framework, precision, batch, content, opset, model_path=ref.path)
+    if weights in ("pretrained", "random"):
+        return ExportRequest(ref.name, framework, precision, batch, weights, opset)
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        fix = "--weights takes pretrained, random or the path of a file"
+        raise ConfigError("no such weights file", where=weights, fix=fix)
+    content = f"sha256:{sha256_file(path)}"
+    return ExportRequest(ref.name, framework, precision, batch, content, opset, weights_path=path.resolve())
+
+
+def _require(framework: str) -> None:
+    absent = missing(framework)
+    if not absent:
+        return
+    install = "pip install 'edgebench[local]' onnx" if framework == ONNX else f"pip install 'edgebench[{framework}]'"
+    raise ConfigError(f"{framework} is not installed here (no {', '.join(absent)})", fix=install)
+
+
+def _torch_weights(ref: ModelRef, request: ExportRequest, store: Store, run: Run) -> Path:
+    """The .npz with torchvision's weights that a Keras twin takes, made by a PyTorch child of its own where the store
+    has none: torch and TensorFlow are never in one process."""
+    home = store.root / "weights" / f"{weights_key(ref, request)}.npz"
+    if home.is_file():
+        return home
+    if not installed("pytorch"):
+        message = "the Keras model takes torchvision's weights, and PyTorch is not installed here"
+        raise ConfigError(message, where=ref.name, fix="pip install 'edgebench[pytorch]'")
+    out = run.workspace / "weights"
+    out.mkdir()
+    answer = run_job(_job("weights", "pytorch", ref, request, out), run)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    (out / str(answer["file"])).replace(home)
+    return home
+
+
+def _job(op: str, framework: str, ref: ModelRef, request: ExportRequest, out: Path) -> dict[str, Any]:
+    """A job as the child reads it: plain JSON, paths as text."""
+    fields = to_json(request)
+    paths = {name: str(fields.pop(name)) for name in ("weights_path", "model_path") if name in fields}
+    profile = to_json(ref.profile) if ref.profile else None
+    return {
+        "op": op,
+        "framework": framework,
+        "name": ref.name,
+        "profile": profile,
+        "request": fields,
+        "paths": paths,
+        "out": str(out),
+    }
+
+
+def _read_draft(answer: dict[str, Any], out: Path) -> Artifact:
+    try:
+        return from_json(Artifact, {**answer, "path": out})
+    except SchemaViolation as error:
+        raise ExportError(f"the exporter's answer is not understood ({error})") from None
+
+
+def _default_memory_limit() -> int:
+    """80 % of this machine's memory, in bytes: an export that needs more would make everything else swap."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 8 // 10

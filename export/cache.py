@@ -1,0 +1,147 @@
+"""Which artifact answers a request: keys, versions, look-ups. A hit costs milliseconds: nothing heavy is imported."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from device_agents.contract import Dim, Precision, dumps, to_json
+from export.artifact import MANIFEST, Artifact, ExportRequest, Store, sha256_file
+from export.models import ONNX, ModelRef
+from profiles.errors import ConfigError, ExportError
+
+RECIPE = 1
+"""Raise it when the same request gives another graph, other weights or other golden data than before."""
+
+_PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "pytorch": ("torch", "torchvision", "onnx", "onnxscript", "onnx-ir"),
+    "tensorflow": ("tensorflow", "keras", "tf2onnx", "onnx", "onnxconverter-common"),
+    ONNX: ("onnx", "onnxconverter-common"),
+}
+_TORCH = ("torch", "torchvision")
+
+
+def keys(ref: ModelRef, request: ExportRequest) -> tuple[str, str]:
+    """(general, exact): names of the request in the store without and with the versions installed here.
+
+    The profile's content is in both, so an edited profile is another request.
+    """
+    profile = dumps(ref.profile) if ref.profile else ""
+    general = _digest(request.key(RECIPE), profile)
+    return general, _digest(general, dumps(versions(request.framework, twin=is_twin(ref, request.framework))))
+
+
+def versions(framework: str, *, twin: bool = False) -> dict[str, str]:
+    """The installed versions of what exports from this framework, by distribution name; what is absent is left out."""
+    found = {}
+    for package in _PACKAGES[framework] + (_TORCH if twin else ()):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def is_twin(ref: ModelRef, framework: str) -> bool:
+    """Whether this framework's model takes its weights from torchvision's model of the same name."""
+    return bool(ref.profile and ref.profile.frameworks[framework].source.startswith("twin:"))
+
+
+def lookup(ref: ModelRef, request: ExportRequest, store: Store) -> Artifact | None:
+    """The artifact that answers the request. With every package installed it must have been made by these versions;
+    without them, by any: a base install serves what is in its store."""
+    general, exact = keys(ref, request)
+    twin = is_twin(ref, request.framework)
+    everything = len(_PACKAGES[request.framework]) + (len(_TORCH) if twin else 0)
+    complete = len(versions(request.framework, twin=twin)) == everything
+    for key in (exact,) if complete else (exact, general):
+        artifact = store.answer(key)
+        if artifact is not None and intact(artifact):
+            return artifact
+    return None
+
+
+def remember(ref: ModelRef, request: ExportRequest, store: Store, artifact: Artifact) -> None:
+    """Note that `artifact` answers this request, here and on installs without the framework."""
+    for key in keys(ref, request):
+        store.remember(key, artifact)
+
+
+def adopt(store: Store, folder: Path, draft: Artifact) -> Artifact:
+    """Move a finished folder into the store; a damaged artifact of the same id makes way for it."""
+    home = store.root / "artifacts" / draft.id
+    if (home / MANIFEST).exists() and not _healthy(store, draft.id):
+        shutil.rmtree(home)
+    return store.adopt(folder, draft)
+
+
+def intact(artifact: Artifact) -> bool:
+    """Whether every payload file is there in its size. Contents are hashed where they are used: on the device."""
+    try:
+        return all((artifact.path / entry.name).stat().st_size == entry.size for entry in artifact.files)
+    except OSError:
+        return False
+
+
+def find_any(store: Store, ref: ModelRef, framework: str, precision: Precision, batch: Dim) -> Artifact | None:
+    """The artifact of this model in the store whatever its weights: pretrained before random before files, and the
+    newest of its kind. An .onnx file is matched by its content. Damaged artifacts are passed over."""
+    content = f"sha256:{sha256_file(ref.path)}" if ref.path else None
+    fits = [
+        artifact
+        for artifact in _readable(store)
+        if (artifact.framework, artifact.precision, artifact.batch) == (framework, precision, batch)
+        and (artifact.weights == content if content else artifact.model == ref.name)
+        and intact(artifact)
+    ]
+    order = {"pretrained": 2, "random": 1}
+    # Oldest first, and max() keeps the first of equals: reversed, the newest wins.
+    return max(reversed(fits), key=lambda artifact: order.get(artifact.weights, 0), default=None)
+
+
+def write_copy(artifact: Artifact, folder: Path) -> Path:
+    """A plain copy of the artifact, manifest included, in `folder`/<model>-<framework>-<precision>-<batch>. Returns
+    that folder. Errors: ConfigError when it cannot be written."""
+    batch = artifact.batch if artifact.batch == "dynamic" else f"b{artifact.batch}"
+    name = f"{artifact.model.replace(':', '-')}-{artifact.framework}-{artifact.precision}-{batch}"
+    home = folder / name
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        for file in (*(entry.name for entry in artifact.files), MANIFEST):
+            part = home / f"{file}.part"
+            shutil.copyfile(artifact.path / file, part)
+            part.replace(home / file)
+    except OSError as error:
+        raise ConfigError(f"cannot be written ({error.strerror or error})", where=str(home)) from None
+    return home
+
+
+def _readable(store: Store) -> list[Artifact]:
+    manifests = sorted((store.root / "artifacts").glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime_ns)
+    artifacts = []
+    for manifest in manifests:
+        with contextlib.suppress(ConfigError, ExportError):
+            artifacts.append(store.get(manifest.parent.name))
+    return artifacts
+
+
+def _healthy(store: Store, artifact_id: str) -> bool:
+    try:
+        return intact(store.get(artifact_id))
+    except (ConfigError, ExportError):
+        return False
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def weights_key(ref: ModelRef, request: ExportRequest) -> str:
+    """Names the weights that a twin takes: they are the same for every precision, batch and opset."""
+    fields = {"model": request.model, "weights": request.weights, "seed": request.seed, "recipe": RECIPE}
+    found = versions("pytorch") if request.weights == "random" else {}
+    versions_of_torch = {name: found[name] for name in _TORCH if name in found}
+    profile = to_json(ref.profile) if ref.profile else None
+    return _digest(dumps({**fields, "versions": versions_of_torch, "profile": profile}))
