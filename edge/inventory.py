@@ -156,9 +156,9 @@ class _Deploy:
 
 @dataclass(frozen=True)
 class _File:
-    defaults: _Defaults = _Defaults()
+    defaults: _Defaults = field(default_factory=_Defaults)
     devices: dict[str, Any] = field(default_factory=dict)
-    deploy: _Deploy = _Deploy()
+    deploy: _Deploy = field(default_factory=_Deploy)
 
 
 def _check_common(entry: _LocalEntry | _Defaults) -> None:
