@@ -1,0 +1,1 @@
+"""One file a framework, each with a class Exporter; the file name is the registration."""

@@ -1,0 +1,116 @@
+"""torchvision models to ONNX, by torch.export (dynamo). torch is imported in functions only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from device_agents.contract import Precision
+from export import golden, graph
+from export.artifact import Artifact, ExportRequest
+from export.assemble import OUTPUT, Made, assemble, expect_opset
+from export.cache import versions
+from export.child import THREADS
+from export.frameworks.torch_weights import load_model, natural_side
+from profiles.progress import Progress
+from profiles.schema import ImageInput, ModelProfile
+
+MAX_BATCH = 4096
+"""torch wants an upper bound for a free dimension; nothing in the graph holds it."""
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """Makes the artifact of a torchvision model. `name` is what the artifact calls the model."""
+
+    name: str
+    progress: Progress
+
+    def export(self, model: ModelProfile, request: ExportRequest, out: Path) -> Artifact:
+        """Errors: ExportError, ParityError; whatever torch raises is translated by export.worker."""
+        prepare()
+        self.progress(f"load {self.name} with torch")
+        spec = image_input(model)
+        network = load_model(model, request)
+        images = golden.images(spec)
+        reference = {OUTPUT: forward(network, images)}
+        self.progress(f"export {self.name} with torch")
+        half = _half_forward(model, request, images) if request.precision is Precision.FP16 else None
+        proto = _to_onnx(network, request, spec)
+        produced_by = {**versions("pytorch"), "exporter": "torch.onnx.export(dynamo=True)"}
+        inputs = {spec.name: images}
+        made = Made(proto, inputs, reference, produced_by, spec.low, spec.high, half=half)
+        return assemble(self.name, request, made, out, self.progress)
+
+
+def write_weights(model: ModelProfile, request: ExportRequest, out: Path, progress: Progress) -> Path:
+    """The state dict of the torchvision model as float32 arrays in an .npz, for its Keras twin."""
+    prepare()
+    progress(f"load the weights of {model.name} with torch")
+    network = load_model(model, request)
+    path = out / "weights.npz"
+    with path.open("wb") as stream:
+        np.savez(stream, **{name: tensor.numpy() for name, tensor in network.state_dict().items()})
+    return path
+
+
+def prepare() -> None:
+    """The same arithmetic every time: a fixed number of threads, deterministic kernels."""
+    import torch
+
+    torch.set_num_threads(THREADS)
+    torch.use_deterministic_algorithms(True)
+
+
+def forward(network: Any, images: golden.Array) -> golden.Array:
+    """(N, classes) float32 logits of (N, C, H, W) images, in the precision of the network."""
+    import torch
+
+    dtype = next(network.parameters()).dtype
+    with torch.inference_mode():
+        logits: golden.Array = network(torch.from_numpy(images).to(dtype)).float().numpy()
+    return logits
+
+
+def image_input(model: ModelProfile) -> ImageInput:
+    """The profile's image; for a bare torchvision:NAME, of the side that its weights were evaluated at."""
+    if not model.name.startswith("torchvision:"):
+        return model.input
+    side = natural_side(model.name.partition(":")[2])
+    return replace(model.input, shape=(3, side, side))
+
+
+def _half_forward(model: ModelProfile, request: ExportRequest, images: golden.Array) -> Callable[[], golden.Arrays]:
+    """The network's own FP16 error, worked out only when the gate asks: FP16 on a CPU is slow."""
+    return lambda: {OUTPUT: forward(load_model(model, request).half(), images)}
+
+
+def _to_onnx(network: Any, request: ExportRequest, spec: ImageInput) -> Any:
+    """An ONNX ModelProto, NCHW. FP16 is the network itself after .half(): native, no converter."""
+    import torch
+
+    dtype = torch.float32
+    if request.precision is Precision.FP16:
+        network, dtype = network.half(), torch.float16
+    free = request.batch == "dynamic"
+    # A sample batch of 1 would be taken for a constant.
+    example = torch.zeros((2 if isinstance(request.batch, str) else request.batch, *spec.shape), dtype=dtype)
+    shapes = ({0: torch.export.Dim("batch", min=1, max=MAX_BATCH)},) if free else None
+    program = torch.onnx.export(
+        network,
+        (example,),
+        dynamo=True,
+        opset_version=request.opset,
+        input_names=[spec.name],
+        output_names=[OUTPUT],
+        dynamic_shapes=shapes,
+        verbose=False,
+    )
+    proto = program.model_proto
+    expect_opset(proto, request.opset)
+    graph.set_batch(proto, request.batch)
+    return proto
