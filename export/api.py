@@ -48,16 +48,24 @@ def export_model(
         return hit
     _require(framework)
     log = store.root / "logs" / f"{ref.name.replace(':', '-')}-{framework}.log"
-    with store.workspace() as workspace:
-        run = Run(workspace, log, progress, timeout_s, memory_limit_bytes or _default_memory_limit())
-        if is_twin(ref, framework):
-            request = replace(request, weights_path=_torch_weights(ref, request, store, run))
-        out = workspace / "artifact"
-        out.mkdir()
-        answer = run_job(_job("export", framework, ref, request, out), run)
-        artifact = adopt(store, out, _read_draft(answer, out))
-    remember(ref, request, store, artifact)
+    try:
+        with store.workspace() as workspace:
+            run = Run(workspace, log, progress, timeout_s, memory_limit_bytes or _default_memory_limit())
+            artifact = _make(ref, request, store, run)
+        remember(ref, request, store, artifact)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ExportError(f"the artifact store cannot be written ({reason})", where=str(store.root)) from None
     return artifact
+
+
+def _make(ref: ModelRef, request: ExportRequest, store: Store, run: Run) -> Artifact:
+    if is_twin(ref, request.framework):
+        request = replace(request, weights_path=_torch_weights(ref, request, store, run))
+    out = run.workspace / "artifact"
+    out.mkdir()
+    answer = run_job(_job("export", request.framework, ref, request, out), run)
+    return adopt(store, out, _read_draft(answer, out))
 
 
 def _request(

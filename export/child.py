@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from profiles.errors import ConfigError, EdgebenchError, ExportError, ParityError
+from profiles.errors import ConfigError, ExportError, ParityError
 from profiles.progress import Progress
 
 THREADS = 2
@@ -42,6 +42,10 @@ if root not in sys.path: sys.path.insert(0, root)
 from export.worker import main
 main(int(sys.argv[2]))
 """
+
+
+class _UpstreamError(ExportError):
+    """A failure that is not of our own wording: the log says more, so it is kept."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,7 @@ def run_job(job: Mapping[str, Any], run: Run) -> dict[str, Any]:
     os.close(write_fd)
     try:
         answer = _listen(child, read_fd, run)
-    except EdgebenchError as error:
-        _kill(child)
+    except _UpstreamError as error:
         raise _with_log(error, log, run.log) from None
     finally:
         _kill(child)
@@ -143,7 +146,7 @@ def _event(line: bytes, progress: Progress) -> dict[str, Any] | None:
         return None
     if "error" in event:
         error = event["error"]
-        kind = _ERRORS.get(error["code"], ExportError)
+        kind = _UpstreamError if error["foreign"] else _ERRORS[error["code"]]
         raise kind(error["message"], where=error["where"], fix=error["fix"], stage=error["stage"])
     result: dict[str, Any] = event["result"]
     return result
@@ -173,12 +176,12 @@ def group_rss(group: int) -> int:
     return total * os.sysconf("SC_PAGE_SIZE")
 
 
-def _died(child: subprocess.Popen[bytes]) -> ExportError:
+def _died(child: subprocess.Popen[bytes]) -> _UpstreamError:
     code = child.wait()
     if code == -signal.SIGKILL:
-        return ExportError("the exporter was killed, as the system does when memory runs out", stage="export")
+        return _UpstreamError("the exporter was killed, as the system does when memory runs out", stage="export")
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
-    return ExportError(f"the exporter died {how}", stage="export")
+    return _UpstreamError(f"the exporter died {how}", stage="export")
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
@@ -191,11 +194,8 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _with_log(error: EdgebenchError, log: Path, kept: Path) -> EdgebenchError:
-    """The error, saying where the frameworks' own words can be read; a mistake of the caller's needs no log."""
-    if isinstance(error, ConfigError) or not log.exists() or log.stat().st_size == 0:
-        return error
+def _with_log(error: _UpstreamError, log: Path, kept: Path) -> ExportError:
+    """The error as it leaves here, saying where the framework's own words can be read."""
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(log, kept)
-    fix = f"{error.fix} (log: {kept})" if error.fix else f"see {kept}"
-    return type(error)(error.message, where=error.where, fix=fix, stage=error.stage)
+    return ExportError(error.message, where=error.where, fix=f"the log is {kept}", stage=error.stage)

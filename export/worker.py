@@ -37,7 +37,7 @@ def main(answer_fd: int) -> None:
             result = _do(job, progress)
         except BaseException as error:  # noqa: BLE001  nothing may leave this process untranslated
             traceback.print_exc()  # to the log
-            say(error=to_json(_translate(error).info()))
+            say(error={**to_json(_translate(error).info()), "foreign": not isinstance(error, EdgebenchError)})
         else:
             say(result=result)
 

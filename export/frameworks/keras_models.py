@@ -9,6 +9,7 @@ are. Sources: torchvision/models/resnet.py, torchvision/models/vision_transforme
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,11 +100,17 @@ def _vision_transformer(x: Any, state: State, heads: int) -> Any:
         attended = _attention(_layer_norm(x, state, f"{at}.ln_1"), state, f"{at}.self_attention", heads)
         x = layers.Add()([x, attended])
         hidden = _linear(_layer_norm(x, state, f"{at}.ln_2"), state, f"{at}.mlp.0")
-        hidden = keras.ops.gelu(hidden, approximate=False)
-        x = layers.Add()([x, _linear(hidden, state, f"{at}.mlp.3")])
+        x = layers.Add()([x, _linear(_gelu(hidden), state, f"{at}.mlp.3")])
         block += 1
     x = _layer_norm(x, state, "encoder.ln")
     return _linear(x[:, 0], state, "heads.head", name=OUTPUT)
+
+
+def _gelu(x: Any) -> Any:
+    """Exact GELU, spelled out: TensorFlow's own uses erfc, which ONNX does not have."""
+    import keras
+
+    return 0.5 * x * (1.0 + keras.ops.erf(x * math.sqrt(0.5)))
 
 
 def _attention(x: Any, state: State, at: str, heads: int) -> Any:
