@@ -50,4 +50,4 @@ lint: $(venv) ## style, types, import directions
 clean: ## remove the environment, caches and build outputs
 	@[ ! -f $(VENV)/pyvenv.cfg ] || rm -rf $(VENV)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-	find edge export profiles device_agents tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find $(wildcard edge export profiles device_agents tests benchmarks) -name __pycache__ -prune -exec rm -rf {} +
