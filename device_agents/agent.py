@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, function, options in (
         ("probe", _probe, ("--workdir", "--backend")),
-        ("run", _run, ("--workdir",)),
+        ("run", _run, ("--workdir", "--timeout")),
         ("wait", _wait, ("--workdir", "--job", "--timeout")),
         ("cancel", _cancel, ("--workdir", "--job")),
         ("gc", _gc, ("--workdir", "--keep-days")),
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _probe(arguments: argparse.Namespace) -> ProbeReport:
     """What this device is, and what the named backends (comma between) find here."""
-    from device_agents import state  # noqa: PLC0415 - each command imports what it needs: start-up is paid every time
+    from device_agents import state
 
     workdir = Path(arguments.workdir)
     workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def _probe(arguments: argparse.Namespace) -> ProbeReport:
 
 
 def _report(name: str) -> BackendReport:
-    from device_agents import backends  # noqa: PLC0415
+    from device_agents import backends
 
     if name not in backends.names():
         known = ", ".join(backends.names())
@@ -99,34 +99,39 @@ def _report(name: str) -> BackendReport:
 
 
 def _run(arguments: argparse.Namespace) -> Any:
-    """Start the job whose spec is on stdin, detached. Starting it twice is harmless."""
-    from device_agents import jobs  # noqa: PLC0415
+    """Start the job whose spec is on stdin, detached, then wait for it as `wait` does. Starting twice is harmless.
+
+    Waiting in the process that started it spares the device the start of another one beside the measurement.
+    """
+    from device_agents import jobs
 
     spec = from_json(JobSpec, loads(sys.stdin.buffer.read()))
-    return jobs.start(Path(arguments.workdir), spec)
+    workdir, timeout_s = Path(arguments.workdir), float(arguments.timeout)
+    started = jobs.start(workdir, spec)
+    return jobs.wait(workdir, spec.job, timeout_s) if timeout_s > 0 else started
 
 
 def _wait(arguments: argparse.Namespace) -> Any:
-    from device_agents import jobs  # noqa: PLC0415
+    from device_agents import jobs
 
     return jobs.wait(Path(arguments.workdir), arguments.job, float(arguments.timeout))
 
 
 def _cancel(arguments: argparse.Namespace) -> Any:
-    from device_agents import jobs  # noqa: PLC0415
+    from device_agents import jobs
 
     return jobs.cancel(Path(arguments.workdir), arguments.job)
 
 
 def _worker(arguments: argparse.Namespace) -> int:
-    from device_agents import worker  # noqa: PLC0415
+    from device_agents import worker
 
     return worker.main(Path(arguments.job), Path(arguments.artifact), int(arguments.index))
 
 
 def _gc(arguments: argparse.Namespace) -> Dict[str, Any]:
     """Remove what nothing has touched for --keep-days: ended jobs, artifacts, agents, cut uploads."""
-    from device_agents import jobs  # noqa: PLC0415
+    from device_agents import jobs
 
     workdir, oldest = Path(arguments.workdir), time.time() - float(arguments.keep_days) * 86_400
     removed: List[str] = []

@@ -125,7 +125,7 @@ def _read_mapping(kind: Any, data: Any, where: str) -> Dict[str, Any]:
 def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise SchemaViolation(where, f"expected a table, got {_describe(data)}")
-    hints, required = _fields(kind)
+    hints, required, nullable = _fields(kind)
     for key in data:
         if key not in hints:
             close = difflib.get_close_matches(str(key), list(hints), n=1)
@@ -134,7 +134,8 @@ def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
     for key in required:
         if key not in data:
             raise SchemaViolation(where, f"the key {key!r} is missing")
-    values = {key: _read(hints[key], item, _join(where, key)) for key, item in data.items()}
+    keys = {**data, **dict.fromkeys(nullable)}
+    values = {key: _read(hints[key], data.get(key), _join(where, key)) for key in keys}
     try:
         return kind(**values)
     except SchemaViolation as error:
@@ -144,12 +145,15 @@ def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
 
 
 @functools.lru_cache(maxsize=None)
-def _fields(kind: Any) -> Tuple[Dict[str, Any], Tuple[str, ...]]:
+def _fields(kind: Any) -> Tuple[Dict[str, Any], Tuple[str, ...], Tuple[str, ...]]:
+    """Types by name; names that data must hold; names without a default that may be None, as to_json leaves None out."""
     hints = typing.get_type_hints(kind)
     fields = [field for field in dataclasses.fields(kind) if field.init]
     missing = dataclasses.MISSING
-    required = tuple(f.name for f in fields if f.default is missing and f.default_factory is missing)
-    return {field.name: hints[field.name] for field in fields}, required
+    bare = [f.name for f in fields if f.default is missing and f.default_factory is missing]
+    nullable = tuple(name for name in bare if type(None) in typing.get_args(hints[name]))
+    required = tuple(name for name in bare if name not in nullable)
+    return {field.name: hints[field.name] for field in fields}, required, nullable
 
 
 def _read_enum(kind: Any, data: Any, where: str) -> Any:
@@ -163,7 +167,7 @@ def _read_enum(kind: Any, data: Any, where: str) -> Any:
 def _read_scalar(kind: Any, data: Any, where: str) -> Any:
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         data = float(data)
-    if kind is int and isinstance(data, bool) or not isinstance(data, kind):
+    if (kind is int and isinstance(data, bool)) or not isinstance(data, kind):
         raise SchemaViolation(where, f"expected {_name(kind)}, got {_describe(data)}")
     if kind is str and len(data) > MAX_STRING:
         raise SchemaViolation(where, f"a string of {len(data)} characters; at most {MAX_STRING} are read")

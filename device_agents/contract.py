@@ -14,10 +14,30 @@ from typing import Dict, Optional, Tuple, Union
 from device_agents.codec import SchemaViolation, dumps, from_json, loads, to_json
 
 __all__ = [
-    "SCHEMA", "BackendReport", "Dim", "ErrorInfo", "FileEntry", "JobResult", "JobSpec", "JobStatus", "LoadPattern", "ParityCheck",
-    "Precision", "ProbeReport", "ProcessResult", "Reading", "SampleRange", "Scalar", "SchemaViolation", "TensorSpec", "Timing",
-    "dumps", "from_json", "loads", "to_json",
-]  # 
+    "SCHEMA",
+    "BackendReport",
+    "Dim",
+    "ErrorInfo",
+    "FileEntry",
+    "JobResult",
+    "JobSpec",
+    "JobStatus",
+    "LoadPattern",
+    "ParityCheck",
+    "Precision",
+    "ProbeReport",
+    "ProcessResult",
+    "Reading",
+    "SampleRange",
+    "Scalar",
+    "SchemaViolation",
+    "TensorSpec",
+    "Timing",
+    "dumps",
+    "from_json",
+    "loads",
+    "to_json",
+]
 
 SCHEMA = 1
 
@@ -267,7 +287,7 @@ class ProcessResult:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What came of a job. `identity` is compared between measurements, `context` is shown, `switches` says what was set."""
+    """What came of a job. `identity` is compared between measurements, `context` is shown, `switches` is what was set."""
 
     schema: int
     job: str

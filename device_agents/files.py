@@ -44,4 +44,6 @@ def _sha256(path: Path) -> str:
 
 
 def _damaged(path: Path, what: str) -> DeviceError:
-    return DeviceError("artifact_damaged", "load", f"the file {what}", where=str(path), fix="deploy again: it is resent")
+    return DeviceError(
+        "artifact_damaged", "load", f"the file {what}", where=str(path), fix="deploy again: it is resent"
+    )

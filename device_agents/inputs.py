@@ -33,8 +33,8 @@ class Golden:
         return len(next(iter(self.inputs.values())))
 
     def batches(self, spec: JobSpec) -> List[Dict[str, Array]]:
-        """The samples cut into batches of the spec's size and dtypes, beginning again where they do not fill the last."""
-        import numpy as np  # noqa: PLC0415 - the agent imports without it
+        """The samples in batches of the spec's size and dtypes, beginning again where they do not fill the last."""
+        import numpy as np
 
         calls = -(-self.count // spec.batch)
         order = np.arange(calls * spec.batch).reshape(calls, spec.batch) % self.count
@@ -46,7 +46,7 @@ class Golden:
 
         Error = ||y - y'|| / ||y - mean over the samples of y||: a plain relative error has no power on random weights.
         """
-        import numpy as np  # noqa: PLC0415
+        import numpy as np
 
         worst = ParityCheck(-1.0, limit, "")
         for name, reference in self.outputs.items():
@@ -63,7 +63,7 @@ class Golden:
 
 def read_golden(path: Path, spec: JobSpec) -> Golden:
     """Read golden.npz: arrays `input:<name>` and `output:<name>`. Errors: DeviceError when it does not fit the spec."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     with np.load(path, allow_pickle=False) as arrays:
         inputs = {tensor.name: _array(arrays, f"input:{tensor.name}", path) for tensor in spec.inputs}
@@ -73,11 +73,13 @@ def read_golden(path: Path, spec: JobSpec) -> Golden:
 
 def noise(spec: JobSpec, cache_bytes: Optional[int]) -> List[Dict[str, Array]]:
     """Seeded noise in the inputs' range, in enough buffers to outgrow the last cache (one with `hot_input`)."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     size = sum(_bytes(tensor) for tensor in spec.inputs)
+    count = buffer_count(spec.hot_input, size, cache_bytes)
     base = np.random.default_rng(spec.seed).random(_NOISE_VALUES, dtype=np.float32)
-    return [_buffer(spec.inputs, base, index) for index in range(buffer_count(spec.hot_input, size, cache_bytes))]
+    stacks = {tensor.name: _stack(tensor, base, count) for tensor in spec.inputs}
+    return [{name: stack[index] for name, stack in stacks.items()} for index in range(count)]
 
 
 def buffer_count(hot_input: bool, size: int, cache_bytes: Optional[int]) -> int:
@@ -88,25 +90,24 @@ def buffer_count(hot_input: bool, size: int, cache_bytes: Optional[int]) -> int:
     return max(2, min(wanted, _MAX_BUFFERS, _MAX_BYTES // size))
 
 
-def _buffer(tensors: Sequence[TensorSpec], base: Array, index: int) -> Dict[str, Array]:
-    import numpy as np  # noqa: PLC0415
+def _stack(tensor: TensorSpec, base: Array, count: int) -> Array:
+    """`count` buffers of a tensor, buffers first, cut from one ribbon of repeated noise."""
+    import numpy as np
 
-    made = {}
-    for tensor in tensors:
-        shape = [int(dim) for dim in tensor.shape]
-        values = np.resize(np.roll(base, index * 9973), int(np.prod(shape)))
-        scaled = tensor.low + values * (tensor.high - tensor.low)
-        made[tensor.name] = scaled.astype(tensor.dtype).reshape(shape)
-    return made
+    shape = (count, *(int(dim) for dim in tensor.shape))
+    scaled = (tensor.low + base.astype(np.float32) * (tensor.high - tensor.low)).astype(tensor.dtype)
+    return np.resize(scaled, shape)
 
 
 def _bytes(tensor: TensorSpec) -> int:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     return int(np.dtype(tensor.dtype).itemsize * np.prod([int(dim) for dim in tensor.shape]))
 
 
 def _array(arrays: Mapping[str, Array], key: str, path: Path) -> Array:
     if key not in arrays:
-        raise DeviceError("artifact_damaged", "load", f"no array {key!r}", where=str(path), fix="export the model again")
+        raise DeviceError(
+            "artifact_damaged", "load", f"no array {key!r}", where=str(path), fix="export the model again"
+        )
     return arrays[key]

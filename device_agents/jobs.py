@@ -1,10 +1,10 @@
 """Jobs on the device: a folder each, a supervisor that outlives the connection, fresh workers, one result.
 
-    jobs/<id>/lock          held by the supervisor while it lives
-             /spec.json     what to measure
-             /status.json   where it stands
-             /result.json + samples.i64le     written whole, at the end
-             /log           what workers and runtimes printed
+jobs/<id>/lock          held by the supervisor while it lives
+         /spec.json     what to measure
+         /status.json   where it stands
+         /result.json + samples.i64le     written whole, at the end
+         /log           what workers and runtimes printed
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kernel locks: one for a job, one for the accelerator. They have no expiry: the kernel frees them with their holder."""
+"""Kernel locks, one a job and one an accelerator. They have no expiry: the kernel frees them with their holder."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class _Expired(Exception):
 def _alarm(timeout_s: float) -> Iterator[None]:
     """Interrupt a blocking call after `timeout_s`. Main thread only, as signals are."""
 
-    def expire(signum: int, frame: Optional[FrameType]) -> None:
+    def expire(_signum: int, _frame: Optional[FrameType]) -> None:
         raise _Expired
 
     previous = signal.signal(signal.SIGALRM, expire)

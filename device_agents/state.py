@@ -54,7 +54,9 @@ class System:
         """The parsed output of a command, as a reading whose source is the command."""
         source = " ".join(argv)
         output = self.run(argv, timeout_s)
-        return Reading(unknown=f"{source}: not there, or it failed") if output is None else parsed(output, parse, source)
+        return (
+            Reading(unknown=f"{source}: not there, or it failed") if output is None else parsed(output, parse, source)
+        )
 
     def run(self, argv: Sequence[str], timeout_s: float = 10.0) -> Optional[str]:
         """What a command printed, or None when it is missing, fails or takes longer than `timeout_s`."""
@@ -62,7 +64,7 @@ class System:
         if program is None:
             return None
         try:
-            done = subprocess.run(  # noqa: S603 - an argv list of our own
+            done = subprocess.run(
                 [program, *argv[1:]],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 timeout=timeout_s, check=False,
@@ -96,7 +98,7 @@ def detect_kind(system: System) -> str:
 
 def describe(system: System) -> "tuple[str, Readings, Readings]":
     """Kind, identity (compared between measurements) and context (shown beside them)."""
-    from device_agents.kinds import cpu, load_kind  # noqa: PLC0415 - kinds import this module
+    from device_agents.kinds import cpu, load_kind
 
     kind = detect_kind(system)
     identity, context = cpu.identity(system), cpu.context(system)
@@ -111,7 +113,7 @@ def describe(system: System) -> "tuple[str, Readings, Readings]":
 
 def snapshot(system: System) -> Readings:
     """What changes from second to second; read before and after every process."""
-    from device_agents.kinds import cpu, load_kind  # noqa: PLC0415
+    from device_agents.kinds import cpu, load_kind
 
     readings = cpu.state(system)
     kind = detect_kind(system)

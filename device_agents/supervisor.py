@@ -124,7 +124,7 @@ class _Job:
 
     def _run_worker(self, index: int, lock: int) -> ProcessResult:
         argv = worker.command(self._folder, self._artifact, index)
-        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(lock,)) as child:  # noqa: S603
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(lock,)) as child:
             try:
                 code = child.wait(timeout=max(0.0, self._deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
@@ -190,6 +190,6 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _cancel(signum: int, frame: Optional[FrameType]) -> NoReturn:
+def _cancel(_signum: int, _frame: Optional[FrameType]) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the group's other members end by it; this one tidies up
     raise _Cancelled

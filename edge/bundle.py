@@ -5,8 +5,6 @@ Stored, not compressed: what zlib makes of the same bytes differs between its bu
 
 from __future__ import annotations
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import io
@@ -24,7 +22,15 @@ if TYPE_CHECKING:
         from importlib.abc import Traversable
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # the zip format's earliest
-_MAIN = b"import sys\nfrom device_agents.agent import main\nsys.exit(main())\n"
+_MAIN = b"""\
+import sys
+if sys.version_info < (3, 8):
+    version = ".".join(map(str, sys.version_info[:3]))
+    print('{"error": {"code": "old_python", "stage": "agent", "message": "Python %s is older than 3.8"}}' % version)
+    sys.exit(1)
+from device_agents.agent import main
+sys.exit(main())
+"""  # must parse on any Python 3, so that an old one can say so
 
 
 @dataclass(frozen=True)

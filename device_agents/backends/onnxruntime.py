@@ -34,7 +34,7 @@ class Backend(base.Backend):
         self._spec: Optional[JobSpec] = None
 
     def start(self) -> str:
-        import onnxruntime  # noqa: PLC0415 - the runtime's import is timed by the worker
+        import onnxruntime
 
         self._ort = onnxruntime
         return str(onnxruntime.__version__)
@@ -54,8 +54,7 @@ class Backend(base.Backend):
         self._switches["provider"] = provider
 
     def bind(self, inputs: Arrays, slot: int) -> None:
-        assert self._spec is not None
-        self._slots[slot] = _Slot(self._ort, self._session, self._spec, inputs, self._switches)
+        self._slots[slot] = _Slot(self._ort, self._session, self._loaded(), inputs, self._switches)
 
     def enqueue(self, slot: int) -> None:
         self._slots[slot].run()
@@ -72,6 +71,11 @@ class Backend(base.Backend):
     def close(self) -> None:
         self._slots.clear()
         self._session = None
+
+    def _loaded(self) -> JobSpec:
+        if self._spec is None:
+            raise RuntimeError("bind comes after load")
+        return self._spec
 
     def _choose_provider(self, spec: JobSpec) -> str:
         wanted = spec.options.get("provider")
@@ -133,7 +137,7 @@ class _Slot:
     """
 
     def __init__(self, ort: Any, session: Any, spec: JobSpec, inputs: Arrays, switches: Dict[str, Scalar]) -> None:
-        import numpy as np  # noqa: PLC0415 - the agent imports without it
+        import numpy as np
 
         cuda = switches.get("tf32") is False
         graph = bool(switches["cuda_graph"])
@@ -150,7 +154,7 @@ class _Slot:
         self._names = [tensor.name for tensor in spec.outputs]
         self._outputs = []
         for tensor in spec.outputs:
-            empty = np.empty(tensor.shape, dtype=tensor.dtype)
+            empty = np.empty([int(dim) for dim in tensor.shape], dtype=tensor.dtype)
             value = ort.OrtValue.ortvalue_from_numpy(empty, place, 0)
             self._binding.bind_ortvalue_output(tensor.name, value)
             self._outputs.append(value)

@@ -1,0 +1,47 @@
+"""The command line: one file a command, parsing and printing only. Nothing heavy is imported until a command runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edge.cli import deploy, devices, export, init, paths, profiles, results
+from edge.cli.common import state
+
+app = typer.Typer(
+    help="Export vision models, ship them to edge devices, time them there, and say what the numbers are worth.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from edge import version
+
+        typer.echo(f"edgebench {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    state.debug = debug
+
+
+app.command("init")(init.init)
+app.command("export")(export.export)
+app.command("deploy")(deploy.deploy)
+app.add_typer(devices.app, name="devices")
+app.add_typer(results.app, name="results")
+app.add_typer(profiles.app, name="profiles")
+app.command("paths")(paths.paths)
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,85 @@
+"""What the commands share: their options, how an error ends one, and JSON on stdout."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+
+import typer
+
+if TYPE_CHECKING:
+    from edge.inventory import Fleet
+
+P = ParamSpec("P")
+
+INTERRUPTED = 130
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+FleetOption = Annotated[Path | None, typer.Option("--fleet", help="The fleet file.", show_default="./fleet.toml")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", "-d", help="Names, tags, profiles or families, joined by and/or/not.")
+]
+
+
+@dataclass
+class _State:
+    debug: bool = False
+    json: bool = False
+
+
+state = _State()
+
+
+def command(function: Callable[P, int | None]) -> Callable[P, None]:
+    """Make a function a command: what it returns is the exit code, an EdgebenchError is one sentence on stderr."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        from profiles.errors import EdgebenchError
+
+        state.json = bool(kwargs.get("json", False))
+        try:
+            code = function(*args, **kwargs) or 0
+        except EdgebenchError as error:
+            if state.debug:
+                raise
+            code = _explain(error)
+        except KeyboardInterrupt as stop:
+            message = getattr(stop, "message", "stopped; nothing half done is left behind")
+            typer.echo(f"\nedgebench: {message}", err=True)
+            code = INTERRUPTED
+        raise typer.Exit(code)
+
+    return run
+
+
+def print_json(value: Any) -> None:
+    from device_agents.contract import dumps
+
+    typer.echo(dumps(value, indent=2))
+
+
+def load_fleet(given: Path | None) -> Fleet:
+    """The fleet that --fleet, the environment or the usual places name."""
+    from edge import inventory
+    from edge.places import places
+
+    return inventory.load_fleet(places().fleet_file(given))
+
+
+def console_width() -> int:
+    """Columns to print tables in: the terminal's, or plenty where there is none."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+
+
+def _explain(error: Any) -> int:
+    typer.echo(f"edgebench: {error}", err=True)
+    if state.json:
+        print_json({"error": error.info()})
+    return int(error.exit_code)

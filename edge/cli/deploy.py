@@ -1,0 +1,179 @@
+"""edgebench deploy: export, ship, time on the devices, bring back, say what it is worth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, console_width, load_fleet, print_json
+from edge.cli.export import WeightsHelp
+
+if TYPE_CHECKING:
+    from device_agents.contract import Scalar, Timing
+    from edge.deploy import Deployment
+    from edge.inventory import Fleet
+    from edge.planning import Choices
+
+
+@command
+def deploy(
+    models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL...]", help="As for export.")] = None,
+    device: DeviceOption = "local",
+    framework: Annotated[
+        Literal["pytorch", "tensorflow", "onnx", "all"] | None,
+        typer.Option(help="Which framework's export.", show_default="all that are installed"),
+    ] = None,
+    backend: Annotated[str, typer.Option(help="Runtimes, comma between; auto asks the device's profile.")] = "auto",
+    precision: Annotated[
+        Literal["fp32", "fp16"] | None, typer.Option(show_default="fp16 on GPUs, fp32 on CPUs")
+    ] = None,
+    batch: Annotated[str, typer.Option(help="Batch sizes, comma between.")] = "1",
+    weights: Annotated[
+        str | None, typer.Option(help=WeightsHelp, show_default="of the artifact that is there, else pretrained")
+    ] = None,
+    pattern: Annotated[str, typer.Option(help="Load pattern: serial or pipelined.")] = "serial",
+    quick: Annotated[bool, typer.Option("--quick", help="One process, at most 4 s: a first look.")] = False,
+    processes: Annotated[int | None, typer.Option(help="Fresh processes a cell.", show_default="5")] = None,
+    option: Annotated[list[str] | None, typer.Option("--option", help="KEY=VALUE for the backend; repeat it.")] = None,
+    hot_input: Annotated[bool, typer.Option("--hot-input", help="One input buffer: it stays in the cache.")] = False,
+    transfers: Annotated[bool, typer.Option(help="Copy inputs and outputs in the timed part.")] = True,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure anew, do not take up an unfinished run.")] = False,
+    fleet: FleetOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Measure models on devices: export what is missing, ship, time, bring the results back.
+
+    Example: edgebench deploy resnet18 --device orin --batch 1,8
+    """
+    from device_agents.contract import Precision
+    from edge import deploy as work
+    from edge.cli.progress import drawn
+    from edge.places import places
+    from edge.planning import Choices, Request
+    from edge.selector import select
+
+    known = load_fleet(fleet)
+    names = _models(models, known)
+    devices = select(known, device)
+    request = Request(
+        models=names,
+        framework=framework,
+        backends=tuple(backend.split(",")),
+        precision=Precision(precision) if precision else None,
+        batches=_batches(batch),
+        weights=weights,
+        pattern=pattern,
+        timing=_timing(quick, processes),
+        options=_options(option or []),
+        hot_input=hot_input,
+        transfers=transfers,
+    )
+    choices = Choices()
+    with drawn() as progress:
+        deployment = work.deploy(request, devices, places(), progress, choices, fresh=fresh)
+    if json:
+        print_json(_as_json(deployment, choices))
+    else:
+        _print(deployment, choices)
+    return deployment.exit_code
+
+
+def _models(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
+    from profiles.errors import ConfigError
+    from profiles.load import model_profile_names
+
+    if models:
+        return tuple(models)
+    if fleet.models:
+        return fleet.models
+    known = ", ".join(model_profile_names())
+    raise ConfigError(f"no model is named; these could be deployed: {known}", fix="name one, or set [deploy] models")
+
+
+def _batches(text: str) -> tuple[int, ...]:
+    from profiles.errors import ConfigError
+
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() and 1 <= int(word) <= 4096 for word in words):
+        raise ConfigError(f"{text!r} is no list of numbers from 1 to 4096", where="--batch", fix="for example 1,8,32")
+    return tuple(dict.fromkeys(map(int, words)))
+
+
+def _timing(quick: bool, processes: int | None) -> Timing:
+    from dataclasses import replace
+
+    from device_agents.contract import SchemaViolation, Timing
+    from profiles.errors import ConfigError
+
+    timing = Timing.quick() if quick else Timing()
+    try:
+        return timing if processes is None else replace(timing, processes=processes)
+    except SchemaViolation as error:
+        raise ConfigError(error.message, where="--processes") from None
+
+
+def _options(pairs: list[str]) -> dict[str, Scalar]:
+    from profiles.errors import ConfigError
+
+    options: dict[str, Scalar] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"{pair!r} is not KEY=VALUE", where="--option", fix="for example cuda_graph=true")
+        words: dict[str, Scalar] = {"true": True, "false": False}
+        number = int(value) if value.isascii() and value.isdigit() else value
+        options[name] = words.get(value, number)
+    return options
+
+
+def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
+    from edge.report.rows import as_json
+
+    return {
+        "run": deployment.run,
+        "choices": choices.lines,
+        "measurements": [as_json(row) for row in deployment.rows],
+        "failed": [
+            {"device": f.cell.device, "cell": f.cell, "attempt": f.attempt, "goes_on": f.goes_on, "error": f.error}
+            for f in deployment.failures
+        ],
+        "pythons": deployment.report.pythons,
+        "model_bytes_sent": deployment.report.bytes_sent,
+        "seconds": deployment.seconds,
+        "measuring_s": deployment.measuring_s,
+    }
+
+
+def _print(deployment: Deployment, choices: Choices) -> None:
+    from edge.report import table
+    from profiles.errors import sentence
+
+    rows = deployment.rows
+    for line in choices.lines:
+        typer.echo(f"chosen: {line}")
+    for device, python in deployment.report.pythons.items():
+        typer.echo(f"chosen: python {python} on {device}")
+    if rows:
+        typer.echo("")
+        typer.echo(table.measurements(rows, console_width(), ids=False))
+        typer.echo("")
+    for note in table.notes(rows):
+        typer.echo(note)
+    for failure in deployment.failures:
+        error = failure.error
+        what = sentence(error.message, where=error.where, fix=error.fix)
+        typer.echo(f"failed {failure.cell.device} {failure.cell.label} ({error.stage or error.code}): {what}")
+        if failure.goes_on:
+            typer.echo("  its measurement goes on there: run the same command again to collect it")
+    _print_end(deployment)
+
+
+def _print_end(deployment: Deployment) -> None:
+    rest = max(deployment.seconds - deployment.measuring_s, 0.0)
+    typer.echo(
+        f"{deployment.seconds:.1f} s, of which {rest:.1f} s neither measuring nor warming up; "
+        f"{deployment.report.bytes_sent:,} bytes of models sent; run {deployment.run}"
+    )
+    if deployment.rows:
+        typer.echo(f"more: edgebench results show {deployment.rows[-1].measurement.id}")

@@ -1,0 +1,87 @@
+"""edgebench init: a fleet file to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge.cli.common import JsonOption, command, print_json
+
+_HEADER = """\
+# The fleet: which devices there are and how to reach them. `edgebench devices list` shows it as it is understood.
+# A device takes: host, user, port, key, known_hosts, profile, tags, python, workdir. What is left out comes from
+# [defaults], then ~/.ssh/config. The device `local`, this machine, always exists. Profiles: edgebench profiles list
+"""
+
+_EXAMPLE = """
+# [defaults]
+# user = "nvidia"
+#
+# [devices.orin-1]
+# host = "192.168.1.21"
+# profile = "jetson-agx-orin-64gb"
+# tags = ["lab"]
+"""
+
+
+@command
+def init(
+    hosts: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=PROFILE@HOST...]", help="For example orin-1=PROFILE@10.0.0.21.")
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="The user on all of them.")] = None,
+    file: Annotated[Path, typer.Option(help="Where to write.")] = Path("fleet.toml"),
+    json: JsonOption = False,
+) -> int:
+    """Write a fleet file, and probe the hosts that are named.
+
+    Example: edgebench init orin-1=jetson-agx-orin-64gb@10.0.0.21 a100=a100-80gb@gpu.example.org --user nvidia
+    """
+    from edge import inventory
+    from edge.cli.progress import drawn
+    from edge.places import places
+    from edge.probing import probe_all
+    from profiles.errors import ConfigError
+
+    text = _HEADER + ("".join(_entries(hosts, user)) if hosts else _EXAMPLE)
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise ConfigError("the file exists", where=str(file), fix="edit it, or name another with --file") from None
+    except OSError as error:
+        raise ConfigError(f"cannot be written ({error.strerror})", where=str(file)) from None
+    try:
+        fleet = inventory.load_fleet(file)
+    except ConfigError:
+        file.unlink()  # what was named on the command line does not make a fleet: leave nothing behind
+        raise
+    devices = [device for device in fleet.devices.values() if not device.is_local]
+    with drawn() as progress:
+        found, failed = probe_all(devices, places(), progress) if devices else ({}, {})
+    if json:
+        print_json({"file": str(file), "reached": list(found), "failed": {n: e.info() for n, e in failed.items()}})
+        return 0
+    typer.echo(f"wrote {file}")
+    for name in found:
+        typer.echo(f"{name}: reached")
+    for name, reason in failed.items():
+        typer.echo(f"{name}: not reached yet: {reason}")
+    typer.echo("next: edgebench deploy resnet18 --weights random --quick")
+    return 0
+
+
+def _entries(hosts: list[str], user: str | None) -> list[str]:
+    from profiles.errors import ConfigError
+
+    entries = [f'\n[defaults]\nuser = "{user}"\n'] if user else []
+    for text in hosts:
+        name, equals, rest = text.partition("=")
+        profile, at, host = rest.partition("@")
+        if not (equals and at and name and profile and host):
+            fix = "for example orin-1=jetson-agx-orin-64gb@10.0.0.21"
+            raise ConfigError(f"{text!r} is not NAME=PROFILE@HOST", where="HOST", fix=fix)
+        entries.append(f'\n[devices.{name}]\nhost = "{host}"\nprofile = "{profile}"\n')
+    return entries

@@ -1,0 +1,40 @@
+"""edgebench profiles: the devices and models that are known by name."""
+
+from __future__ import annotations
+
+import typer
+
+from edge.cli.common import JsonOption, command, print_json
+
+app = typer.Typer(help="Device and model profiles.", no_args_is_help=True)
+
+
+@app.command("list")
+@command
+def list_profiles(json: JsonOption = False) -> None:
+    """List the device and model profiles."""
+    from profiles import load
+
+    devices = [load.device_profile(name) for name in load.device_profile_names()]
+    models = [load.model_profile(name) for name in load.model_profile_names()]
+    if json:
+        print_json({"devices": devices, "models": models})
+        return
+    for device in devices:
+        typer.echo(f"device  {device.name:24} {device.family:8} {device.description}")
+    for model in models:
+        typer.echo(f"model   {model.name:24} {', '.join(model.frameworks):20} {model.description}")
+
+
+@app.command("show")
+@command
+def show(name: str, json: JsonOption = False) -> None:
+    """Show one profile, all of it."""
+    from device_agents.contract import dumps
+    from profiles import load
+
+    found = load.device_profile(name) if name in load.device_profile_names() else load.model_profile(name)
+    if json:
+        print_json(found)
+    else:
+        typer.echo(dumps(found, indent=2))

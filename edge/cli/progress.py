@@ -1,0 +1,56 @@
+"""Drawing progress on stderr: live lines on a terminal, one line a step elsewhere, nothing twice."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from profiles.progress import Progress
+
+
+@contextmanager
+def drawn() -> Iterator[Progress]:
+    """A Progress that people see for as long as the block runs."""
+    if sys.stderr.isatty():
+        with _live() as progress:
+            yield progress
+    else:
+        yield _Lines()
+
+
+class _Lines:
+    """A line when a step begins; how far it is does not make a new one."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, what: str, done: int = 0, total: int = 0) -> None:  # noqa: ARG002
+        who = what.partition(":")[0]
+        with self._lock:
+            if self._last.get(who) != what:
+                self._last[who] = what
+                print(f"{what} ...", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _live() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+        lock = threading.Lock()
+
+        def progress(what: str, done: int = 0, total: int = 0) -> None:
+            who = what.partition(":")[0]
+            with lock:
+                if who not in tasks:
+                    tasks[who] = bars.add_task(what, total=None)
+                bars.update(tasks[who], description=what, completed=done, total=total or None)
+
+        yield progress

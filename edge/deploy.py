@@ -1,0 +1,88 @@
+"""`deploy`: a sweep of one plan. Choose, export what is missing, ship, measure, store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge import fleet
+from edge.connect import connect
+from edge.inventory import Device
+from edge.journal import open_journal
+from edge.places import Places
+from edge.planning import Choices, Request, artifact_source, make_plan
+from edge.report.rows import Row, read
+from edge.results.store import Store
+from edge.results.verdict import Status
+from export.artifact import Store as Artifacts
+from profiles.progress import Progress
+
+DONE, FAILED, PARTLY, INVALID = 0, 1, 3, 4
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What came of a deploy. `measuring_s` is what loading, checking, warming up and timing took of `seconds`, on the
+    device that measured longest."""
+
+    run: str
+    rows: tuple[Row, ...]
+    report: fleet.Report
+    seconds: float
+    measuring_s: float
+
+    @property
+    def failures(self) -> tuple[fleet.Failed, ...]:
+        return tuple(outcome for outcome in self.report.outcomes if isinstance(outcome, fleet.Failed))
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 every device failed, 3 some did, 4 a measurement is INVALID."""
+        if not self.rows:
+            return FAILED
+        if self.failures:
+            return PARTLY
+        return INVALID if any(row.verdict.status is Status.INVALID for row in self.rows) else DONE
+
+
+def deploy(
+    request: Request,
+    devices: Sequence[Device],
+    places: Places,
+    progress: Progress,
+    choices: Choices,
+    *,
+    fresh: bool = False,
+) -> Deployment:
+    """Run the request on the devices. `choices` is filled before any work. Errors: ConfigError, fleet.Interrupted."""
+    begin = time.monotonic()
+    artifacts, results = Artifacts(places.artifacts), Store(places.results)
+    plan = make_plan(request, devices, artifacts, choices)
+    journal = open_journal(places.results, plan, fresh=fresh)
+    try:
+        if journal.resumed and journal.cells:
+            done = sum(progress_of.done is not None for progress_of in journal.cells.values())
+            progress(f"run {journal.run}: taking up where it stopped, {done} of {len(plan.cells)} cells are done")
+        tools = fleet.Tools(
+            artifact=artifact_source(request, artifacts, progress),
+            connect=lambda device: connect(device, places),
+            results=results,
+            progress=progress,
+        )
+        report = fleet.run(plan, {device.name: device for device in devices}, journal, tools)
+    finally:
+        journal.close()
+    rows = tuple(read(results, outcome.measurement) for outcome in report.outcomes if isinstance(outcome, fleet.Ok))
+    seconds = time.monotonic() - begin
+    return Deployment(journal.run, rows, report, seconds, _longest(rows, report))
+
+
+def _longest(rows: Sequence[Row], report: fleet.Report) -> float:
+    by_device: dict[str, float] = {}
+    earlier = {outcome.measurement for outcome in report.outcomes if isinstance(outcome, fleet.Ok) and outcome.earlier}
+    for row in rows:
+        if row.measurement.id not in earlier:
+            device = row.measurement.cell.device
+            by_device[device] = by_device.get(device, 0.0) + row.measuring_s
+    return max(by_device.values(), default=0.0)

@@ -1,0 +1,141 @@
+"""The journal of a run: one JSON line an event, appended and synced, so that kill -9 forgets nothing.
+
+    sweeps/<plan id>/<run id>.jsonl
+
+A run that did not reach `finished` is taken up again by the next command with the same plan.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from device_agents.contract import to_json
+from edge.plan import Cell, Plan
+from profiles.errors import ConfigError
+
+
+@dataclass
+class Progress:
+    """Where a cell stands in a run: how often it was tried, the job under way, the measurement that came of it."""
+
+    attempts: int = 0
+    job: str | None = None
+    done: str | None = None
+
+
+@dataclass
+class Journal:
+    """An open journal; this process is its only writer, from any thread. Close it to let the next one in."""
+
+    path: Path
+    run: str
+    resumed: bool
+    _descriptor: int
+    cells: dict[str, Progress] = field(default_factory=dict)
+    finished: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, cell: Cell) -> Progress:
+        return self.cells.setdefault(cell.id, Progress())
+
+    def begin(self, cell: Cell) -> str:
+        """Note a new attempt and return its job id; a job under way keeps its id."""
+        progress = self.of(cell)
+        if progress.job is None:
+            job = job_id(cell, self.run, progress.attempts + 1)
+            self._append("submitted", cell=cell.id, label=cell.label, device=cell.device, job=job)
+        return str(progress.job)
+
+    def done(self, cell: Cell, measurement: str) -> None:
+        self._append("done", cell=cell.id, measurement=measurement)
+
+    def failed(self, cell: Cell, error: Any) -> None:
+        self._append("failed", cell=cell.id, error=to_json(error))
+
+    def cancelled(self, cell: Cell) -> None:
+        self._append("cancelled", cell=cell.id)
+
+    def finish(self) -> None:
+        self._append("finished")
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _append(self, event: str, **facts: Any) -> None:
+        line = {"event": event, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts}
+        with self._lock:
+            os.write(self._descriptor, (json.dumps(line) + "\n").encode())
+            os.fsync(self._descriptor)
+            self._apply(line)
+
+    def _apply(self, line: dict[str, Any]) -> None:
+        event = line["event"]
+        if event == "finished":
+            self.finished = True
+        if "cell" not in line:
+            return
+        progress = self.cells.setdefault(line["cell"], Progress())
+        if event == "submitted":
+            progress.attempts, progress.job = progress.attempts + 1, line["job"]
+        else:
+            progress.job = None
+        if event == "done":
+            progress.done = line["measurement"]
+
+
+def job_id(cell: Cell, run: str, attempt: int) -> str:
+    """16 hexadecimal digits that name the job on the device and its measurement at home."""
+    return hashlib.sha256(f"{cell.id} {run} {attempt}".encode()).hexdigest()[:16]
+
+
+def open_journal(root: Path, plan: Plan, *, fresh: bool = False) -> Journal:
+    """Take up the latest unfinished run of `plan`, or begin one. Errors: ConfigError when another process has it."""
+    folder = root / "sweeps" / plan.id
+    folder.mkdir(parents=True, exist_ok=True)
+    if not fresh:
+        latest = max(folder.glob("*.jsonl"), default=None)
+        if latest is not None:
+            journal = _open(latest, resumed=True)
+            if not journal.finished:
+                return journal
+            journal.close()
+    run = f"{time.strftime('%Y%m%dt%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    journal = _open(folder / f"{run}.jsonl", resumed=False)
+    journal._append("started", plan=plan.id, cells=[to_json(cell) for cell in plan.cells])  # noqa: SLF001
+    return journal
+
+
+def _open(path: Path, *, resumed: bool) -> Journal:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        fix = "wait for it, or stop it; --fresh measures anew beside it"
+        raise ConfigError("another edgebench is running this plan now", where=str(path), fix=fix) from None
+    journal = Journal(path, path.stem, resumed, descriptor)
+    content = path.read_bytes()
+    for line in content.splitlines():
+        event = _parse(line)
+        if event is not None:
+            journal._apply(event)  # noqa: SLF001 - this function is the class's constructor
+    if content and not content.endswith(b"\n"):
+        os.write(descriptor, b"\n")  # a line that a crash cut short: it never happened
+    return journal
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None

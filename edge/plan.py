@@ -1,0 +1,67 @@
+"""What is to be measured: cells, each named by the hash of its request, and the plan they make."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from device_agents.contract import LoadPattern, Precision, Scalar, Timing, dumps
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement to make: this model, from that framework, on this device, in this way.
+
+    `weights` is pretrained, random, sha256:<hex>, or `any` for whichever artifact is there. What equals its default
+    does not enter the id, so that a new field leaves old ids alone. Artifacts and hardware are recorded, not hashed.
+    """
+
+    device: str
+    model: str
+    framework: str
+    backend: str
+    precision: Precision
+    batch: int
+    weights: str = "any"
+    pattern: LoadPattern = LoadPattern()
+    timing: Timing = Timing()
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    hot_input: bool = False
+    transfers: bool = True
+    repeat: int = 0
+
+    @property
+    def id(self) -> str:
+        """20 hexadecimal digits of SHA-256 over the request."""
+        return hashlib.sha256(dumps(_without_defaults(self)).encode()).hexdigest()[:20]
+
+    @property
+    def label(self) -> str:
+        """For people: `resnet18/pytorch fp32 batch 8`."""
+        return f"{self.model}/{self.framework} {self.precision} batch {self.batch}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells in the order they are measured. The same cells make the same plan."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def id(self) -> str:
+        return hashlib.sha256("\n".join(sorted(cell.id for cell in self.cells)).encode()).hexdigest()[:20]
+
+
+def _without_defaults(value: Any) -> Any:
+    if not dataclasses.is_dataclass(value):
+        return value
+    kept = {}
+    for item in dataclasses.fields(value):
+        given = getattr(value, item.name)
+        default = item.default_factory() if callable(item.default_factory) else item.default
+        if given != default:
+            kept[item.name] = _without_defaults(given)
+    return kept

@@ -1,0 +1,215 @@
+"""From what was asked to a plan: which frameworks, backends, precisions; every choice made for the operator is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from device_agents.contract import LoadPattern, Precision, Scalar, SchemaViolation, Timing
+from edge import bundle
+from edge.inventory import Device
+from edge.plan import Cell, Plan
+from export.api import export_model, find_any, frameworks_of, installed, parse_model
+from export.artifact import Artifact, Store, sha256_file
+from export.models import ModelRef
+from profiles.errors import ConfigError
+from profiles.load import unknown
+from profiles.progress import Progress
+
+AUTO = "auto"
+ALL = "all"
+DYNAMIC = "dynamic"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `deploy` was asked. None, or AUTO, leaves the choice to edgebench."""
+
+    models: tuple[str, ...]
+    framework: str | None = None
+    backends: tuple[str, ...] = (AUTO,)
+    precision: Precision | None = None
+    batches: tuple[int, ...] = (1,)
+    weights: str | None = None
+    pattern: str = "serial"
+    timing: Timing = field(default_factory=Timing)
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    hot_input: bool = False
+    transfers: bool = True
+
+
+@dataclass
+class Choices:
+    """What was chosen and why, one line each, in the order in which people read it."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def say(self, line: str) -> None:
+        if line not in self.lines:
+            self.lines.append(line)
+
+
+def make_plan(request: Request, devices: Sequence[Device], store: Store, choices: Choices) -> Plan:
+    """Expand the request into cells, device by device. Errors: ConfigError for whatever cannot be meant."""
+    refs = [parse_model(text) for text in request.models]
+    _check_names(refs)
+    try:
+        pattern = LoadPattern(request.pattern)
+    except SchemaViolation as error:
+        raise ConfigError(error.message, where="--pattern") from None
+    cells = [
+        Cell(
+            device=device.name,
+            model=ref.name,
+            framework=framework,
+            backend=backend,
+            precision=precision,
+            batch=batch,
+            weights=_weights(request, ref, framework, precision, store, choices),
+            pattern=pattern,
+            timing=request.timing,
+            options=dict(request.options),
+            hot_input=request.hot_input,
+            transfers=request.transfers,
+        )
+        for device in devices
+        for precision in [_precision(request, device, choices)]
+        for ref in refs
+        for framework in _frameworks(request, ref, precision, store, choices)
+        for backend in _backends(request, device, choices)
+        for batch in request.batches
+    ]
+    _say_timing(request, choices)
+    return Plan(tuple(cells))
+
+
+def artifact_source(request: Request, store: Store, progress: Progress) -> Callable[[Cell], Artifact]:
+    """What finds or exports the artifact of a cell: one with a dynamic batch serves every batch."""
+    refs = {ref.name: ref for ref in map(parse_model, request.models)}
+    made: dict[tuple[str, str, Precision], Artifact] = {}
+
+    def artifact(cell: Cell) -> Artifact:
+        key = (cell.model, cell.framework, cell.precision)
+        if key not in made:
+            ref = refs[cell.model]
+            there = None
+            if request.weights is None:
+                there = find_any(store, ref, cell.framework, cell.precision, DYNAMIC)
+            made[key] = there or export_model(
+                ref,
+                framework=cell.framework,
+                precision=cell.precision,
+                batch=DYNAMIC,
+                weights=request.weights or "pretrained",
+                store=store,
+                progress=progress,
+            )
+        return made[key]
+
+    return artifact
+
+
+def _check_names(refs: Sequence[ModelRef]) -> None:
+    names = [ref.name for ref in refs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"{', '.join(twice)} is named twice", where="MODEL", fix="name every model once")
+
+
+def _precision(request: Request, device: Device, choices: Choices) -> Precision:
+    if request.precision is not None:
+        return request.precision
+    choices.say(f"precision {device.profile.precision} (profile {device.profile.name})")
+    return device.profile.precision
+
+
+def _frameworks(
+    request: Request, ref: ModelRef, precision: Precision, store: Store, choices: Choices
+) -> tuple[str, ...]:
+    has = frameworks_of(ref)
+    if request.framework == ALL:
+        return has
+    if request.framework is not None:
+        if request.framework not in has:
+            raise unknown("framework", request.framework, has, where=f"model {ref.name}")
+        return (request.framework,)
+    usable = tuple(
+        name for name in has if installed(name) or find_any(store, ref, name, precision, DYNAMIC) is not None
+    )
+    if not usable:
+        extras = " or ".join(f"pip install 'edgebench[{name}]'" for name in has)
+        raise ConfigError(f"no framework that has {ref.name} is installed ({', '.join(has)})", fix=extras)
+    choices.say(f"frameworks {', '.join(usable)} (those that have the model and are installed)")
+    return usable
+
+
+def _backends(request: Request, device: Device, choices: Choices) -> tuple[str, ...]:
+    carried = bundle.backend_names()
+    chosen = []
+    for name in request.backends:
+        if name == AUTO:
+            chosen.append(_auto_backend(device, carried, choices))
+        elif name in carried:
+            chosen.append(name)
+        else:
+            raise unknown("backend", name, (*carried, AUTO), where="--backend")
+    return tuple(dict.fromkeys(chosen))
+
+
+def _auto_backend(device: Device, carried: Sequence[str], choices: Choices) -> str:
+    wanted = device.profile.backends
+    usable = [name for name in wanted if name in carried]
+    if not usable:
+        raise ConfigError(f"none of the profile's backends ({', '.join(wanted)}) exists yet", where=device.name)
+    missing = wanted[: wanted.index(usable[0])]
+    why = f"profile {device.profile.name}" + (f"; {', '.join(missing)} is not there yet" if missing else "")
+    choices.say(f"backend {usable[0]} ({why})")
+    return usable[0]
+
+
+def _weights(
+    request: Request, ref: ModelRef, framework: str, precision: Precision, store: Store, choices: Choices
+) -> str:
+    if ref.path is not None:
+        return f"sha256:{sha256_file(ref.path)}"
+    if request.weights in ("pretrained", "random"):
+        return request.weights
+    if request.weights is not None:
+        path = Path(request.weights).expanduser()
+        if not path.is_file():
+            fix = "--weights takes pretrained, random or the path of a file"
+            raise ConfigError("no such weights file", where=request.weights, fix=fix)
+        return f"sha256:{sha256_file(path)}"
+    there = find_any(store, ref, framework, precision, DYNAMIC)
+    if there is None:
+        choices.say("weights pretrained (--weights random needs no download)")
+        return "pretrained"
+    choices.say(f"weights {there.weights} (the artifact that is there)")
+    return there.weights
+
+
+def _say_timing(request: Request, choices: Choices) -> None:
+    timing = request.timing
+    if request.batches == (1,):
+        choices.say("batch 1")
+    if request.pattern == "serial":
+        choices.say("pattern serial")
+    plural = "process" if timing.processes == 1 else "processes"
+    choices.say(
+        f"timing {timing.processes} {plural}, each at least {timing.duration_s:g} s and {timing.iterations} inferences "
+        f"but at most {timing.cap_s:g} s; warm-up {timing.warmup_s:g} s or until stable, at most {timing.warmup_cap_s:g} s"
+    )
+
+
+def exports(models: Sequence[str], framework: str | None) -> list[tuple[ModelRef, str]]:
+    """The (model, framework) pairs that `export` was asked for; without a framework, those that are installed."""
+    pairs = []
+    for ref in map(parse_model, models):
+        has = frameworks_of(ref)
+        if framework is None:
+            wanted = tuple(name for name in has if installed(name)) or has[:1]  # the first: its error names the extra
+        else:
+            wanted = has if framework == ALL else (framework,)
+        pairs += [(ref, name) for name in wanted]
+    return pairs

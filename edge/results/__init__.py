@@ -1,0 +1,1 @@
+"""Measurements at home: stored as they came, judged and compared on read."""

@@ -1,0 +1,130 @@
+"""The store of measurements: one folder each, written whole or not at all; JSON and raw samples are the truth.
+
+measurements/<first two digits>/<id>/result.json      who, what, when; the agent's own result within
+                                    /samples.i64le    nanoseconds, 64-bit little-endian, hashed by the JSON
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from device_agents.contract import JobResult, SchemaViolation, dumps, from_json, loads
+from edge.plan import Cell
+from profiles.errors import ConfigError, ResultError
+from profiles.schema import Thresholds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SCHEMA = 1
+RESULT = "result.json"
+SAMPLES = "samples.i64le"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A job's result with everything that says what it is a result of. `id` is the job's id."""
+
+    id: str
+    run: str
+    cell: Cell
+    device_profile: str
+    power_mode: str | None
+    thresholds: Thresholds
+    artifact: str
+    weights: str
+    agent_sha256: str
+    edgebench: str
+    collected_at: str
+    result: JobResult
+    produced_by: Mapping[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise SchemaViolation("schema", f"version {self.schema}; this edgebench reads {SCHEMA}")
+
+
+class Store:
+    """The measurements of one operator, below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root / "measurements"
+
+    def add(self, measurement: Measurement, samples: bytes) -> Path:
+        """Store a measurement under its id; one that is there already stays as it is. Returns its folder."""
+        home = self.folder(measurement.id)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=home.parent) as name:
+            making = Path(name) / "measurement"
+            making.mkdir()
+            _write(making / SAMPLES, samples)
+            _write(making / RESULT, (dumps(measurement, indent=1) + "\n").encode())
+            try:
+                making.rename(home)
+            except OSError:
+                if not (home / RESULT).exists():
+                    raise
+        return home
+
+    def folder(self, measurement_id: str) -> Path:
+        return self._root / measurement_id[:2] / measurement_id
+
+    def ids(self) -> list[str]:
+        """Every measurement, oldest first."""
+        found = sorted(self._root.glob(f"*/*/{RESULT}"), key=lambda path: path.stat().st_mtime_ns)
+        return [path.parent.name for path in found]
+
+    def find(self, prefix: str) -> str:
+        """The one id that begins with `prefix`. Errors: ConfigError when there is none, or several."""
+        matches = [name for name in self.ids() if name.startswith(prefix)]
+        if len(matches) == 1 or prefix in matches:
+            return prefix if prefix in matches else matches[0]
+        what = "no measurement begins" if not matches else f"{len(matches)} measurements begin"
+        raise ConfigError(f"{what} with {prefix!r}", where=str(self._root), fix="see `edgebench results list`")
+
+    def get(self, measurement_id: str) -> Measurement:
+        """A measurement by its full id. Errors: ResultError when it is missing or damaged."""
+        path = self.folder(measurement_id) / RESULT
+        try:
+            return from_json(Measurement, loads(path.read_bytes()))
+        except OSError as error:
+            raise ResultError(f"cannot be read ({error.strerror})", where=str(path)) from None
+        except SchemaViolation as error:
+            raise ResultError(f"damaged ({error})", where=str(path), fix="remove that folder") from None
+
+    def all(self) -> Iterator[Measurement]:
+        for name in self.ids():
+            yield self.get(name)
+
+    def samples_ns(self, measurement: Measurement) -> NDArray[np.int64]:
+        """All samples of a measurement, int64 nanoseconds. Errors: ResultError when they are not those of its JSON."""
+        path = self.folder(measurement.id) / SAMPLES
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ResultError(f"cannot be read ({error.strerror})", where=str(path)) from None
+        check_samples(measurement.result, data, where=str(path))
+        return np.frombuffer(data, dtype="<i8").astype(np.int64)
+
+
+def check_samples(result: JobResult, data: bytes, *, where: str) -> None:
+    """Errors: ResultError when the bytes are not the samples that `result` was made with."""
+    if len(data) != 8 * result.samples_count or hashlib.sha256(data).hexdigest() != result.samples_sha256:
+        message = f"the samples are not those of the result ({len(data)} bytes, {8 * result.samples_count} expected)"
+        raise ResultError(message, where=where, fix="measure again")
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())

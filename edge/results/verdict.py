@@ -1,0 +1,139 @@
+"""Whether a measurement can be trusted: VALID, INVALID with reasons, or UNJUDGED with the rules that had no data.
+
+Every rule gets the measurement and its summary, and answers with findings; thresholds travel with the measurement,
+fixed when it was made.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from device_agents.contract import Precision
+from edge.results.stats import SUPPORT, Summary
+from edge.results.store import Measurement
+
+_TIMER_SHARE = 0.01
+_TIMER_NS = 2_000
+
+
+class Status(str, enum.Enum):
+    VALID = "VALID"
+    INVALID = "INVALID"
+    UNJUDGED = "UNJUDGED"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule that was broken (`broken`) or could not be applied, and why."""
+
+    rule: str
+    broken: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    status: Status
+    findings: tuple[Finding, ...]
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.broken)
+
+    @property
+    def unjudged(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if not finding.broken)
+
+    @property
+    def short(self) -> str:
+        """`INVALID unstable, foreign_work` for a table's cell."""
+        names = ", ".join(finding.rule for finding in self.broken)
+        return f"{self.status} {names}".strip()
+
+
+def judge(measurement: Measurement, summary: Summary) -> Verdict:
+    """Apply every rule of docs/measurement: one broken makes INVALID, else one without data makes UNJUDGED."""
+    findings = tuple(finding for rule in _RULES for finding in rule(measurement, summary))
+    if any(finding.broken for finding in findings):
+        return Verdict(Status.INVALID, findings)
+    return Verdict(Status.UNJUDGED if findings else Status.VALID, findings)
+
+
+Rule = Callable[[Measurement, Summary], Iterable[Finding]]
+
+
+def _too_few_samples(_: Measurement, summary: Summary) -> Iterable[Finding]:
+    if summary.samples < SUPPORT[50.0]:
+        yield Finding("too_few_samples", True, f"{summary.samples} samples do not support a median (11 would)")
+
+
+def _unstable(measurement: Measurement, summary: Summary) -> Iterable[Finding]:
+    limits = measurement.thresholds
+    if summary.spread is not None and summary.spread > limits.spread:
+        reason = f"the processes' medians vary by {summary.spread:.1%}, over {limits.spread:.0%}"
+        yield Finding("unstable", True, reason)
+    if abs(summary.drift) > limits.drift:
+        reason = f"{summary.drift:+.1%} from the first to the last quarter of a process, over {limits.drift:.0%}"
+        yield Finding("unstable", True, reason)
+
+
+def _parity(measurement: Measurement, _: Summary) -> Iterable[Finding]:
+    for process in measurement.result.processes:
+        checks = (process.parity_before, process.parity_after)
+        if None in checks:
+            yield Finding("parity_failed", False, "the artifact carries no reference outputs")
+            return
+        for when, check in zip(("before", "after"), checks, strict=True):
+            if check is not None and not check.passed:
+                reason = f"{check.tensor} is off by {check.error:.2g} {when} timing, over {check.limit:.2g}"
+                yield Finding("parity_failed", True, reason)
+                return
+
+
+def _timer_overhead(measurement: Measurement, summary: Summary) -> Iterable[Finding]:
+    overhead_ns = max(process.timer_overhead_ns for process in measurement.result.processes)
+    if overhead_ns > _TIMER_NS and overhead_ns > _TIMER_SHARE * summary.median.value_ns:
+        share = overhead_ns / summary.median.value_ns
+        yield Finding("timer_overhead", True, f"the clock costs {overhead_ns} ns a sample, {share:.1%} of the median")
+
+
+def _foreign_work(measurement: Measurement, _: Summary) -> Iterable[Finding]:
+    limit = measurement.thresholds.foreign_work
+    readings = [process.state.get("busy_share_idle_window_before") for process in measurement.result.processes]
+    shares = [reading.value for reading in readings if reading is not None and isinstance(reading.value, float)]
+    if len(shares) < len(readings):
+        yield Finding("foreign_work", False, "the idle window before the measurement could not be read")
+    elif max(shares) > limit:
+        yield Finding("foreign_work", True, f"the device was {max(shares):.0%} busy before timing, over {limit:.0%}")
+
+
+def _wrong_power_mode(measurement: Measurement, _: Summary) -> Iterable[Finding]:
+    if measurement.power_mode is None:
+        return
+    reading = measurement.result.identity.get("power_mode")
+    if reading is None or reading.value is None:
+        yield Finding("wrong_power_mode", False, (reading and reading.unknown) or "no reading of the power mode")
+    elif reading.value != measurement.power_mode:
+        reason = f"{reading.value}, the profile expects {measurement.power_mode}"
+        yield Finding("wrong_power_mode", True, reason)
+
+
+def _not_fp16(measurement: Measurement, _: Summary) -> Iterable[Finding]:
+    if measurement.cell.precision is Precision.FP16:
+        yield Finding("not_fp16", False, f"{measurement.cell.backend} does not tell the precision of its layers")
+
+
+def _not_watched(_: Measurement, __: Summary) -> Iterable[Finding]:
+    """Rules of the design whose data the agent does not collect yet."""
+    for rule in ("throttled", "clocks_floating", "too_hot", "incomplete_state"):
+        yield Finding(rule, False, "this version does not watch the device while it is timed")
+
+
+_RULES: tuple[Rule, ...] = (
+    _too_few_samples, _unstable, _parity, _timer_overhead, _foreign_work, _wrong_power_mode, _not_fp16, _not_watched,
+)  # fmt: skip
