@@ -1,0 +1,56 @@
+"""MODEL as typed: which words name a model, and what the others are told."""
+
+from pathlib import Path
+
+import pytest
+
+from export.models import frameworks_of, keras_input, missing, parse_model
+from profiles.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "frameworks"),
+    [
+        ("resnet50", ("pytorch", "tensorflow")),
+        ("mobilenet_v3_large", ("pytorch",)),
+        ("torchvision:resnet34", ("pytorch",)),
+        ("keras:ResNet50", ("tensorflow",)),
+    ],
+)
+def test_a_model_knows_the_frameworks_that_have_it(text: str, frameworks: tuple[str, ...]) -> None:
+    ref = parse_model(text)
+    assert (ref.name, frameworks_of(ref)) == (text, frameworks)
+
+
+def test_a_file_is_a_model_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    path.touch()
+    ref = parse_model(str(path))
+    assert (ref.name, ref.path, frameworks_of(ref)) == ("mine", path, ("onnx",))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("resnet5", "did you mean 'resnet50'?"),
+        ("timm:resnet50", "torchvision:NAME, keras:NAME"),
+        ("nowhere/mine.onnx", "no such file"),
+        ("torchvision:../../x", "no model name"),
+        ("", "unknown model"),
+    ],
+)
+def test_what_is_no_model_is_refused_with_the_way_out(text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told.replace("?", r"\?")):
+        parse_model(text)
+
+
+def test_keras_models_get_the_pixels_that_their_preprocessing_makes() -> None:
+    assert keras_input("EfficientNetB0").high == pytest.approx(255)
+    assert (keras_input("MobileNetV2").low, keras_input("MobileNetV2").high) == (-1, 1)
+    assert keras_input("ResNet50").low == pytest.approx(-123.68)
+    assert keras_input("InceptionV3").shape == (3, 299, 299)
+
+
+def test_what_is_missing_is_found_without_importing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.models._MODULES", {"pytorch": ("json", "no_such_module_of_edgebench")})
+    assert missing("pytorch") == ("no_such_module_of_edgebench",)
