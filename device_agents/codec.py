@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 MAX_STRING = 65_536
 MAX_ITEMS = 100_000
+MAX_INTEGER = 2**63 - 1
 
 _UNIONS = (Union, getattr(types, "UnionType", Union))  # `X | Y` of Python 3.10 has a type of its own
 
@@ -146,7 +147,7 @@ def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
 
 @functools.lru_cache(maxsize=None)
 def _fields(kind: Any) -> Tuple[Dict[str, Any], Tuple[str, ...], Tuple[str, ...]]:
-    """Types by name; names that data must hold; names without a default that may be None, as to_json leaves None out."""
+    """Types by name; names that data must hold; names without a default that may be None, which to_json leaves out."""
     hints = typing.get_type_hints(kind)
     fields = [field for field in dataclasses.fields(kind) if field.init]
     missing = dataclasses.MISSING
@@ -165,15 +166,26 @@ def _read_enum(kind: Any, data: Any, where: str) -> Any:
 
 
 def _read_scalar(kind: Any, data: Any, where: str) -> Any:
+    if isinstance(data, int) and not -MAX_INTEGER <= data <= MAX_INTEGER:
+        raise SchemaViolation(where, "an integer of more than 64 bits")
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         data = float(data)
     if (kind is int and isinstance(data, bool)) or not isinstance(data, kind):
         raise SchemaViolation(where, f"expected {_name(kind)}, got {_describe(data)}")
-    if kind is str and len(data) > MAX_STRING:
-        raise SchemaViolation(where, f"a string of {len(data)} characters; at most {MAX_STRING} are read")
+    if kind is str:
+        _check_text(data, where)
     if kind is float and not math.isfinite(data):
         raise SchemaViolation(where, "not a finite number")
     return data
+
+
+def _check_text(data: str, where: str) -> None:
+    if len(data) > MAX_STRING:
+        raise SchemaViolation(where, f"a string of {len(data)} characters; at most {MAX_STRING} are read")
+    try:
+        data.encode("utf-8")
+    except UnicodeEncodeError:
+        raise SchemaViolation(where, "text that is not valid Unicode") from None
 
 
 def _join(where: str, key: str) -> str:
@@ -186,5 +198,8 @@ def _name(kind: Any) -> str:
 
 
 def _describe(data: Any) -> str:
-    text = repr(data)
+    try:
+        text = repr(data)
+    except RecursionError:
+        return "data nested too deep"
     return text if len(text) <= 60 else f"{text[:57]}..."

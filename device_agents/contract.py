@@ -287,7 +287,7 @@ class ProcessResult:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What came of a job. `identity` is compared between measurements, `context` is shown, `switches` is what was set."""
+    """What came of a job. `identity` is compared between measurements, `context` is shown, `switches` were set."""
 
     schema: int
     job: str

@@ -120,7 +120,7 @@ def _reading(value: object) -> str:
 
 
 def _unjudged(rows: Sequence[Row]) -> Iterable[tuple[str, str, str]]:
-    """(rules, reason, rows) for every reason that left rules without data; the rows are named where not all share it."""
+    """(rules, reason, rows) for every reason that left rules without data; the rows are named where some lack it."""
     where: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for finding in row.verdict.unjudged:
@@ -129,5 +129,5 @@ def _unjudged(rows: Sequence[Row]) -> Iterable[tuple[str, str, str]]:
     merged: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (reason, rule), labels in where.items():
         merged.setdefault((reason, tuple(labels)), []).append(rule)
-    for (reason, labels), rules in merged.items():
-        yield ", ".join(rules), reason, "" if len(labels) == len(rows) else "; ".join(labels)
+    for (reason, named), rules in merged.items():
+        yield ", ".join(rules), reason, "" if len(named) == len(rows) else "; ".join(named)

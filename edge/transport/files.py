@@ -6,12 +6,12 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from edge.transport.base import CHUNK, Deadline
-from profiles.errors import TransferError
+from profiles.errors import TransferError, TransportError
 from profiles.progress import Progress
 
 DISK_FULL = "the disk of the device is full"
@@ -77,7 +77,8 @@ def _attempt(
     try:
         device.send(file, part, fresh=start == 0, deadline=deadline, step=meter)
     except TransferError:
-        device.discard(part, deadline)
+        with suppress(TransportError):  # the first error is the one to tell
+            device.discard(part, deadline)
         raise
     return device.settle(part, remote, sha256, deadline)
 
@@ -124,7 +125,10 @@ class Limited:
         self._left -= len(data)
         if self._left < 0:
             raise self._error
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise TransferError(f"cannot be written ({error.strerror})", where=str(self._file.name)) from None
 
 
 @contextmanager
@@ -153,6 +157,15 @@ def _opened(local: Path) -> Iterator[BinaryIO]:
         raise TransferError(f"cannot be read ({error.strerror})", where=str(local)) from None
     with file:
         yield file
+
+
+def chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """The rest of a local file in pieces. Errors: TransferError when it cannot be read."""
+    try:
+        while chunk := file.read(size):
+            yield chunk
+    except OSError as error:
+        raise TransferError(f"cannot be read ({error.strerror})", where=str(file.name)) from None
 
 
 def absolute(remote: PurePosixPath) -> None:

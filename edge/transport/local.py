@@ -67,7 +67,7 @@ class LocalTransport:
         deadline = Deadline(timeout, f"the download of {remote.name}", self._name)
         with _readable(Path(remote), self._name) as source, files.arriving(local) as target:
             sink = files.Limited(target, limit, remote, self._name)
-            while chunk := source.read(CHUNK):
+            for chunk in files.chunks(source, CHUNK):
                 self._go_on(deadline)
                 sink.write(chunk)
 
@@ -94,7 +94,7 @@ class LocalTransport:
                 target.unlink(missing_ok=True)
             handle = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             with os.fdopen(handle, "wb", buffering=0) as sink:
-                while chunk := file.read(CHUNK):
+                for chunk in files.chunks(file, CHUNK):
                     self._go_on(deadline)
                     _write_all(sink, chunk)
                     step(len(chunk))
