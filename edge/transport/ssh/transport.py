@@ -1,0 +1,235 @@
+"""SSHTransport: one connection, reused by every call, made at the first one and made again after it was lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO
+
+from edge.transport import files
+from edge.transport.base import CHUNK, MAX_OUTPUT, Completed, Deadline, closed, program, quoted, too_much
+from edge.transport.files import Step
+from edge.transport.ssh.channel import Sink, converse, feed
+from edge.transport.ssh.connection import Link, connect, watch
+from edge.transport.ssh.endpoint import Endpoint
+from edge.transport.ssh.errors import lost, translated
+from profiles.errors import Timeout, TransferError, TransportError
+from profiles.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import paramiko
+
+_NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
+_WRONG_KIND = 65
+
+# Scripts for a POSIX shell; their words come as arguments, never as text. Exit codes of our own are 64 and above.
+_LOOK = """\
+export LC_ALL=C; umask 077; mkdir -p -- "$1" || exit 64; [ ! -d "$2" ] || exit 65; \
+if [ -f "$2" ] && s=$(sha256sum < "$2") && [ "${s%% *}" = "$4" ]; then echo present; \
+elif [ -f "$3" ]; then wc -c < "$3"; else echo 0; fi"""
+_FRESH = 'export LC_ALL=C; umask 077; rm -f -- "$1" && exec cat > "$1"'
+_APPEND = 'export LC_ALL=C; umask 077; exec cat >> "$1"'
+_SETTLE = """\
+export LC_ALL=C; s=$(sha256sum < "$1") || exit 64; \
+if [ "${s%% *}" = "$3" ]; then mv -f -- "$1" "$2" && echo stored; else rm -f -- "$1"; echo "${s%% *}"; fi"""
+_READ = 'export LC_ALL=C; [ ! -e "$1" ] || [ -f "$1" ] || exit 65; exec cat -- "$1"'
+
+
+class SSHTransport:
+    """Calls may run side by side on the one connection. One that runs past its timeout ends the connection, for the
+    others too: whether the server or the command hangs cannot be told apart. The next call connects anew."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._closed = threading.Event()
+        self._connecting = threading.Lock()
+        self._link: Link | None = None
+
+    @property
+    def name(self) -> str:
+        return self._endpoint.name
+
+    def run(
+        self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float, max_output: int = MAX_OUTPUT
+    ) -> Completed:
+        return self._run(argv, stdin, Deadline(timeout, program(argv), self._endpoint.where), max_output)
+
+    def put(
+        self, local: Path, remote: PurePosixPath, *, sha256: str, timeout: float, progress: Progress = silent
+    ) -> int:
+        deadline = Deadline(timeout, f"the upload of {local.name}", self._endpoint.where)
+        return files.upload(self, local, remote, sha256=sha256, deadline=deadline, progress=progress)
+
+    def get(self, remote: PurePosixPath, local: Path, *, limit: int, timeout: float) -> None:
+        files.absolute(remote)
+        deadline = Deadline(timeout, f"the download of {remote.name}", self._endpoint.where)
+        argv = _script(_READ, str(remote))
+        output = _Output(MAX_OUTPUT, too_much(argv, MAX_OUTPUT, self._endpoint.where))
+        with files.arriving(local) as target:
+            sink = files.Limited(target, limit, remote, self.name)
+            with self._command(argv, deadline) as command:
+                status = command.end(b"", sink.write, output.err)
+            if status == _WRONG_KIND:
+                raise TransferError(f"{remote} is no regular file", where=self.name)
+            if status:
+                complaint = Completed(status, b"", bytes(output.stderr)).complaint
+                raise TransferError(f"{remote} cannot be read ({complaint})", where=self.name)
+
+    def close(self) -> None:
+        self._closed.set()
+        link = self._link
+        if link is not None:
+            link.kill()
+
+    def look(self, remote: PurePosixPath, part: PurePosixPath, sha256: str, deadline: Deadline) -> int | None:
+        done = self._run(_script(_LOOK, str(remote.parent), str(remote), str(part), sha256), b"", deadline)
+        if done.returncode == _WRONG_KIND:
+            raise TransferError(f"{remote} is a folder", where=self.name)
+        answer = _answer(done)
+        if answer == "present":
+            return None
+        if not done.ok or not answer.isdecimal():
+            raise self._unwritable(remote, done)
+        return int(answer)
+
+    def send(self, file: BinaryIO, part: PurePosixPath, *, fresh: bool, deadline: Deadline, step: Step) -> None:
+        argv = _script(_FRESH if fresh else _APPEND, str(part))
+        output = _Output(MAX_OUTPUT, too_much(argv, MAX_OUTPUT, self._endpoint.where))
+        with self._command(argv, deadline) as command:
+            command.feed(files.chunks(file, CHUNK), step)
+            status = command.end(b"", output.out, output.err)
+        if status:
+            raise self._unwritable(part, Completed(status, b"", bytes(output.stderr)))
+
+    def settle(self, part: PurePosixPath, remote: PurePosixPath, sha256: str, deadline: Deadline) -> str | None:
+        done = self._run(_script(_SETTLE, str(part), str(remote), sha256), b"", deadline)
+        answer = _answer(done)
+        if not done.ok or not answer:
+            raise self._unwritable(remote, done)
+        return None if answer == "stored" else answer
+
+    def discard(self, part: PurePosixPath, deadline: Deadline) -> None:
+        self._run(["rm", "-f", "--", str(part)], b"", deadline)
+
+    def _run(self, argv: Sequence[str], stdin: bytes, deadline: Deadline, max_output: int = MAX_OUTPUT) -> Completed:
+        output = _Output(max_output, too_much(argv, max_output, self._endpoint.where))
+        with self._command(argv, deadline) as command:
+            status = command.end(stdin, output.out, output.err)
+        return Completed(status, bytes(output.stdout), bytes(output.stderr))
+
+    @contextmanager
+    def _command(self, argv: Sequence[str], deadline: Deadline) -> Iterator[_Command]:
+        """A command that runs on a channel of its own; what goes wrong in the block comes out as an error of ours."""
+        line = quoted(argv)
+        link = self._connected(deadline)
+        with self._failing_cleanly(link, deadline), watch(deadline, link.kill):
+            channel = link.session.open_session(timeout=deadline.left())
+            try:
+                channel.exec_command(line)  # takes no timeout: the watch bounds it
+                yield _Command(channel, link, deadline)
+            finally:
+                channel.close()
+
+    def _connected(self, deadline: Deadline) -> Link:
+        """The connection that is there, or a new one; who comes while one is being made waits for it."""
+        if not self._connecting.acquire(timeout=deadline.left()):
+            raise deadline.error()
+        try:
+            if self._link is None or not self._link.alive:
+                self._drop()
+                self._link = link = Link(self._endpoint)
+                self._refuse_when_closed()
+                patience = min(self._endpoint.connect_timeout, deadline.left())
+                with self._failing_cleanly(link, deadline):
+                    connect(link, Deadline(patience, "connecting", self._endpoint.where))
+            return self._link
+        finally:
+            self._connecting.release()
+
+    @contextmanager
+    def _failing_cleanly(self, link: Link, deadline: Deadline) -> Iterator[None]:
+        import paramiko
+
+        try:
+            yield
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            self._refuse_when_closed()
+            if deadline.passed:
+                link.kill()
+                raise deadline.error() from None
+            if not link.alive:
+                raise lost(self._endpoint, error) from None
+            raise translated(error, self._endpoint) from None
+        except TransportError as error:
+            self._refuse_when_closed()
+            if deadline.passed or isinstance(error, Timeout):
+                link.kill()
+                raise (error if isinstance(error, Timeout) else deadline.error()) from None
+            raise
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed.is_set():
+            self._drop()
+            raise closed(self._endpoint.where) from None
+
+    def _drop(self) -> None:
+        link = self._link
+        if link is not None:
+            link.kill()
+
+    def _unwritable(self, path: PurePosixPath, done: Completed) -> TransferError:
+        if any(sign in done.stderr for sign in _NO_SPACE):
+            return files.disk_full(path, self.name)
+        return TransferError(f"{path} cannot be written ({done.complaint})", where=self.name)
+
+
+class _Command:
+    """One command under way."""
+
+    def __init__(self, channel: paramiko.Channel, link: Link, deadline: Deadline) -> None:
+        self._channel = channel
+        self._link = link
+        self._deadline = deadline
+
+    def feed(self, pieces: Iterable[bytes], step: Step) -> None:
+        feed(self._channel, pieces, step=step, deadline=self._deadline)
+
+    def end(self, stdin: bytes, stdout: Sink, stderr: Sink) -> int:
+        """Its exit status; -1 when a signal ended it. Errors: ConnectError when the connection ended first."""
+        status = converse(self._channel, stdin, stdout=stdout, stderr=stderr, deadline=self._deadline)
+        if status == -1 and not self._link.alive:
+            raise lost(self._link.endpoint)
+        return status
+
+
+class _Output:
+    """Both outputs of a command, with one limit in bytes for the two together."""
+
+    def __init__(self, limit: int, error: TransportError) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self._limit = limit
+        self._error = error
+
+    def out(self, data: bytes) -> None:
+        self._take(data, self.stdout)
+
+    def err(self, data: bytes) -> None:
+        self._take(data, self.stderr)
+
+    def _take(self, data: bytes, into: bytearray) -> None:
+        if len(self.stdout) + len(self.stderr) + len(data) > self._limit:
+            raise self._error
+        into += data
+
+
+def _script(script: str, *words: str) -> list[str]:
+    return ["sh", "-c", script, "sh", *words]
+
+
+def _answer(done: Completed) -> str:
+    """The last word that our script printed: a login shell may have talked before it."""
+    words = done.stdout.decode(errors="replace").split()
+    return words[-1] if words else ""
