@@ -15,8 +15,8 @@ from device_agents.contract import LoadPattern, Precision, Scalar, Timing, dumps
 class Cell:
     """One measurement to make: this model, from that framework, on this device, in this way.
 
-    `weights` is pretrained, random, sha256:<hex>, or `any` for whichever artifact is there. What equals its default
-    does not enter the id, so that a new field leaves old ids alone. Artifacts and hardware are recorded, not hashed.
+    `weights` is pretrained, random or sha256:<hex>. What equals its default does not enter the id, so that a new field
+    leaves old ids alone. Artifacts and hardware are recorded, not hashed.
     """
 
     device: str
@@ -25,7 +25,7 @@ class Cell:
     backend: str
     precision: Precision
     batch: int
-    weights: str = "any"
+    weights: str = "pretrained"
     pattern: LoadPattern = LoadPattern()
     timing: Timing = Timing()
     options: Mapping[str, Scalar] = field(default_factory=dict)

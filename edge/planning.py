@@ -198,7 +198,7 @@ def _say_timing(request: Request, choices: Choices) -> None:
     plural = "process" if timing.processes == 1 else "processes"
     choices.say(
         f"timing {timing.processes} {plural}, at least {timing.duration_s:g} s and {timing.iterations} inferences "
-        f"but at most {timing.cap_s:g} s; warm-up {timing.warmup_s:g} s or until stable, at most {timing.warmup_cap_s:g}"
+        f"but at most {timing.cap_s:g} s; warm-up {timing.warmup_s:g} s or until stable, max {timing.warmup_cap_s:g} s"
     )
 
 

@@ -9,7 +9,7 @@ class Progress(Protocol):
     """Called often, from any thread; must return quickly and never raise."""
 
     def __call__(self, what: str, done: int = 0, total: int = 0) -> None:
-        """`what` names the step (`upload resnet18`), `done` of `total` its extent: bytes or items (total 0: unknown)."""
+        """`what` names the step (`upload resnet18`), `done` of `total` its extent, bytes or items (0: unknown)."""
 
 
 def silent(what: str, done: int = 0, total: int = 0) -> None:

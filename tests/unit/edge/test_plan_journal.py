@@ -1,0 +1,123 @@
+"""Cells are named by their request; the journal survives kill -9 and keeps a second writer out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from device_agents.contract import ErrorInfo, Precision, Timing
+from edge.journal import Journal, open_journal
+from edge.plan import Cell, Plan
+from profiles.errors import ConfigError
+
+
+def cell(**changes: object) -> Cell:
+    fields = {
+        "device": "local", "model": "resnet18", "framework": "pytorch", "backend": "onnxruntime",
+        "precision": Precision.FP32, "batch": 1,
+    }  # fmt: skip
+    return Cell(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+PLAN = Plan((cell(), cell(batch=8)))
+
+
+def test_a_cell_s_id_is_fixed_for_all_time() -> None:
+    """Journals and results of older versions name cells by it: a new field with a default must not change it."""
+    assert cell().id == "221b0e4e861dcf7c070a"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"batch": 8}, {"device": "other"}, {"precision": Precision.FP16}, {"timing": Timing.quick()}, {"repeat": 1},
+     {"options": {"threads": 1}}, {"weights": "random"}],
+)  # fmt: skip
+def test_whatever_is_asked_otherwise_is_another_cell(change: dict[str, object]) -> None:
+    assert cell(**change).id != cell().id
+
+
+def test_a_plan_is_the_same_in_any_order() -> None:
+    assert Plan(PLAN.cells[::-1]).id == PLAN.id
+
+
+def test_an_unfinished_run_is_taken_up_with_what_it_knows(tmp_path: Path) -> None:
+    first = open_journal(tmp_path, PLAN)
+    job = first.begin(PLAN.cells[0])
+    first.done(PLAN.cells[0], job)
+    under_way = first.begin(PLAN.cells[1])
+    first.close()
+
+    second = open_journal(tmp_path, PLAN)
+    assert (second.run, second.resumed) == (first.run, True)
+    assert second.of(PLAN.cells[0]).done == job
+    assert second.begin(PLAN.cells[1]) == under_way, "a job under way keeps its id"
+    second.close()
+
+
+def test_a_finished_run_is_not_taken_up(tmp_path: Path) -> None:
+    first = open_journal(tmp_path, PLAN)
+    first.finish()
+    first.close()
+    second = open_journal(tmp_path, PLAN)
+    assert not second.resumed
+    assert second.run != first.run
+    second.close()
+
+
+def test_fresh_leaves_an_unfinished_run_alone(tmp_path: Path) -> None:
+    first = open_journal(tmp_path, PLAN)
+    first.close()
+    second = open_journal(tmp_path, PLAN, fresh=True)
+    assert not second.resumed
+    second.close()
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+def test_a_cell_that_ended_without_a_result_is_a_new_job_next_time(tmp_path: Path, end: str) -> None:
+    journal = open_journal(tmp_path, PLAN)
+    first = journal.begin(PLAN.cells[0])
+    if end == "failed":
+        journal.failed(PLAN.cells[0], ErrorInfo("run", "run", "no"))
+    else:
+        journal.cancelled(PLAN.cells[0])
+    assert journal.begin(PLAN.cells[0]) != first
+    assert journal.of(PLAN.cells[0]).attempts == 2
+    journal.close()
+
+
+def test_a_line_cut_short_by_a_crash_never_happened(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path, PLAN)
+    job = journal.begin(PLAN.cells[0])
+    journal.close()
+    whole = journal.path.read_bytes()
+    for length in range(len(whole.splitlines(keepends=True)[0]), len(whole)):
+        journal.path.write_bytes(whole[:length])
+        again = open_journal(tmp_path, PLAN)
+        known = again.of(PLAN.cells[0]).job
+        assert known in (None, job)
+        after = again.begin(PLAN.cells[0])
+        again.close()
+        assert _reread(tmp_path).of(PLAN.cells[0]).job == after
+
+
+def test_every_event_is_on_disk_when_the_call_returns(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path, PLAN)
+    journal.begin(PLAN.cells[0])
+    events = [json.loads(line)["event"] for line in journal.path.read_text().splitlines()]
+    assert events == ["started", "submitted"]
+    journal.close()
+
+
+def test_a_second_controller_is_told(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path, PLAN)
+    with pytest.raises(ConfigError, match="another edgebench is running this plan"):
+        open_journal(tmp_path, PLAN)
+    journal.close()
+
+
+def _reread(root: Path) -> Journal:
+    journal = open_journal(root, PLAN)
+    journal.close()
+    return journal

@@ -1,0 +1,89 @@
+"""Measurements at home: whole or not there, damaged ones told, found by how their id begins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device_agents.contract import SCHEMA, JobResult, Precision, ProcessResult, SampleRange
+from edge.plan import Cell
+from edge.results.store import RESULT, SAMPLES, Measurement, Store
+from profiles.errors import ConfigError, ResultError
+from profiles.schema import Thresholds
+
+VALUES = np.arange(20, dtype="<i8")
+
+
+def measurement(name: str) -> Measurement:
+    data = VALUES.tobytes()
+    part = ProcessResult(0, 1, 1, 1, SampleRange(0, 5), SampleRange(5, 15), 10**9, True, 150, 1, {})
+    result = JobResult(
+        SCHEMA, name, "a" * 64, "onnxruntime", "2026-01-01T00:00:00Z", {}, {}, {}, (part,), len(VALUES),
+        hashlib.sha256(data).hexdigest(), {},
+    )  # fmt: skip
+    cell = Cell("local", "resnet18", "pytorch", "onnxruntime", Precision.FP32, 1)
+    return Measurement(
+        name, "run-1", cell, "local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0", "now", result
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path)
+    for name in ("aaaa1111", "aaaa2222", "bbbb3333"):
+        store.add(measurement(name), VALUES.tobytes())
+    return store
+
+
+def test_what_was_stored_comes_back(store: Store) -> None:
+    found = store.get("aaaa1111")
+    assert found == measurement("aaaa1111")
+    assert store.samples_ns(found).tolist() == VALUES.tolist()
+    assert store.ids() == ["aaaa1111", "aaaa2222", "bbbb3333"]
+
+
+def test_adding_twice_keeps_the_first(store: Store) -> None:
+    store.add(replace(measurement("aaaa1111"), run="run-2"), VALUES.tobytes())
+    assert store.get("aaaa1111").run == "run-1"
+
+
+def test_nothing_half_made_is_left_beside_it(store: Store, tmp_path: Path) -> None:
+    names = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert names == {RESULT, SAMPLES}
+    assert not list(tmp_path.rglob(".making-*"))
+
+
+def test_an_id_is_found_by_how_it_begins(store: Store) -> None:
+    assert store.find("bb") == "bbbb3333"
+    with pytest.raises(ConfigError, match="2 measurements begin with 'aaaa'"):
+        store.find("aaaa")
+    with pytest.raises(ConfigError, match="no measurement begins with 'cc'"):
+        store.find("cc")
+
+
+def test_samples_that_are_not_those_of_the_result_are_refused(store: Store) -> None:
+    path = store.folder("aaaa1111") / SAMPLES
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ResultError, match="not those of the result"):
+        store.samples_ns(store.get("aaaa1111"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data[: len(data) // 2], "not valid JSON"),
+        (lambda data: data.replace(b'"schema": 1', b'"schema": 99'), "version 99"),
+        (lambda data: json.dumps({**json.loads(data), "surprise": 1}).encode(), "unknown key 'surprise'"),
+    ],
+)
+def test_a_damaged_result_says_what_is_wrong_and_what_to_do(store: Store, change: object, said: str) -> None:
+    path = store.folder("aaaa1111") / RESULT
+    path.write_bytes(change(path.read_bytes()))  # type: ignore[operator]
+    with pytest.raises(ResultError, match=said) as caught:
+        store.get("aaaa1111")
+    assert str(path) in str(caught.value)
