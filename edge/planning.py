@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from device_agents.contract import LoadPattern, Precision, Scalar, SchemaViolation, Timing
+from device_agents.contract import Dim, LoadPattern, Precision, Scalar, SchemaViolation, Timing
 from edge import bundle
 from edge.inventory import Device
 from edge.plan import Cell, Plan
@@ -85,22 +85,24 @@ def make_plan(request: Request, devices: Sequence[Device], store: Store, choices
 
 
 def artifact_source(request: Request, store: Store, progress: Progress) -> Callable[[Cell], Artifact]:
-    """What finds or exports the artifact of a cell: one with a dynamic batch serves every batch."""
+    """What finds or exports the artifact of a cell: one with a dynamic batch serves every batch, but a user's file is
+    fixed to the batch, as it may have a fixed one already."""
     refs = {ref.name: ref for ref in map(parse_model, request.models)}
-    made: dict[tuple[str, str, Precision], Artifact] = {}
+    made: dict[tuple[str, str, Precision, Dim], Artifact] = {}
 
     def artifact(cell: Cell) -> Artifact:
-        key = (cell.model, cell.framework, cell.precision)
+        ref = refs[cell.model]
+        batch: Dim = cell.batch if ref.path else DYNAMIC
+        key = (cell.model, cell.framework, cell.precision, batch)
         if key not in made:
-            ref = refs[cell.model]
             there = None
             if request.weights is None:
-                there = find_any(store, ref, cell.framework, cell.precision, DYNAMIC)
+                there = find_any(store, ref, cell.framework, cell.precision, batch)
             made[key] = there or export_model(
                 ref,
                 framework=cell.framework,
                 precision=cell.precision,
-                batch=DYNAMIC,
+                batch=batch,
                 weights=request.weights or "pretrained",
                 store=store,
                 progress=progress,

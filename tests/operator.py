@@ -1,0 +1,116 @@
+"""An operator at a shell: the real command in a child process, with a home of its own, and small models to send."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENCE_S = 60.0
+FAST = ("--quick", "--processes", "1")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Operator:
+    """`run` waits for a command, `start` does not. Everything it keeps is below `home`."""
+
+    home: Path
+    env: dict[str, str] = field(default_factory=dict)
+    _started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def run(self, *arguments: object, stdin: str = "", timeout: float = PATIENCE_S) -> Answer:
+        done = subprocess.run(
+            self._argv(arguments), input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
+            cwd=self.home, env=self._environment(),
+        )  # fmt: skip
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            self._argv(arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=self.home, env=self._environment(), start_new_session=True,
+        )  # fmt: skip
+        self._started.append(child)
+        return child
+
+    def stop(self) -> None:
+        for child in self._started:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
+
+    @property
+    def device_home(self) -> Path:
+        """The working folder of the device `local`."""
+        return next((self.home / ".cache" / "edgebench").glob("*/jobs")).parent
+
+    def files(self) -> set[str]:
+        """Every file below the home, by its path from there."""
+        return {str(path.relative_to(self.home)) for path in self.home.rglob("*") if path.is_file()}
+
+    def measurements(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.run("results", "list", "--json").json["measurements"]
+        return found
+
+    def journal(self) -> list[dict[str, Any]]:
+        """The events of the newest run."""
+        path = max((self.home / ".local/share/edgebench/sweeps").glob("*/*.jsonl"), key=lambda p: p.stat().st_mtime_ns)
+        return [json.loads(line) for line in path.read_text().splitlines() if line]
+
+    def _argv(self, arguments: tuple[object, ...]) -> list[str]:
+        return [sys.executable, "-c", "from edge.cli import main; main()", *map(str, arguments)]
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "EDGEBENCH_"))}
+        return {**kept, "HOME": str(self.home), **self.env}
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Operator]:
+    home = tmp_path / "operator"
+    home.mkdir()
+    operator = Operator(home)
+    yield operator
+    operator.stop()
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's own model, (batch, 3, 32, 32) to 10 logits: small, so that a test's time goes to what it tests."""
+    onnx = pytest.importorskip("onnx", reason="making a small model needs onnx")
+    import numpy as np
+
+    weights = np.random.default_rng(0).normal(0, 0.02, size=(3 * 32 * 32, 10)).astype(np.float32)
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["images"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["logits"])],
+        "tiny",
+        [helper.make_tensor_value_info("images", kind, ["batch", 3, 32, 32])],
+        [helper.make_tensor_value_info("logits", kind, ["batch", 10])],
+        [onnx.numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path_factory.mktemp("models") / "tiny.onnx"
+    onnx.save(model, path)
+    return path
