@@ -81,29 +81,31 @@ def _residual_block(x: Any, state: State, at: str, stride: int) -> Any:
 
 
 def _vision_transformer(x: Any, state: State, heads: int) -> Any:
+    """Between the embedding and the head every token is a row of its own, (N T, D): linear layers are then plain matrix
+    products, and no shape in the graph is computed from the batch."""
     import keras
     from keras import layers
 
-    positions = state["encoder.pos_embedding"].copy()  # (1, 1 + patches, width)
+    positions = state["encoder.pos_embedding"].copy()  # (1, T, D): T = 1 + patches
     tokens, width = positions.shape[1:]
     patch = state["conv_proj.weight"].shape[-1]
     x = _convolution(x, state, "conv_proj", stride=patch, padding=0)
-    x = layers.Reshape((tokens - 1, width))(x)
-    # The class token goes in front of every sample: an empty row, to which it is added with the first position. So no
-    # shape in the graph depends on the batch.
+    x = keras.ops.reshape(x, (-1, tokens - 1, width))
+    # The class token goes in front of every sample: an empty row, to which it is added with the first position.
     x = layers.ZeroPadding1D((1, 0))(x)
     positions[:, :1] += state["class_token"]
     x = keras.ops.add(x, positions.astype(x.dtype))
+    x = keras.ops.reshape(x, (-1, width))
     block = 0
     while f"encoder.layers.encoder_layer_{block}.ln_1.weight" in state:
         at = f"encoder.layers.encoder_layer_{block}"
-        attended = _attention(_layer_norm(x, state, f"{at}.ln_1"), state, f"{at}.self_attention", heads)
+        attended = _attention(_layer_norm(x, state, f"{at}.ln_1"), state, f"{at}.self_attention", (tokens, heads))
         x = layers.Add()([x, attended])
         hidden = _linear(_layer_norm(x, state, f"{at}.ln_2"), state, f"{at}.mlp.0")
         x = layers.Add()([x, _linear(_gelu(hidden), state, f"{at}.mlp.3")])
         block += 1
-    x = _layer_norm(x, state, "encoder.ln")
-    return _linear(x[:, 0], state, "heads.head", name=OUTPUT)
+    x = keras.ops.reshape(x, (-1, tokens, width))[:, 0]  # the class token; a layer norm sees each row alone
+    return _linear(_layer_norm(x, state, "encoder.ln"), state, "heads.head", name=OUTPUT)
 
 
 def _gelu(x: Any) -> Any:
@@ -113,22 +115,24 @@ def _gelu(x: Any) -> Any:
     return 0.5 * x * (1.0 + keras.ops.erf(x * math.sqrt(0.5)))
 
 
-def _attention(x: Any, state: State, at: str, heads: int) -> Any:
-    """Multi-head self-attention of (N, T, D); torch keeps the query, key and value weights as one (3 D, D)."""
+def _attention(x: Any, state: State, at: str, grid: tuple[int, int]) -> Any:
+    """Multi-head self-attention of (N T, D), T tokens a sample; torch keeps the query, key and value weights as one
+    (3 D, D). `grid` is (T, heads)."""
     import keras
     from keras import layers
 
-    tokens, width = x.shape[1:]
-    size = width // heads
+    width = x.shape[-1]
+    size = width // grid[1]
     weights = np.split(state[f"{at}.in_proj_weight"], 3)
     biases = np.split(state[f"{at}.in_proj_bias"], 3)
-    split = [layers.Reshape((tokens, heads, size))(_dense(x, w, b)) for w, b in zip(weights, biases, strict=True)]
+    rows = [_dense(x, w, b) for w, b in zip(weights, biases, strict=True)]
+    split = [keras.ops.reshape(part, (-1, *grid, size)) for part in rows]
     query = layers.Permute((2, 1, 3))(split[0] * size**-0.5)  # (N, heads, T, size)
     key = layers.Permute((2, 3, 1))(split[1])  # (N, heads, size, T)
     value = layers.Permute((2, 1, 3))(split[2])
     attention = layers.Softmax()(keras.ops.matmul(query, key))
     joined = layers.Permute((2, 1, 3))(keras.ops.matmul(attention, value))
-    return _linear(layers.Reshape((tokens, width))(joined), state, f"{at}.out_proj")
+    return _linear(keras.ops.reshape(joined, (-1, width)), state, f"{at}.out_proj")
 
 
 def _convolution(x: Any, state: State, at: str, *, stride: int, padding: int | None = None) -> Any:

@@ -39,6 +39,7 @@ class Exporter:
             raise ExportError("the request names a file by hash and gives no path")
         self.progress(f"check {path.name}")
         proto = _read(path)
+        graph.sanitise(proto)
         specs = graph.specs(proto.graph.input)
         _fix_batch(proto, specs, request.batch, path)
         held = _precision(specs, path)
