@@ -26,7 +26,7 @@ from device_agents.contract import (
     loads,
     to_json,
 )
-from device_agents.errors import DeviceError
+from device_agents.errors import DeviceError, io_error
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -39,8 +39,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     except SchemaViolation as error:
         return _fail({"code": "schema", "stage": "agent", "message": str(error), "where": "", "fix": ""})
     except OSError as error:
-        where = str(error.filename or "")
-        return _fail({"code": "device_io", "stage": "agent", "message": str(error.strerror), "where": where, "fix": ""})
+        return _fail(to_json(io_error(error, "agent", "")))
     if isinstance(answer, int):
         return answer
     print(dumps(answer))

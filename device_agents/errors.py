@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from device_agents.contract import ErrorInfo
 
 
@@ -11,3 +13,10 @@ class DeviceError(Exception):
     def __init__(self, code: str, stage: str, message: str, *, where: str = "", fix: str = "") -> None:
         super().__init__(message)
         self.info = ErrorInfo(code, stage, message, where, fix)
+
+
+def io_error(error: OSError, stage: str, where: object) -> ErrorInfo:
+    """A failed read or write on the device, with the remedy where the disk is full."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    fix = "free space there, or set `workdir` of the device in fleet.toml to a larger disk" if full else ""
+    return ErrorInfo("device_io", stage, error.strerror or str(error), str(error.filename or where), fix)

@@ -32,7 +32,7 @@ from device_agents.contract import (
     from_json,
     loads,
 )
-from device_agents.errors import DeviceError
+from device_agents.errors import DeviceError, io_error
 from device_agents.files import verify, write_atomic
 from device_agents.kinds.cpu import busy_share
 
@@ -51,9 +51,7 @@ def main(workdir: Path, job: Path, spec: JobSpec) -> int:
     except _Cancelled:
         return _finish(job, spec, "cancelled", None)
     except OSError as error:
-        fix = "free space in the working folder" if error.errno == 28 else ""
-        info = ErrorInfo("device_io", "result", f"{error.strerror}", where=str(error.filename or job), fix=fix)
-        return _finish(job, spec, "failed", info)
+        return _finish(job, spec, "failed", io_error(error, "result", job))
     return _finish(job, spec, "done", None)
 
 

@@ -27,7 +27,7 @@ from device_agents.contract import (
     loads,
     to_json,
 )
-from device_agents.errors import DeviceError
+from device_agents.errors import DeviceError, io_error
 from device_agents.files import write_atomic
 from device_agents.kinds.cpu import last_cache_bytes
 from device_agents.state import System
@@ -46,6 +46,8 @@ def main(job: Path, artifact: Path, index: int) -> int:
         outcome = {"error": to_json(error.info)}
     except MemoryError:
         outcome = {"error": to_json(_out_of_memory())}
+    except OSError as error:
+        outcome = {"error": to_json(io_error(error, "result", job))}
     write_atomic(job / f"process-{index}.json", dumps(outcome).encode())
     return 0 if "error" not in outcome else 1
 

@@ -1,0 +1,236 @@
+"""The main job over a real OpenSSH server on loopback: own key, own known_hosts, a home of the device's own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.operator import Operator
+from tests.ssh.sshd import Sshd, wait_until
+
+SECOND_USER = "edgebench-device"
+
+Start = Callable[..., Sshd]
+
+
+def write_fleet(operator: Operator, server: Sshd, *, python: str = sys.executable, extra: str = "") -> None:
+    text = server.fleet_toml() + (f'python = "{python}"\n' if python else "") + extra
+    (operator.home / "fleet.toml").write_text(text)
+
+
+def test_a_model_is_shipped_timed_and_brought_back(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    server = start_sshd()
+    write_fleet(operator, server)
+    answer = operator.run("deploy", tiny_onnx, "--device", "board", "--quick", "--json")
+    assert answer.code in (0, 4), answer.err + answer.out
+    row = answer.json["measurements"][0]
+    assert row["device"] == "board"
+    assert answer.json["model_bytes_sent"] > 100_000
+    workdir = next((server.home / ".cache" / "edgebench").glob("*"))
+    assert {path.name for path in workdir.iterdir()} == {"agents", "artifacts", "jobs"}
+    assert workdir.stat().st_mode & 0o077 == 0, "nobody else may read it"
+    assert not list(workdir.rglob("*.part"))
+
+    again = operator.run("deploy", tiny_onnx, "--device", "board", "--quick", "--json")
+    assert again.json["model_bytes_sent"] == 0
+
+
+def test_two_devices_and_this_machine_in_one_command(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    servers = [start_sshd(name="board-1"), start_sshd(name="board-2")]
+    text = "".join(server.fleet_toml() + f'python = "{sys.executable}"\n' for server in servers)
+    (operator.home / "fleet.toml").write_text(text)
+    answer = operator.run("deploy", tiny_onnx, "--device", "all or local", "--quick", "--json")
+    assert [row["device"] for row in answer.json["measurements"]] == ["board-1", "board-2", "local"]
+
+
+def test_one_lost_device_does_not_hide_another_s_result(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    server, gone = start_sshd(name="board-1"), start_sshd(name="board-2")
+    gone.stop()
+    text = "".join(each.fleet_toml() + f'python = "{sys.executable}"\n' for each in (server, gone))
+    (operator.home / "fleet.toml").write_text(text)
+    answer = operator.run("deploy", tiny_onnx, "--device", "all", "--quick", "--json")
+    assert answer.code == 3
+    assert [row["device"] for row in answer.json["measurements"]] == ["board-1"]
+    assert [item["device"] for item in answer.json["failed"]] == ["board-2"]
+    assert answer.json["failed"][0]["error"]["code"] == "connect"
+
+
+def test_orin_means_every_orin(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    """`deploy --device orin` verbatim. The board is a loopback server that only says it is an Orin: it has no GPU."""
+    server = start_sshd()
+    (operator.home / "fleet.toml").write_text(
+        server.fleet_toml("jetson-agx-orin-64gb") + f'python = "{sys.executable}"\n[deploy]\nmodels = ["{tiny_onnx}"]\n'
+    )
+    answer = operator.run("deploy", "--device", "orin", "--quick", "--json")
+    assert answer.code in (0, 4), answer.err + answer.out
+    row = answer.json["measurements"][0]
+    assert (row["device"], row["precision"], row["backend"]) == ("board", "fp16", "onnxruntime")
+    assert "backend onnxruntime (profile jetson-agx-orin-64gb; tensorrt is not there yet)" in answer.json["choices"]
+    unjudged = {finding["rule"] for finding in row["findings"] if not finding["broken"]}
+    assert {"wrong_power_mode", "not_fp16"} <= unjudged
+
+
+def test_deploy_never_trusts_a_key_and_trust_does(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    server = start_sshd()
+    write_fleet(operator, server)
+    server.known_hosts.unlink()
+    refused = operator.run("deploy", tiny_onnx, "--device", "board", "--quick")
+    assert refused.code == 1
+    assert "is not known" in refused.out
+    assert "edgebench devices trust board" in refused.out
+    assert not server.known_hosts.exists()
+
+    declined = operator.run("devices", "trust", "board", stdin="n\n")
+    assert declined.code == 1
+    assert "SHA256:" in declined.out
+    assert not server.known_hosts.exists()
+
+    assert operator.run("devices", "trust", "board", "--yes").code == 0
+    assert operator.run("deploy", tiny_onnx, "--device", "board", "--quick").code in (0, 4)
+
+
+def test_trust_takes_a_file_of_fingerprints(operator: Operator, start_sshd: Start) -> None:
+    server = start_sshd()
+    write_fleet(operator, server)
+    shown = operator.run("devices", "trust", "board", stdin="n\n").out
+    server.known_hosts.unlink()
+    (operator.home / "wrong").write_text("256 SHA256:" + "A" * 43 + " somebody (ED25519)\n")
+    wrong = operator.run("devices", "trust", "board", "--fingerprints", "wrong")
+    assert wrong.code == 1
+    assert "none of its keys is listed" in wrong.err
+    (operator.home / "right").write_text(shown)
+    assert operator.run("devices", "trust", "board", "--fingerprints", "right").code == 0
+    assert len(server.known_hosts.read_text().splitlines()) == 3
+
+
+def test_a_changed_host_key_stops_everything(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    server, other = start_sshd(), start_sshd(name="other")
+    write_fleet(operator, server)
+    server.known_hosts.write_text(f"[127.0.0.1]:{server.port} {other.host_key()}\n")
+    answer = operator.run("deploy", tiny_onnx, "--device", "board", "--quick")
+    assert answer.code == 1
+    assert "has changed" in answer.out
+    assert not list(server.home.rglob("*.pyz"))
+
+
+def test_a_refused_key_names_the_user(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    server = start_sshd()
+    write_fleet(operator, server)
+    (server.folder / "authorized_keys").write_text("")
+    answer = operator.run("deploy", tiny_onnx, "--device", "board", "--quick")
+    assert answer.code == 1
+    assert server.user in answer.out
+    assert "refused" in answer.out
+
+
+def test_no_python_with_the_runtime_says_what_each_answered(
+    operator: Operator, start_sshd: Start, tiny_onnx: Path
+) -> None:
+    server = start_sshd()
+    bare = server.folder / "bare"
+    bare.symlink_to(Path(sys.executable).resolve())  # the interpreter without its virtual environment
+    write_fleet(operator, server, python=str(bare))
+    answer = operator.run("deploy", tiny_onnx, "--device", "board", "--quick")
+    assert answer.code == 1
+    assert "no Python there imports onnxruntime" in answer.out
+    assert "No module named 'onnxruntime'" in answer.out
+    assert "`python =` in fleet.toml" in answer.out
+
+    write_fleet(operator, server, python="/no/such/python3")
+    assert "/no/such/python3: not there" in operator.run("deploy", tiny_onnx, "--device", "board", "--quick").out
+
+
+def test_probe_tells_what_a_device_is(operator: Operator, start_sshd: Start) -> None:
+    server = start_sshd()
+    write_fleet(operator, server)
+    answer = operator.run("devices", "probe", "--json")
+    assert answer.code == 0, answer.err
+    probe = answer.json["devices"]["board"]["probe"]
+    assert probe["backends"]["onnxruntime"]["version"]["value"]
+    assert probe["identity"]["cpu_model"]["value"]
+    assert "onnxruntime" in operator.run("devices", "probe").out
+
+
+def test_a_full_disk_on_the_device_leaves_no_half_file(
+    operator: Operator, start_sshd: Start, tiny_onnx: Path, small_disk: Path
+) -> None:
+    (small_disk / "ballast").write_bytes(bytes(800_000))
+    server = start_sshd()
+    write_fleet(operator, server, extra=f'workdir = "{small_disk}/eb"\n')
+    answer = operator.run("deploy", tiny_onnx, "--device", "board", "--quick")
+    assert answer.code == 1
+    assert "the disk of the device is full" in answer.out
+    assert not list(small_disk.rglob("*.part"))
+
+
+def test_a_disk_that_fills_up_with_the_result_says_so(
+    operator: Operator, start_sshd: Start, tiny_onnx: Path, small_disk: Path
+) -> None:
+    """1 MiB holds agent and model, but not the 150,000 samples of so small a model."""
+    server = start_sshd()
+    write_fleet(operator, server, extra=f'workdir = "{small_disk}/eb"\n')
+    answer = operator.run("deploy", tiny_onnx, "--device", "board", "--quick", "--option", "threads=1")
+    assert answer.code == 1
+    assert "No space left on device; free space there, or set `workdir`" in answer.out
+    assert operator.measurements() == []
+    assert not list(small_disk.rglob("*.i64le"))
+
+
+def test_a_lost_link_loses_no_measurement(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    """The connection is cut while the device measures; the same command collects what it made."""
+    server = start_sshd()
+    write_fleet(operator, server)
+    child = operator.start("deploy", tiny_onnx, "--device", "board", "--quick", "--processes", "2")
+    status = server.home / ".cache" / "edgebench"
+    wait_until(lambda: any('"running"' in path.read_text() for path in status.glob("*/jobs/*/status.json")), "it runs")
+    cut_session(server)
+    out, _ = child.communicate(timeout=60)
+    assert child.returncode == 1
+    assert "its measurement goes on there: run the same command again to collect it" in out
+    again = operator.run("deploy", tiny_onnx, "--device", "board", "--quick", "--processes", "2", "--json")
+    assert again.code in (0, 4), again.err
+    assert [row["id"] for row in again.json["measurements"]] == [path.name for path in status.glob("*/jobs/*")]
+
+
+def cut_session(server: Sshd) -> None:
+    """Kill the server's processes for open connections, not the listener; detached jobs are not among them."""
+    import signal
+
+    for pid in server.sessions():
+        if Path(f"/proc/{pid}/comm").read_text().strip().startswith("sshd"):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_as_a_second_user(operator: Operator, start_sshd: Start, tiny_onnx: Path, tmp_path: Path) -> None:
+    """Another account plays the device. Needs one, and a Python with onnxruntime that it may read."""
+    try:
+        account = pwd.getpwnam(SECOND_USER)
+    except KeyError:
+        pytest.skip(f"there is no account {SECOND_USER}")
+    if os.geteuid() != 0:
+        pytest.skip("only root's sshd lets another user in")
+    python = os.environ.get("EDGEBENCH_TEST_SECOND_PYTHON") or _readable_python(account)
+    if python is None:
+        pytest.skip(f"{sys.executable} is not readable by {SECOND_USER}; EDGEBENCH_TEST_SECOND_PYTHON names another")
+    server = start_sshd()
+    server.user = SECOND_USER
+    shutil.chown(server.home, account.pw_uid, account.pw_gid)
+    server.folder.chmod(0o755)
+    write_fleet(operator, server, python=python)
+    answer = operator.run("deploy", tiny_onnx, "--device", "board", "--quick", "--json")
+    assert answer.code in (0, 4), answer.err + answer.out
+    assert {path.stat().st_uid for path in server.home.rglob("*.pyz")} == {account.pw_uid}
+
+
+def _readable_python(account: pwd.struct_passwd) -> str | None:
+    """This interpreter, where every folder on its way lets others through."""
+    for path in {Path(sys.executable), Path(sys.executable).resolve(), Path(sys.prefix)}:
+        if any(not parent.stat().st_mode & 0o001 for parent in path.parents):
+            return None
+    return sys.executable if account else None
