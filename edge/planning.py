@@ -130,7 +130,7 @@ def _frameworks(
     request: Request, ref: ModelRef, precision: Precision, store: Store, choices: Choices
 ) -> tuple[str, ...]:
     has = frameworks_of(ref)
-    if request.framework == ALL:
+    if request.framework == ALL or ref.path is not None:
         return has
     if request.framework is not None:
         if request.framework not in has:

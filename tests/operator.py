@@ -36,7 +36,7 @@ class Operator:
     """`run` waits for a command, `start` does not. Everything it keeps is below `home`."""
 
     home: Path
-    env: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
     _started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def run(self, *arguments: object, stdin: str = "", timeout: float = PATIENCE_S) -> Answer:
@@ -79,11 +79,11 @@ class Operator:
         return [json.loads(line) for line in path.read_text().splitlines() if line]
 
     def _argv(self, arguments: tuple[object, ...]) -> list[str]:
-        return [sys.executable, "-c", "from edge.cli import main; main()", *map(str, arguments)]
+        return [self.python, "-c", "from edge.cli import main; main()", *map(str, arguments)]
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "EDGEBENCH_"))}
-        return {**kept, "HOME": str(self.home), **self.env}
+        return {**kept, "HOME": str(self.home)}
 
 
 @pytest.fixture
