@@ -129,7 +129,8 @@ def check(argv: Sequence[str]) -> None:
 
 
 def program(argv: Sequence[str]) -> str:
-    """A short name of a command for messages."""
+    """A short name of a command for messages. Errors: those of `check`."""
+    check(argv)
     return PurePosixPath(argv[0]).name or argv[0]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from edge.transport import files
-from edge.transport.base import CHUNK, MAX_OUTPUT, Completed, Deadline, check, closed, program, too_much
+from edge.transport.base import CHUNK, MAX_OUTPUT, Completed, Deadline, closed, program, too_much
 from edge.transport.files import Step
 from profiles.errors import TransferError
 from profiles.progress import Progress, silent
@@ -37,7 +37,6 @@ class LocalTransport:
     def run(
         self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float, max_output: int = MAX_OUTPUT
     ) -> Completed:
-        check(argv)
         deadline = Deadline(timeout, program(argv), self._name)
         try:
             child = self._start(argv)

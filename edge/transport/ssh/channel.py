@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -26,13 +26,15 @@ def converse(channel: paramiko.Channel, stdin: bytes, *, stdout: Sink, stderr: S
     pending = memoryview(stdin)
     if not pending:
         channel.shutdown_write()
-    ready = select.poll()
-    ready.register(channel.fileno(), select.POLLIN)
-    while not _drained(channel, stdout, stderr):
+    bell = _Bell(channel)
+    while True:
         if pending:
             pending = _feed_some(channel, pending)
-        wait = _WAIT_FOR_WINDOW_S if pending else deadline.left()
-        ready.poll(min(wait, deadline.left()) * 1000)
+        if _drained(channel, stdout, stderr) and not pending:
+            break
+        left = deadline.left()
+        bell.wait(min(_WAIT_FOR_WINDOW_S, left) if pending else left)
+        bell.rearm()
     if not channel.status_event.wait(deadline.left()):
         raise deadline.error()
     return channel.recv_exit_status()
@@ -53,6 +55,25 @@ def feed(
             view = view[sent:]
 
 
+class _Bell(threading.Event):
+    """Rings when there is something to read from either output, or its end.
+
+    Not `select` on the channel: paramiko joins the two outputs without a lock there, and loses a wake-up when one is
+    emptied while the other is filled (seen with 5.1: a command that writes 5 MB to both hung).
+    """
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        super().__init__()
+        channel.in_buffer.set_event(self)
+        channel.in_stderr_buffer.set_event(self)
+
+    def clear(self) -> None:
+        """paramiko calls this when one of the two is empty: the other need not be."""
+
+    def rearm(self) -> None:
+        super().clear()
+
+
 def _drained(channel: paramiko.Channel, stdout: Sink, stderr: Sink) -> bool:
     """Pass on what has arrived; True when nothing more will."""
     ended = bool(channel.eof_received or channel.closed)  # asked first: what came before the end is still read below
@@ -67,7 +88,7 @@ def _feed_some(channel: paramiko.Channel, pending: memoryview) -> memoryview:
     while pending and channel.send_ready():
         sent = _send(channel, pending)
         pending = pending[sent:] if sent else pending[:0]
-    if channel.closed:
+    if channel.closed or channel.exit_status_ready():
         pending = pending[:0]
     if not pending:
         channel.shutdown_write()

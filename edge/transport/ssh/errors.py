@@ -146,8 +146,10 @@ BY_NAME: dict[str, _Make] = {
     "PartialAuthentication": _partial,
     "PasswordRequiredException": _passphrase,
     "ProxyCommandFailure": _proxy,
+    "SFTPError": _protocol,
     "SSHException": _protocol,
     "UnableToAuthenticate": _refused_key,
+    "UnknownKeyType": _protocol,
     # the socket
     socket.gaierror.__name__: _unknown_name,
     "ConnectionRefusedError": _refused,

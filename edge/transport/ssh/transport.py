@@ -15,7 +15,7 @@ from edge.transport.ssh.channel import Sink, converse, feed
 from edge.transport.ssh.connection import Link, connect, watch
 from edge.transport.ssh.endpoint import Endpoint
 from edge.transport.ssh.errors import lost, translated
-from profiles.errors import Timeout, TransferError, TransportError
+from profiles.errors import EdgebenchError, Timeout, TransferError, TransportError
 from profiles.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -150,24 +150,23 @@ class SSHTransport:
 
     @contextmanager
     def _failing_cleanly(self, link: Link, deadline: Deadline) -> Iterator[None]:
-        import paramiko
-
         try:
             yield
-        except (paramiko.SSHException, OSError, EOFError) as error:
+        except EdgebenchError as error:
+            self._refuse_when_closed()
+            if isinstance(error, Timeout):
+                link.kill()
+                raise
+            if deadline.passed:
+                link.kill()
+                raise deadline.error() from None
+            raise
+        except Exception as error:  # noqa: BLE001 - paramiko raises again what a server's bytes made its thread raise
             self._refuse_when_closed()
             if deadline.passed:
                 link.kill()
                 raise deadline.error() from None
-            if not link.alive:
-                raise lost(self._endpoint, error) from None
-            raise translated(error, self._endpoint) from None
-        except TransportError as error:
-            self._refuse_when_closed()
-            if deadline.passed or isinstance(error, Timeout):
-                link.kill()
-                raise (error if isinstance(error, Timeout) else deadline.error()) from None
-            raise
+            raise (translated(error, self._endpoint) if link.alive else lost(self._endpoint, error)) from None
 
     def _refuse_when_closed(self) -> None:
         if self._closed.is_set():
