@@ -1,0 +1,108 @@
+"""How a device is reached: fleet.toml first, then ~/.ssh/config, then OpenSSH's defaults."""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.inventory import Device
+from edge.places import Places
+from edge.transport.ssh import Endpoint, resolve
+from profiles.errors import ConfigError
+from profiles.load import device_profile
+
+DEVICE = Device("orin-1", "orin", device_profile("jetson-agx-orin-64gb"))
+PLACES = Places(Path("/c"), Path("/a"), Path("/r"))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / ".ssh").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def reached(home: Path, config: str, device: Device = DEVICE) -> Endpoint:
+    (home / ".ssh" / "config").write_text(config)
+    return resolve(device, PLACES)
+
+
+def test_without_a_config(home: Path) -> None:
+    (home / ".ssh" / "id_ed25519").touch()
+    endpoint = resolve(DEVICE, PLACES)
+    assert (endpoint.host, endpoint.port, endpoint.user) == ("orin", 22, getpass.getuser())
+    assert (endpoint.keys, endpoint.own_keys) == ((home / ".ssh" / "id_ed25519",), False)
+    assert endpoint.known_hosts[:2] == (home / ".ssh" / "known_hosts", PLACES.known_hosts)
+    assert endpoint.trust_file == PLACES.known_hosts
+    assert endpoint.host_key_name == "orin"
+
+
+def test_an_alias_of_the_config(home: Path) -> None:
+    endpoint = reached(
+        home,
+        "Host orin\n HostName 10.0.0.21\n Port 2222\n User nvidia\n IdentityFile ~/.ssh/lab\n"
+        " UserKnownHostsFile ~/kh1 ~/kh2\n ConnectTimeout 3\n IdentitiesOnly yes\nHost *\n User nobody\n",
+    )
+    assert endpoint.where == "orin-1 (nvidia@10.0.0.21:2222)"
+    assert (endpoint.keys, endpoint.own_keys, endpoint.agent_only_for_keys) == ((home / ".ssh" / "lab",), True, True)
+    assert endpoint.known_hosts[:3] == (home / "kh1", home / "kh2", PLACES.known_hosts)
+    assert (endpoint.connect_timeout, endpoint.host_key_name) == (3.0, "[10.0.0.21]:2222")
+
+
+def test_the_fleet_file_wins(home: Path) -> None:
+    device = replace(DEVICE, user="me", port=22, key=Path("/k"), known_hosts=Path("/kh"))
+    endpoint = reached(home, "Host orin\n Port 2222\n User nvidia\n IdentityFile ~/.ssh/lab\n", device)
+    assert (endpoint.user, endpoint.port, endpoint.keys) == ("me", 22, (Path("/k"),))
+    assert (endpoint.known_hosts, endpoint.trust_file) == ((Path("/kh"),), Path("/kh"))
+
+
+def test_an_alias_for_host_keys(home: Path) -> None:
+    assert reached(home, "Host orin\n HostKeyAlias Bench\n Port 2222\n").host_key_name == "bench"
+
+
+def test_included_files(home: Path) -> None:
+    (home / ".ssh" / "conf.d").mkdir()
+    (home / ".ssh" / "conf.d" / "a.conf").write_text("Host orin\n User from-include\n")
+    (home / ".ssh" / "conf.d" / "b.conf").write_text("Host other\n Port 99\n")
+    endpoint = reached(home, "Include conf.d/*.conf\nPort 2222\nHost orin\n User late\n")
+    assert (endpoint.user, endpoint.port) == ("from-include", 2222)
+
+
+def test_an_include_in_a_block_keeps_its_condition(home: Path) -> None:
+    (home / ".ssh" / "extra").write_text("Port 99\n")
+    config = "Host other\n Include extra\n User nobody\nHost orin\n User nvidia\n"
+    assert reached(home, config).port == 22
+    assert reached(home, config).user == "nvidia"
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("Host orin\n ProxyJump gate\n", "is reached through ProxyJump gate"),
+        ("Host orin\n ProxyCommand nc %h %p\n", "is reached through ProxyCommand"),
+        ("Host orin\n Port many\n", "port 'many' is no number"),
+        ("Host orin\n UserKnownHostsFile %d/kh\n", "placeholder"),
+        ("Include config\n", "includes itself"),
+        ("gibberish\n", "cannot be understood"),
+    ],
+)
+def test_what_cannot_be_done_is_said(home: Path, config: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        reached(home, config)
+    assert says in str(caught.value)
+    assert str(home / ".ssh" / "config") in caught.value.where
+
+
+@pytest.mark.parametrize("value", ["none", "NONE"])
+def test_no_proxy_is_no_proxy(home: Path, value: str) -> None:
+    assert reached(home, f"Host orin\n ProxyJump {value}\n").host == "orin"
+
+
+def test_paramiko_is_not_imported_before_it_is_needed() -> None:
+    code = "import edge.transport.ssh, sys; sys.exit('paramiko' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,121 @@
+"""fleet.toml: what it may say, and the sentence for each mistake."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from edge.inventory import load_fleet
+from profiles.errors import ConfigError
+
+
+@pytest.fixture
+def fleet_file(tmp_path: Path) -> Path:
+    return tmp_path / "fleet.toml"
+
+
+def test_a_whole_file(fleet_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/operator")
+    fleet_file.write_text("""
+        [defaults]
+        user = "nvidia"
+        tags = ["lab"]
+        key = "~/.ssh/id"
+        [devices.orin-lab-1]
+        host = "10.0.0.21"
+        port = 2222
+        known_hosts = "keys/known_hosts"
+        profile = "jetson-agx-orin-64gb"
+        tags = ["rack-1", "lab"]
+        python = "/usr/bin/python3"
+        workdir = "/data/eb"
+        [devices.gpu]
+        profile = "a100-80gb"
+        user = "root"
+        [deploy]
+        models = ["resnet50"]
+    """)
+    fleet = load_fleet(fleet_file)
+    orin, gpu, local = fleet.devices.values()
+    assert (orin.name, orin.host, orin.port, orin.user) == ("orin-lab-1", "10.0.0.21", 2222, "nvidia")
+    assert (orin.key, orin.known_hosts) == (Path("/home/operator/.ssh/id"), fleet_file.parent / "keys/known_hosts")
+    assert (orin.tags, orin.python, orin.workdir) == (("rack-1", "lab"), "/usr/bin/python3", PurePosixPath("/data/eb"))
+    assert (orin.family, orin.address, orin.is_local) == ("orin", "nvidia@10.0.0.21:2222", False)
+    assert (gpu.host, gpu.user, gpu.port, gpu.tags, gpu.address) == ("gpu", "root", None, ("lab",), "root@gpu")
+    assert (local.name, local.tags, local.is_local) == ("local", (), True)
+    assert fleet.models == ("resnet50",)
+    assert fleet.declared == (orin, gpu)
+    assert fleet.source == fleet_file
+
+
+def test_without_a_file_there_is_this_machine() -> None:
+    fleet = load_fleet(None)
+    (local,) = fleet.devices.values()
+    assert (local.name, local.profile.name, local.python, local.address) == (
+        "local",
+        "local",
+        sys.executable,
+        "this machine",
+    )
+    assert fleet.declared == (local,)
+
+
+def test_local_may_be_described(fleet_file: Path) -> None:
+    fleet_file.write_text('[devices.local]\nprofile = "h100-80gb"\ntags = ["gpu"]\nworkdir = "/scratch/eb"\n')
+    fleet = load_fleet(fleet_file)
+    local = fleet.devices["local"]
+    assert (local.profile.name, local.tags, local.workdir) == ("h100-80gb", ("gpu",), PurePosixPath("/scratch/eb"))
+    assert fleet.declared == (local,)
+
+
+def test_defaults_are_not_for_local(fleet_file: Path) -> None:
+    fleet_file.write_text('[defaults]\npython = "/opt/python"\nprofile = "t4-16gb"\n')
+    assert load_fleet(fleet_file).devices["local"].python == sys.executable
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[device.a]\nprofile = "local"', "unknown key 'device' (did you mean 'devices'?)"),
+        ('[devices.a]\nprofile = "t4-16gb"\nhots = "x"', "key 'devices.a': unknown key 'hots' (did you mean 'host'?)"),
+        ('[defaults]\nhost = "x"', "key 'defaults': unknown key 'host'"),
+        ('[devices.local]\nhost = "x"', "key 'devices.local': unknown key 'host'"),
+        ("[devices.a]", "key 'devices.a': the key 'profile' is missing; known: a100-80gb"),
+        ('[devices.a]\nprofile = "orin"', "unknown device profile 'orin'"),
+        ('[devices.a]\nprofile = "t4-16gb"\nport = "22"', "key 'devices.a.port': expected an integer"),
+        ('[devices.a]\nprofile = "t4-16gb"\nport = 0', "key 'devices.a.port': 0 is not between 1 and 65535"),
+        ('[devices.a]\nprofile = "t4-16gb"\nport = true', "key 'devices.a.port': expected an integer"),
+        ('[devices.a]\nprofile = "t4-16gb"\nworkdir = "eb"', "key 'devices.a.workdir': 'eb' is not absolute"),
+        ('[devices.a]\nprofile = "t4-16gb"\nworkdir = "~/eb"', "is not absolute"),
+        ('[devices.a]\nprofile = "t4-16gb"\nworkdir = "/a/../b"', "is not absolute"),
+        ('[devices.a]\nprofile = "t4-16gb"\nworkdir = "/"', "is not absolute"),
+        ('[devices.a]\nprofile = "t4-16gb"\nhost = "me@x"', "key 'devices.a.host': 'me@x' is no host name"),
+        ('[devices.a]\nprofile = "t4-16gb"\nhost = "-oProxyCommand=x"', "is no host name"),
+        ('[devices.a]\nprofile = "t4-16gb"\nuser = "-l"', "key 'devices.a.user': '-l' is no user name"),
+        ('[devices.a]\nprofile = "t4-16gb"\ntags = "lab"', "key 'devices.a.tags': expected a list"),
+        ('[devices.a]\nprofile = "t4-16gb"\ntags = ["not"]', "key 'devices.a.tags': 'not' is no tag"),
+        ('[devices.a]\nprofile = "t4-16gb"\ntags = ["two words"]', "is no tag"),
+        ('[devices.a]\nprofile = "t4-16gb"\nkey = ""', "key 'devices.a.key': is empty"),
+        ('[devices."../a"]\nprofile = "t4-16gb"', "'../a' cannot name a device"),
+        ('[devices.all]\nprofile = "t4-16gb"', "'all' cannot name a device"),
+        ('[devices."a\\n"]\nprofile = "t4-16gb"', "cannot name a device"),
+        ('[devices.orin]\nprofile = "jetson-agx-orin-64gb"', "is that of a profile or family"),
+        ("devices = 3", "key 'devices': expected a table"),
+        ("[devices]\na = 3", "key 'devices.a': expected a table"),
+        ('[deploy]\nmodels = "resnet50"', "key 'deploy.models': expected a list"),
+        ("[devices.a", "not valid TOML"),
+    ],
+)
+def test_a_mistake_names_file_and_key(fleet_file: Path, text: str, says: str) -> None:
+    fleet_file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_fleet(fleet_file)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(str(fleet_file))
+
+
+def test_a_file_that_is_not_there(fleet_file: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_fleet(fleet_file)
