@@ -23,7 +23,7 @@ from edge.session import Session
 from edge.transport.base import Transport
 from export.artifact import Artifact, Parity
 from export.parity import LIMITS
-from profiles.errors import ConfigError, EdgebenchError, RunError, TransportError
+from profiles.errors import ConfigError, EdgebenchError, RunError, SchemaError, TransportError
 from profiles.progress import Progress, silent
 
 _KEEP_DAYS = 30.0
@@ -199,9 +199,11 @@ class _DeviceRun:
         cell, job = self._under_way
         try:
             with contextlib.closing(self._tools.connect(self.device)) as transport:
-                self._session.reconnect(transport).cancel(job)
+                ended = self._session.reconnect(transport).cancel(job)
         except EdgebenchError as error:
             return [f"the job on {self.device.name} goes on ({error.message})"]
+        if ended.state == "done":
+            return [f"the job on {self.device.name} had just ended"]
         self._journal.cancelled(cell)
         return [f"the job on {self.device.name} was cancelled"]
 
@@ -291,7 +293,9 @@ class _DeviceRun:
 
 def _check_backend(cell: Cell, probe: ProbeReport, device: str) -> None:
     """Refuse before anything is shipped what the backend said it cannot do. Errors: RunError."""
-    report = probe.backends[cell.backend]
+    report = probe.backends.get(cell.backend)
+    if report is None:
+        raise SchemaError(f"the agent says nothing of {cell.backend}", where=device, stage="probe")
     if report.version.unknown is not None:
         message = f"{cell.backend} is not there ({report.version.unknown})"
         raise RunError(message, where=device, stage="probe", fix=f"install it for {probe.python}")

@@ -114,7 +114,8 @@ class Session:
             result = self._read(JobResult, path.read_bytes(), "result.json")
             if (result.job, result.artifact) != (job, artifact):
                 raise SchemaError("result.json belongs to another job", where=self.device.name, fix="measure again")
-            self._transport.get(home / samples.name, samples, limit=_SAMPLES_LIMIT, timeout=_CALL_S)
+            limit = min(8 * result.samples_count, _SAMPLES_LIMIT)
+            self._transport.get(home / samples.name, samples, limit=limit, timeout=_CALL_S + limit / _SLOWEST_LINK)
             data = samples.read_bytes()
         try:
             check_samples(result, data, where=f"{self.device.name}: {home / samples.name}")

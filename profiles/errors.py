@@ -46,9 +46,14 @@ class EdgebenchError(Exception):
 
 
 def sentence(message: str, *, where: str = "", fix: str = "") -> str:
-    """`where: message; fix`, leaving out what is empty."""
+    """`where: message; fix`, leaving out what is empty. Control characters, which a device may send, become `?`."""
     text = f"{where}: {message}" if where else message
-    return f"{text.rstrip('.')}; {fix}" if fix else text
+    return printable(f"{text.rstrip('.')}; {fix}" if fix else text)
+
+
+def printable(text: str) -> str:
+    """`text` without anything that could move a terminal's cursor or colour it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class ConfigError(EdgebenchError):

@@ -147,7 +147,7 @@ def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
 
 def _print(deployment: Deployment, choices: Choices) -> None:
     from edge.report import table
-    from profiles.errors import sentence
+    from profiles.errors import printable, sentence
 
     rows = deployment.rows
     for line in choices.lines:
@@ -159,7 +159,7 @@ def _print(deployment: Deployment, choices: Choices) -> None:
         typer.echo(table.measurements(rows, console_width(), ids=False))
         typer.echo("")
     for note in table.notes(rows):
-        typer.echo(note)
+        typer.echo(printable(note))
     for failure in deployment.failures:
         error = failure.error
         what = sentence(error.message, where=error.where, fix=error.fix)

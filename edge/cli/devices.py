@@ -56,6 +56,7 @@ def probe(expr: Expression = None, fleet: FleetOption = None, json: JsonOption =
     from edge.places import places
     from edge.probing import probe_all
     from edge.selector import select
+    from profiles.errors import printable
 
     devices = select(load_fleet(fleet), expr or "all")
     with drawn() as progress:
@@ -69,7 +70,7 @@ def probe(expr: Expression = None, fleet: FleetOption = None, json: JsonOption =
             for backend, report in item.probe.backends.items():
                 typer.echo(f"  {backend}: {report.version if report.version.value else report.version.unknown}")
             for key, reading in {**item.probe.identity, **item.probe.context}.items():
-                typer.echo(f"  {key}: {reading}" + (f" ({reading.unknown})" if reading.unknown else ""))
+                typer.echo(printable(f"  {key}: {reading}" + (f" ({reading.unknown})" if reading.unknown else "")))
         _print_failed(failed)
     return _exit_code(found, failed)
 

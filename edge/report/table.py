@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as markup_escape
 from rich.table import Table
 
 from edge.report.rows import Row, interval, milliseconds
 from edge.results.verdict import Status
+from profiles.errors import printable
 
 _STYLES = {Status.VALID: "green", Status.INVALID: "red", Status.UNJUDGED: "yellow"}
+
+
+def escape(text: str) -> str:
+    """Text from a device or a user: no markup, no control characters."""
+    return markup_escape(printable(text))
 
 
 def measurements(rows: Sequence[Row], width: int, *, ids: bool) -> str:
