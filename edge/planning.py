@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from edge.plan import Cell, Plan
 from export.api import export_model, find_any, frameworks_of, installed, parse_model
 from export.artifact import Artifact, Store, sha256_file
 from export.models import ModelRef
-from profiles.errors import ConfigError
+from profiles.errors import ConfigError, ExportError
 from profiles.load import unknown
 from profiles.progress import Progress
 
@@ -86,28 +87,34 @@ def make_plan(request: Request, devices: Sequence[Device], store: Store, choices
 
 def artifact_source(request: Request, store: Store, progress: Progress) -> Callable[[Cell], Artifact]:
     """What finds or exports the artifact of a cell: one with a dynamic batch serves every batch, but a user's file is
-    fixed to the batch, as it may have a fixed one already."""
+    fixed to the batch, as it may have a fixed one already. What failed once is not tried again."""
     refs = {ref.name: ref for ref in map(parse_model, request.models)}
-    made: dict[tuple[str, str, Precision, Dim], Artifact] = {}
 
-    def artifact(cell: Cell) -> Artifact:
-        ref = refs[cell.model]
-        batch: Dim = cell.batch if ref.path else DYNAMIC
-        key = (cell.model, cell.framework, cell.precision, batch)
-        if key not in made:
-            there = None
-            if request.weights is None:
-                there = find_any(store, ref, cell.framework, cell.precision, batch)
-            made[key] = there or export_model(
-                ref,
-                framework=cell.framework,
-                precision=cell.precision,
+    @functools.cache
+    def make(model: str, framework: str, precision: Precision, batch: Dim) -> Artifact | ExportError:
+        if request.weights is None:
+            there = find_any(store, refs[model], framework, precision, batch)
+            if there is not None:
+                return there
+        try:
+            return export_model(
+                refs[model],
+                framework=framework,
+                precision=precision,
                 batch=batch,
                 weights=request.weights or "pretrained",
                 store=store,
                 progress=progress,
             )
-        return made[key]
+        except ExportError as error:
+            return error
+
+    def artifact(cell: Cell) -> Artifact:
+        batch: Dim = cell.batch if refs[cell.model].path else DYNAMIC
+        made = make(cell.model, cell.framework, cell.precision, batch)
+        if isinstance(made, ExportError):
+            raise made
+        return made
 
     return artifact
 
