@@ -86,7 +86,7 @@ def expect_opset(proto: Any, wanted: int) -> None:
 
 
 def _expect_inputs(inputs: tuple[TensorSpec, ...], golden_inputs: Arrays) -> None:
-    """tf2onnx has given graphs false inputs (facts: EfficientNet gained two)."""
+    """tf2onnx has given graphs false inputs: by some routes EfficientNet gains two."""
     names = [spec.name for spec in inputs]
     if sorted(names) != sorted(golden_inputs):
         raise ExportError(f"the graph's inputs are {names}, the model's {sorted(golden_inputs)}")

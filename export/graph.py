@@ -108,15 +108,15 @@ def count_macs(model: Any) -> Iterator[int]:
                 dim.dim_value = 1
     del small.graph.value_info[:]
     inferred = onnx.shape_inference.infer_shapes(small, data_prop=True).graph
-    shapes = {value.name: _known_shape(value) for value in (*inferred.value_info, *inferred.input, *inferred.output)}
+    values = (*inferred.value_info, *inferred.input, *inferred.output)
+    shapes = {value.name: shape for value in values if (shape := _known_shape(value)) is not None}
     shapes |= {tensor.name: list(tensor.dims) for tensor in inferred.initializer}
     count = {"Conv": _conv, "ConvTranspose": _conv_transpose, "Gemm": _gemm, "MatMul": _matmul, "Einsum": _einsum}
-    for node in inferred.node:
-        if node.op_type not in count:
-            continue
-        a, b, y = (shapes.get(name) for name in (*node.input[:2], node.output[0]))
-        if a is None or b is None or y is None:
-            raise ExportError(f"the shapes of {node.op_type} {node.name!r} cannot be inferred")
+    counted = [node for node in inferred.node if node.op_type in count]
+    tensors = {name for node in counted for name in (*node.input[:2], node.output[0])}
+    shapes |= _measured_shapes(model, sorted(name for name in tensors if name not in shapes))
+    for node in counted:
+        a, b, y = (shapes[name] for name in (*node.input[:2], node.output[0]))
         yield count[node.op_type](node, a, b, y)
 
 
@@ -142,6 +142,28 @@ def skeleton(model: Any) -> Any:
             graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
     copy.graph.CopyFrom(graph)
     return copy
+
+
+def _measured_shapes(model: Any, names: list[str]) -> dict[str, list[int]]:
+    """Shapes that inference does not find (Swin's windows are computed in the graph), from a run on zeros."""
+    import numpy as np
+    import onnx
+    import onnxruntime
+
+    if not names:
+        return {}
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    feed = {
+        spec.name: np.zeros([dim if isinstance(dim, int) else 1 for dim in spec.shape], spec.dtype)
+        for spec in specs(model.graph.input)
+    }
+    return {name: list(value.shape) for name, value in zip(names, session.run(names, feed), strict=True)}
 
 
 def _conv(_node: Any, _x: list[int], weight: list[int], y: list[int]) -> int:

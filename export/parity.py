@@ -3,7 +3,7 @@
     error = ||y - ŷ|| / ||y - mean of y over the batch||        y the framework's FP32 output, ŷ the graph's
 
 Subtracting the mean gives the measure its power: on random weights most of an output is the same for every image, and
-a plain relative error hardly notices a channel swap (docs/adr).
+a plain relative error hardly notices a channel swap.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def judge(reference: Arrays, outputs: Arrays, precision: Precision, half: Framew
         own = _worst(reference, half())[1]
         limit = max(limit, 2 * own)
     if error > limit:
-        message = f"output {worst!r} is off by {error:.2e} of its spread, over the limit of {limit:.0e}"
+        message = f"output {worst!r} is off by {error:.2e} of its spread, over the limit of {limit:.2g}"
         raise ParityError(message, fix="the graph is not what the framework computes, so no artifact was made")
     y, z = (np.asarray(arrays[worst], np.float64).reshape(len(reference[worst]), -1) for arrays in (reference, outputs))
     return Parity(

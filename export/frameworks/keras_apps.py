@@ -1,4 +1,4 @@
-"""keras.applications with their weights: imagenet's, random by the recipe of docs/measurement, or from a file."""
+"""keras.applications with their weights: imagenet's, random by a recipe of ours, or from a file."""
 
 from __future__ import annotations
 
@@ -69,13 +69,15 @@ def _load_file(network: Any, request: ExportRequest) -> None:
 
 
 def _randomise(network: Any, spec: ImageInput) -> None:
-    """Weights that behave like trained ones as far as numerics go: see docs/measurement. In place; Keras has drawn the
-    seeded initial values."""
+    """Weights that behave like trained ones as far as numerics go: otherwise FP16 overflows in deep networks, and the
+    parity gate sees little. In place; Keras has drawn the seeded initial values."""
     import keras
 
+    order = {layer.name: index for index, layer in enumerate(network.layers)}
     for layer in network.layers:
         if isinstance(layer, keras.layers.Add):
-            for norm in _norms_before(layer):
+            norms = sorted(_norms_before(layer), key=lambda norm: order[norm.name])
+            for norm in norms[-1:]:  # the branch is built after the shortcut, which may end in a norm too
                 norm.gamma.assign(norm.gamma * 0 + RESIDUAL_GAIN)
     images = golden.images(spec, count=_CALIBRATION_IMAGES, seed=_CALIBRATION_SEED).transpose(0, 2, 3, 1)
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -84,12 +86,17 @@ def _randomise(network: Any, spec: ImageInput) -> None:
 
 
 def _norms_before(add: Any) -> list[Any]:
-    """The batch norms that feed a residual addition directly; a shortcut's own (names with _0_ or shortcut) stay."""
+    """The batch norms that feed an addition, directly or through a dropout."""
     import keras
 
-    sources = [tensor._keras_history.operation for tensor in add.input]  # noqa: SLF001  Keras has no public way
-    norms = [source for source in sources if isinstance(source, keras.layers.BatchNormalization)]
-    return [norm for norm in norms if "_0_" not in norm.name and "shortcut" not in norm.name]
+    found = []
+    for tensor in add.input:
+        source = tensor._keras_history.operation  # noqa: SLF001  Keras has no public way
+        while isinstance(source, keras.layers.Dropout):
+            source = source.input._keras_history.operation  # noqa: SLF001
+        if isinstance(source, keras.layers.BatchNormalization):
+            found.append(source)
+    return found
 
 
 def _measure_norms(network: Any, norms: list[Any], images: golden.Array) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from export.artifact import Artifact, ExportRequest
 from export.assemble import OUTPUT, Made, assemble, expect_opset
 from export.cache import versions
 from export.child import THREADS
-from export.frameworks import keras_apps, keras_models
+from export.frameworks import keras_apps, keras_models, tf2onnx_fixes
 from export.precision import to_fp16
 from profiles.errors import ExportError
 from profiles.progress import Progress
@@ -67,31 +65,10 @@ def _prepare() -> None:
     """The same arithmetic every time: a fixed number of threads, deterministic kernels."""
     import tensorflow as tf
 
-    # Whatever its value, tf2onnx then keeps no copy of the graph before each of its passes, and a pass that fails is an
-    # error instead of a worse graph.
-    os.environ["TF2ONNX_CATCH_ERRORS"] = "FALSE"
-    _write_constants_once()
+    tf2onnx_fixes.apply()
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
-
-
-def _write_constants_once() -> None:
-    """Keep tf2onnx (1.17) from writing every constant anew after each of its forty passes. Protobuf frees nothing of
-    what a message held before, so a ViT-B/16 came to 19 GB and two minutes; so it takes 7 GB and half a minute."""
-    from tf2onnx.graph import Node
-
-    update = Node.update_proto
-    written: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
-
-    def update_if_new(node: Any, external_tensor_storage: Any = None) -> None:
-        value = node.get_attr("value") if node.is_const() else None
-        if value is not None and written.get(node) is value and list(node._op.output) == node.output:  # noqa: SLF001
-            return
-        update(node, external_tensor_storage)
-        written[node] = value
-
-    Node.update_proto = update_if_new
 
 
 def _load(model: ModelProfile, request: ExportRequest) -> Any:

@@ -1,4 +1,4 @@
-"""torchvision networks with their weights: pretrained, random by the recipe of docs/measurement, or from a file."""
+"""torchvision networks with their weights: pretrained, random by a recipe of ours, or from a file."""
 
 from __future__ import annotations
 
@@ -131,7 +131,8 @@ def _load_state(network: Any, state: dict[str, Any], *, where: str) -> None:
 
 
 def _randomise(network: Any, model: ModelProfile) -> None:
-    """Weights that behave like trained ones as far as numerics go: see docs/measurement. In place.
+    """Weights that behave like trained ones as far as numerics go: otherwise FP16 overflows in deep networks, and the
+    parity gate sees little. In place.
 
     The seed is set already, and torchvision has initialised the rest. Here: small residual branches, heads that are
     not zero, and batch-norm statistics measured on seeded images.

@@ -81,10 +81,11 @@ def test_networks_with_gates_and_depthwise_convolutions_keep_fp16_in_range(artif
 
 
 def test_a_keras_application_exports_with_its_own_pixels(artifact_store) -> None:
-    artifact = artifact_store.get("keras:MobileNetV2", "tensorflow", batch=2)
+    artifact = artifact_store.get("keras:MobileNetV3Large", "tensorflow", batch=2)
     assert isinstance(artifact.parity, Parity)
     assert artifact.inputs[0].shape == (2, 3, 224, 224)
-    assert (artifact.inputs[0].low, artifact.inputs[0].high) == (-1.0, 1.0)
+    assert (artifact.inputs[0].low, artifact.inputs[0].high) == (0.0, pytest.approx(255.0))
+    assert artifact.graph.transposes <= 1  # tf2onnx alone leaves 129: see tf2onnx_fixes
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
