@@ -157,7 +157,7 @@ class DeviceRun:
             run=self._journal.run,
             cell=cell,
             device_profile=profile.name,
-            power_mode=profile.power_mode,
+            power_mode=self.device.expected_power_mode,
             thresholds=profile.thresholds,
             artifact=artifact.id,
             weights=artifact.weights,

@@ -41,7 +41,7 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,63}\Z")
 @dataclass(frozen=True)
 class Device:
     """One device of the fleet. What is None is left to ~/.ssh/config and OpenSSH's defaults (user, port, key), to the
-    default places (known_hosts, workdir), or to what the device has (python)."""
+    default places (known_hosts, workdir), to what the device has (python), or to its profile (power_mode)."""
 
     name: str
     host: str
@@ -53,6 +53,12 @@ class Device:
     tags: tuple[str, ...] = ()
     python: str | None = None
     workdir: PurePosixPath | None = None
+    power_mode: str | None = None
+
+    @property
+    def expected_power_mode(self) -> str | None:
+        """The mode that a measurement has to run in, as `nvpmodel -q` names it; None where the kind has no modes."""
+        return self.power_mode or self.profile.power_mode
 
     @property
     def is_local(self) -> bool:
@@ -125,6 +131,7 @@ class _Defaults:
     tags: tuple[str, ...] | None = None
     python: str | None = None
     workdir: str | None = None
+    power_mode: str | None = None
 
     def __post_init__(self) -> None:
         _check_common(self)
@@ -204,6 +211,7 @@ def _device(name: str, data: Any, defaults: _Defaults, source: Path) -> Device:
         tags=values["tags"] or (),
         python=values["python"],
         workdir=PurePosixPath(values["workdir"]) if values["workdir"] else None,
+        power_mode=values["power_mode"],
     )
 
 

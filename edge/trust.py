@@ -61,5 +61,5 @@ def accept(
     if not new or not confirm(new):
         return []
     for offer in new:
-        known_hosts.add(offer.file, offer.host, offer.new, replace=replace)
+        known_hosts.add(offer.file, offer.host, offer.keys, replace=replace)
     return new

@@ -11,8 +11,9 @@ from edge.cli.common import JsonOption, command, print_json
 
 _HEADER = """\
 # The fleet: which devices there are and how to reach them. `edgebench devices list` shows it as it is understood.
-# A device takes: host, user, port, key, known_hosts, profile, tags, python, workdir. What is left out comes from
-# [defaults], then ~/.ssh/config. The device `local`, this machine, always exists. Profiles: edgebench profiles list
+# A device takes: host, user, port, key, known_hosts, profile, tags, python, workdir, power_mode. What is left out comes
+# from [defaults], then ~/.ssh/config. The device `local`, this machine, always exists. `edgebench profiles list` shows
+# the profiles.
 """
 
 _EXAMPLE = """

@@ -76,6 +76,35 @@ def test_orin_means_every_orin(operator: Operator, start_sshd: Start, tiny_onnx:
     assert {"wrong_power_mode", "not_fp16"} <= unjudged
 
 
+def test_a_jetson_stand_in_says_what_it_is(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    """A stand-in for a Jetson: files recorded on a JetPack 6 board and an nvpmodel that prints what its nvpmodel
+    printed, on this CPU. It shows that state crosses the link and is judged, not that a Jetson is measured."""
+    server = start_sshd()
+    board, tools = server.folder / "board", server.folder / "tools"
+    (board / "etc").mkdir(parents=True)
+    (board / "proc" / "device-tree").mkdir(parents=True)
+    (board / "etc" / "nv_tegra_release").write_text("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n")
+    (board / "proc" / "device-tree" / "model").write_text("NVIDIA Jetson AGX Orin Developer Kit\0")
+    tools.mkdir()
+    (tools / "nvpmodel").write_text('#!/bin/sh\nprintf "NV Power Mode: MODE_30W\\n2\\n"\n')
+    (tools / "nvpmodel").chmod(0o755)
+    python = server.folder / "python"
+    python.write_text(f'#!/bin/sh\nEDGEBENCH_SYSTEM_ROOT={board} PATH={tools}:$PATH exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    profile = server.fleet_toml("jetson-agx-orin-64gb") + f'python = "{python}"\n'
+    (operator.home / "fleet.toml").write_text(profile)
+    row = operator.run("deploy", tiny_onnx, "--device", "orin", "--quick", "--precision", "fp32", "--json").json
+    broken = {finding["rule"]: finding["reason"] for finding in row["measurements"][0]["findings"] if finding["broken"]}
+    assert broken["wrong_power_mode"] == "MODE_30W, the profile expects MAXN"
+    shown = operator.run("results", "show", row["measurements"][0]["id"]).out
+    for words in ("l4t = 36.4.3", "jetpack = 6.2", "board = NVIDIA Jetson AGX Orin", "recorded_system = "):
+        assert words in shown
+
+    (operator.home / "fleet.toml").write_text(profile + 'power_mode = "MODE_30W"\n')
+    again = operator.run("deploy", tiny_onnx, "--device", "orin", "--quick", "--precision", "fp32", "--json").json
+    assert "wrong_power_mode" not in {finding["rule"] for finding in again["measurements"][0]["findings"]}
+
+
 def test_deploy_never_trusts_a_key_and_trust_does(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
     server = start_sshd()
     write_fleet(operator, server)
