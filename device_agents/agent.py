@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -55,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         ("wait", _wait, ("--workdir", "--job", "--timeout")),
         ("cancel", _cancel, ("--workdir", "--job")),
         ("gc", _gc, ("--workdir", "--keep-days")),
-        ("worker", _worker, ("--job", "--artifact", "--index")),
+        ("worker", _worker, ("--job", "--artifact", "--index", "--supervisor")),
     ):
         command = commands.add_parser(name)
         command.set_defaults(command=function)
@@ -125,23 +124,16 @@ def _cancel(arguments: argparse.Namespace) -> Any:
 def _worker(arguments: argparse.Namespace) -> int:
     from device_agents import worker
 
+    worker.die_with(int(arguments.supervisor))
     return worker.main(Path(arguments.job), Path(arguments.artifact), int(arguments.index))
 
 
 def _gc(arguments: argparse.Namespace) -> Dict[str, Any]:
     """Remove what nothing has touched for --keep-days: ended jobs, artifacts, agents, cut uploads."""
-    from device_agents import jobs
+    from device_agents import garbage
 
-    workdir, oldest = Path(arguments.workdir), time.time() - float(arguments.keep_days) * 86_400
-    removed: List[str] = []
-    for pattern in ("jobs/*", "artifacts/*", "agents/*"):
-        for path in sorted(workdir.glob(pattern)):
-            if path.stat().st_mtime > oldest or path.name == Path(sys.argv[0]).name:
-                continue
-            if pattern == "jobs/*" and jobs.status(workdir, path.name).state not in jobs.FINISHED:
-                continue
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-            removed.append(str(path.relative_to(workdir)))
+    workdir = Path(arguments.workdir)
+    removed = garbage.collect(workdir, float(arguments.keep_days))
     return {"removed": removed, "free_bytes": shutil.disk_usage(str(workdir)).free}
 
 

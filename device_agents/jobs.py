@@ -9,6 +9,7 @@ jobs/<id>/lock          held by the supervisor while it lives
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -34,17 +35,15 @@ def start(workdir: Path, spec: JobSpec) -> JobStatus:
     job.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = locks.open_lock(job / "lock")
     try:
-        locks.acquire(lock, 0)
-    except locks.Busy:
-        os.close(lock)
-        return status(workdir, spec.job)
-    try:
+        if not _acquire_unless_started(lock, job):
+            return status(workdir, spec.job)
         before = _read_status(job)
         if before is not None:
             return _settle(before)
         write_atomic(job / "spec.json", dumps(spec, indent=1).encode())
         queued = JobStatus(spec.job, "queued")
         write_status(job, queued)
+        _touch(workdir / "artifacts" / spec.artifact, Path(sys.argv[0]))
         _detach(workdir, job, spec)
         return queued
     finally:
@@ -95,9 +94,8 @@ def cancel(workdir: Path, job: str, grace_s: float = 5.0) -> JobStatus:
         _signal_group(ended, signal.SIGKILL)
         ended = wait(workdir, job, grace_s)
     if ended.state == "lost":
-        ended = JobStatus(job, "cancelled")
-        write_status(folder(workdir, job), ended)
-    return ended
+        supervisor.finish(folder(workdir, job), "cancelled")
+    return status(workdir, job)
 
 
 def write_status(job: Path, found: JobStatus) -> None:
@@ -121,6 +119,25 @@ def _settle(found: JobStatus) -> JobStatus:
     message = "its supervisor is gone: killed, out of memory, or the device was restarted"
     error = ErrorInfo("lost", "run", message, fix="run the same command again")
     return JobStatus(found.job, "lost", error=error)
+
+
+def _acquire_unless_started(lock: int, job: Path) -> bool:
+    """Take the job's lock. False once somebody else has it and a status: before that they may be about to start it."""
+    while True:
+        try:
+            locks.acquire(lock, 0.05)
+        except locks.Busy:
+            if _read_status(job) is not None:
+                return False
+        else:
+            return True
+
+
+def _touch(*paths: Path) -> None:
+    """Mark what a job uses as used, for `gc`."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            os.utime(str(path))
 
 
 def _detach(workdir: Path, job: Path, spec: JobSpec) -> None:

@@ -50,9 +50,9 @@ def acquire(descriptor: int, timeout_s: float) -> None:
         if timeout_s <= 0:
             raise Busy(holder(descriptor)) from None
     try:
-        with _alarm(timeout_s):
+        with alarm(timeout_s):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except _Expired:
+    except Expired:
         raise Busy(holder(descriptor)) from None
 
 
@@ -71,16 +71,16 @@ def holder(descriptor: int) -> Dict[str, object]:
     return facts if isinstance(facts, dict) else {}
 
 
-class _Expired(Exception):
-    pass
+class Expired(Exception):
+    """The time of an `alarm` is up."""
 
 
 @contextlib.contextmanager
-def _alarm(timeout_s: float) -> Iterator[None]:
-    """Interrupt a blocking call after `timeout_s`. Main thread only, as signals are."""
+def alarm(timeout_s: float) -> Iterator[None]:
+    """Interrupt a blocking call after `timeout_s` (more than 0) by Expired. Main thread only, as signals are."""
 
     def expire(_signum: int, _frame: Optional[FrameType]) -> None:
-        raise _Expired
+        raise Expired
 
     previous = signal.signal(signal.SIGALRM, expire)
     signal.setitimer(signal.ITIMER_REAL, timeout_s)

@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -47,12 +48,23 @@ def main(workdir: Path, job: Path, spec: JobSpec) -> int:
     try:
         _Job(workdir, job, spec).run()
     except DeviceError as error:
-        return _finish(job, spec, "failed", error.info)
+        return finish(job, "failed", error.info)
     except _Cancelled:
-        return _finish(job, spec, "cancelled", None)
+        return finish(job, "cancelled")
     except OSError as error:
-        return _finish(job, spec, "failed", io_error(error, "result", job))
-    return _finish(job, spec, "done", None)
+        return finish(job, "failed", io_error(error, "result", job))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the reason must get home
+        traceback.print_exc()
+        message = f"the agent failed ({type(error).__name__}: {str(error)[:300]})"
+        return finish(job, "failed", ErrorInfo("agent_failed", "run", message, where=str(job / "log")))
+    return finish(job, "done")
+
+
+def finish(job: Path, name: str, error: Optional[ErrorInfo] = None) -> int:
+    """Write the job's last status, making room first when there is none; returns the supervisor's exit code."""
+    _tidy(job, keep_result=name == "done")
+    jobs.write_status(job, JobStatus(job.name, name, error=error))
+    return 0 if name == "done" else 1
 
 
 class _Job:
@@ -124,8 +136,10 @@ class _Job:
         argv = worker.command(self._folder, self._artifact, index)
         with subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(lock,)) as child:
             try:
-                code = child.wait(timeout=max(0.0, self._deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+                # not wait(timeout=): that looks 20 times a second, beside the measurement
+                with locks.alarm(max(1e-3, self._deadline - time.monotonic())):
+                    code = child.wait()
+            except locks.Expired:
                 child.kill()
                 message = f"the job ran past its deadline of {self._spec.deadline_s:g} s"
                 raise DeviceError("deadline", "run", message, fix="raise the timeout or time less") from None
@@ -147,13 +161,6 @@ class _Job:
         hint = " (often: out of memory)" if code == -signal.SIGKILL else ""
         last = f"; its last words: {tail}" if tail else ""
         return DeviceError("worker_died", "run", f"worker {index} ended {how}{hint}{last}", where=str(self._folder))
-
-
-def _finish(job: Path, spec: JobSpec, name: str, error: Optional[ErrorInfo]) -> int:
-    """Write the last status, making room first when there is none: the reason must get home."""
-    _tidy(job, keep_result=name == "done")
-    jobs.write_status(job, JobStatus(spec.job, name, error=error))
-    return 0 if name == "done" else 1
 
 
 def _tidy(job: Path, keep_result: bool) -> None:

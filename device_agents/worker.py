@@ -11,11 +11,12 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional
 
 from device_agents import backends, inputs, measure
-from device_agents.backends.base import Backend, check_request
+from device_agents.backends.base import Backend, check_request, first_line
 from device_agents.contract import (
     ErrorInfo,
     JobSpec,
@@ -37,7 +38,6 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 def main(job: Path, artifact: Path, index: int) -> int:
     """Measure process `index` of the job; writes `process-<index>.json` and `.i64le`, or `.json` with an error."""
-    die_with_parent()
     started_ns = time.perf_counter_ns()
     spec = from_json(JobSpec, loads((job / "spec.json").read_bytes()))
     try:
@@ -48,14 +48,20 @@ def main(job: Path, artifact: Path, index: int) -> int:
         outcome = {"error": to_json(_out_of_memory())}
     except OSError as error:
         outcome = {"error": to_json(io_error(error, "result", job))}
+    except Exception as error:  # noqa: BLE001 - every runtime raises its own, and the reason must get home
+        traceback.print_exc()
+        message = f"{spec.backend} failed ({type(error).__name__}: {first_line(error)})"
+        outcome = {"error": to_json(ErrorInfo("run_failed", "run", message, where=str(job / "log")))}
     write_atomic(job / f"process-{index}.json", dumps(outcome).encode())
     return 0 if "error" not in outcome else 1
 
 
-def die_with_parent() -> None:
+def die_with(supervisor: int) -> None:
     """Have the kernel kill this process when its parent dies, so that no measurement outlives its supervisor."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:  # it died before the kernel was asked
+        sys.exit("the supervisor is gone")
 
 
 def _measure(spec: JobSpec, job: Path, artifact: Path, index: int, started_ns: int) -> ProcessResult:
@@ -156,6 +162,7 @@ class _Stopwatch:
 
 
 def command(job: Path, artifact: Path, index: int) -> List[str]:
-    """The argv that runs `main` in a fresh interpreter from the same agent."""
+    """The argv by which the supervisor, the caller, runs `main` in a fresh interpreter from the same agent."""
     program = os.path.abspath(sys.argv[0])  # noqa: PTH100 - a .pyz is a file to Python, whatever pathlib thinks
-    return [sys.executable, program, "worker", "--job", str(job), "--artifact", str(artifact), "--index", str(index)]
+    places = ["--job", str(job), "--artifact", str(artifact), "--index", str(index)]
+    return [sys.executable, program, "worker", *places, "--supervisor", str(os.getpid())]

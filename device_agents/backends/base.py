@@ -80,3 +80,9 @@ def check_request(backend: Backend, spec: JobSpec) -> None:
         if name not in backend.options:
             known = ", ".join(sorted(backend.options)) or "none"
             raise DeviceError("unsupported", "load", f"{spec.backend} has no option {name!r}", fix=f"it has: {known}")
+
+
+def first_line(error: Exception) -> str:
+    """What a runtime's exception says, short enough for a sentence."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

@@ -46,7 +46,7 @@ class Backend(base.Backend):
             self._session = self._ort.InferenceSession(str(path), options, providers=_providers(provider, spec))
         except Exception as error:  # noqa: BLE001 - onnxruntime raises its own classes by status, and RuntimeError
             fix = "check that the file is ONNX and its opset one that this onnxruntime reads"
-            message = f"onnxruntime could not load the model ({_first_line(error)})"
+            message = f"onnxruntime could not load the model ({base.first_line(error)})"
             raise DeviceError("load_failed", "load", message, where=path.name, fix=fix) from None
         self._refuse_fallback(provider)
         self._check_inputs(spec)
@@ -178,8 +178,3 @@ def _providers(provider: str, spec: JobSpec) -> List[Any]:
     graph = bool(spec.options.get("cuda_graph", False))
     settings = {"device_id": "0", "use_tf32": "0", "enable_cuda_graph": "1" if graph else "0"}
     return [(_CUDA, settings), _CPU]
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__

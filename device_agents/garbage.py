@@ -1,0 +1,50 @@
+"""What may go from a working folder: ended jobs, and what no job uses, once nothing has touched it for long enough."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import List, Optional, Set
+
+from device_agents import jobs
+from device_agents.contract import JobSpec, SchemaViolation, from_json, loads
+from device_agents.errors import DeviceError
+
+
+def collect(workdir: Path, keep_days: float) -> List[str]:
+    """Remove what is older than `keep_days`; the paths that went, relative to `workdir`.
+
+    Jobs that have not ended stay with their artifacts, and so does the agent that runs this.
+    """
+    oldest = time.time() - keep_days * 86_400
+    unfinished = {path for path in workdir.glob("jobs/*") if _is_unfinished(workdir, path.name)}
+    keep = unfinished | _artifacts_of(workdir, unfinished)
+    removed: List[str] = []
+    for pattern in ("jobs/*", "artifacts/*", "agents/*"):
+        for path in sorted(workdir.glob(pattern)):
+            if path in keep or path.stat().st_mtime > oldest or path.name == Path(sys.argv[0]).name:
+                continue
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            removed.append(str(path.relative_to(workdir)))
+    return removed
+
+
+def _is_unfinished(workdir: Path, job: str) -> bool:
+    try:
+        return jobs.status(workdir, job).state not in jobs.FINISHED
+    except DeviceError:  # it never got a status, or a damaged one: nothing runs there
+        return False
+
+
+def _artifacts_of(workdir: Path, folders: Set[Path]) -> Set[Path]:
+    names = [_artifact_of(folder) for folder in folders]
+    return {workdir / "artifacts" / name for name in names if name is not None}
+
+
+def _artifact_of(folder: Path) -> Optional[str]:
+    try:
+        return from_json(JobSpec, loads((folder / "spec.json").read_bytes())).artifact
+    except (OSError, SchemaViolation):  # an agent of another version wrote it, perhaps
+        return None
