@@ -48,6 +48,7 @@ Scalar = Union[bool, int, float, str]
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{3,127}\Z")
+_YEAR_S = 366 * 86_400.0
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -195,6 +196,11 @@ class JobSpec:
                 raise SchemaViolation("files", f"{file!r} is not among the artifact's files")
         if self.batch < 1:
             raise SchemaViolation("batch", f"{self.batch} is not positive")
+        if self.seed < 0:
+            raise SchemaViolation("seed", f"{self.seed} is negative")
+        for name in ("deadline_s", "lock_timeout_s"):
+            if not 0 <= getattr(self, name) <= _YEAR_S:
+                raise SchemaViolation(name, f"{getattr(self, name):g} is not between 0 seconds and a year")
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,9 @@ class Golden:
             wanted = reference.astype(np.float64)
             found = np.concatenate([batch[name] for batch in batches])[: self.count].astype(np.float64)
             scale = float(np.linalg.norm(wanted - wanted.mean(axis=0)))
-            error = float(np.linalg.norm(wanted - found)) / scale if scale else float("inf")
+            if not scale:
+                raise DeviceError("artifact_damaged", "parity", f"output {name!r} is the same for every golden sample")
+            error = float(np.linalg.norm(wanted - found)) / scale
             if not np.isfinite(error):
                 raise DeviceError("not_finite", "parity", f"output {name!r} has values that are not finite numbers")
             if error > worst.error:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Dict, Optional, Sequence
 
-_MISSING = ("[N/A]", "[Not Supported]", "[Unknown Error]", "N/A", "")
-
 
 def parse_query(text: str, fields: Sequence[str]) -> Optional[Dict[str, str]]:
     """The first GPU's fields that hold a value, by name; None when the line does not fit the query."""
@@ -15,4 +13,9 @@ def parse_query(text: str, fields: Sequence[str]) -> Optional[Dict[str, str]]:
     values = [value.strip() for value in lines[0].split(",")]
     if len(values) != len(fields):
         return None
-    return {field: value for field, value in zip(fields, values) if value not in _MISSING}
+    return {field: value for field, value in zip(fields, values) if _tells(value)}
+
+
+def _tells(value: str) -> bool:
+    """Not so: [N/A], [Not Supported], [Insufficient Permissions], [GPU requires reset], [Unknown Error], ERR!"""
+    return not value.startswith("[") and value not in ("", "N/A", "ERR!")
