@@ -24,7 +24,7 @@ def parse_release(text: str) -> Optional[str]:
 def jetpack_of(l4t: str) -> Optional[str]:
     """The JetPack that an L4T release belongs to, as far as its number tells."""
     for prefix, jetpack in _JETPACK:
-        if l4t.startswith(prefix):
+        if f"{l4t}.".startswith(f"{prefix}."):
             return jetpack
     return None
 

@@ -6,7 +6,7 @@ from typing import Dict, Sequence
 
 from device_agents.contract import Reading
 from device_agents.formats.nvidia_smi import parse_query
-from device_agents.state import Readings, System
+from device_agents.state import Readings, System, parsed
 
 _IDENTITY = ("name", "uuid", "driver_version", "compute_cap", "memory.total", "mig.mode.current", "ecc.mode.current")
 _STATE = ("pstate", "clocks.sm", "clocks.mem", "temperature.gpu", "power.draw", "memory.used", "utilization.gpu")
@@ -35,6 +35,5 @@ def _query(system: System, fields: Sequence[str]) -> Readings:
         if field not in values:
             readings[name] = Reading(unknown=f"{source}: not told")
         else:
-            value = values[field]
-            readings[name] = Reading(float(value) if field in _NUMBERS else value, source)
+            readings[name] = parsed(values[field], float if field in _NUMBERS else str, source)
     return readings
