@@ -1,0 +1,156 @@
+"""What goes into a model and what is made of its outputs: golden batches, the error measure, seeded noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device_agents import inputs
+from device_agents.contract import FileEntry, JobSpec, Precision, TensorSpec
+from device_agents.errors import DeviceError
+from export.parity import relative_error
+
+COUNT = 8
+
+
+def spec(batch: int = 1, dtype: str = "float32", shape: tuple[int, ...] = (3, 4, 4), **changes: object) -> JobSpec:
+    fields: dict[str, object] = {
+        "schema": 1,
+        "job": "job-0001",
+        "backend": "onnxruntime",
+        "artifact": "tiny-0001",
+        "files": (FileEntry("model.onnx", 1, "0" * 64),),
+        "model_file": "model.onnx",
+        "precision": Precision.FP32,
+        "inputs": (TensorSpec("image", dtype, (batch, *shape), low=-2.0, high=3.0),),
+        "outputs": (TensorSpec("scores", "float32", (batch, 5)),),
+        "batch": batch,
+    }
+    return JobSpec(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def golden(outputs: np.ndarray | None = None) -> inputs.Golden:
+    images = np.arange(COUNT * 48, dtype=np.float32).reshape(COUNT, 3, 4, 4)
+    scores = np.random.default_rng(1).standard_normal((COUNT, 5)).astype(np.float32) if outputs is None else outputs
+    return inputs.Golden({"image": images}, {"scores": scores})
+
+
+class TestGoldenBatches:
+    @pytest.mark.parametrize(("batch", "calls"), [(1, 8), (3, 3), (8, 1), (32, 1)])
+    def test_hold_every_sample_in_order_and_begin_again_to_fill_the_last(self, batch: int, calls: int) -> None:
+        batches = [found["image"] for found in golden().batches(spec(batch))]
+        assert [found.shape for found in batches] == [(batch, 3, 4, 4)] * calls
+        order = [int(image[0, 0, 0]) // 48 for found in batches for image in found]
+        assert order == [index % COUNT for index in range(batch * calls)]
+
+    @pytest.mark.parametrize("dtype", ["float16", "uint8", "float32"])
+    def test_have_the_dtype_that_the_model_takes(self, dtype: str) -> None:
+        assert golden().batches(spec(2, dtype))[0]["image"].dtype == dtype
+
+    @pytest.mark.parametrize("batch", [1, 3, 8, 32])
+    def test_judge_each_sample_once_whatever_the_batch(self, batch: int) -> None:
+        """What fills the last batch is computed and not counted."""
+        reference = golden().outputs["scores"]
+        rows = np.arange(-(-COUNT // batch) * batch) % COUNT
+        answers = [{"scores": reference[part] * np.float32(1.01)} for part in rows.reshape(-1, batch)]
+        assert golden().compare(answers, 1.0).error == pytest.approx(
+            relative_error(reference, reference * np.float32(1.01))
+        )
+
+    def test_are_read_by_the_names_of_the_spec(self, tmp_path: Path) -> None:
+        path = tmp_path / "golden.npz"
+        made = golden()
+        np.savez(path, **{"input:image": made.inputs["image"], "output:scores": made.outputs["scores"], "other": 1})
+        found = inputs.read_golden(path, spec())
+        assert found.count == COUNT
+        assert np.array_equal(found.outputs["scores"], made.outputs["scores"])
+
+    def test_without_an_array_are_damaged(self, tmp_path: Path) -> None:
+        path = tmp_path / "golden.npz"
+        np.savez(path, **{"input:image": golden().inputs["image"]})
+        with pytest.raises(DeviceError) as caught:
+            inputs.read_golden(path, spec())
+        assert caught.value.info.code == "artifact_damaged"
+        assert "'output:scores'" in caught.value.info.message
+
+
+class TestTheErrorMeasure:
+    @pytest.mark.parametrize("seed", range(5))
+    def test_is_the_one_that_exports_are_judged_by(self, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        reference = random.standard_normal((COUNT, 7, 2)).astype(np.float32) + 5
+        output = reference + random.standard_normal(reference.shape).astype(np.float32) * 0.01
+        check = golden(reference).compare([{"scores": output}], 1e-3)
+        assert check.error == pytest.approx(relative_error(reference, output), rel=1e-12)
+        assert not check.passed
+
+    def test_of_equal_outputs_is_zero(self) -> None:
+        check = golden().compare([{"scores": golden().outputs["scores"]}], 0.0)
+        assert (check.error, check.passed, check.tensor) == (0.0, True, "scores")
+
+    def test_names_the_worst_tensor(self) -> None:
+        random = np.random.default_rng(3)
+        outputs = {name: random.standard_normal((COUNT, 4)) for name in ("boxes", "masks", "scores")}
+        made = inputs.Golden(golden().inputs, outputs)
+        off = {**outputs, "masks": outputs["masks"] * 1.5}
+        assert made.compare([off], 1e-3).tensor == "masks"
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_of_outputs_that_are_not_finite_is_refused(self, value: float) -> None:
+        output = golden().outputs["scores"].copy()
+        output[3, 2] = value
+        with pytest.raises(DeviceError, match="'scores' has values that are not finite"):
+            golden().compare([{"scores": output}], 1e-3)
+
+    def test_against_a_reference_without_any_spread_is_refused(self) -> None:
+        same = np.ones((COUNT, 5), np.float32)
+        with pytest.raises(DeviceError, match="the same for every golden sample"):
+            golden(same).compare([{"scores": same}], 1e-3)
+
+
+class TestNoise:
+    def test_lies_in_the_input_s_range_and_fills_it(self) -> None:
+        (buffer, *_) = inputs.noise(spec(batch=8, shape=(3, 32, 32)), cache_bytes=None)
+        assert buffer["image"].shape == (8, 3, 32, 32)
+        assert buffer["image"].dtype == np.float32
+        assert -2.0 <= buffer["image"].min() < -1.9
+        assert 2.9 < buffer["image"].max() <= 3.0
+
+    def test_differs_from_buffer_to_buffer(self) -> None:
+        buffers = [buffer["image"] for buffer in inputs.noise(spec(shape=(3, 32, 32)), cache_bytes=4 << 20)]
+        assert len(buffers) > 300
+        assert len({buffer.tobytes() for buffer in buffers}) == len(buffers)
+
+    def test_is_the_same_for_the_same_seed_and_another_for_another(self) -> None:
+        first, again, other = (inputs.noise(spec(seed=seed), 1 << 20)[0]["image"] for seed in (5, 5, 6))
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+    def test_of_a_narrow_type_stays_in_its_range(self) -> None:
+        pixels = (TensorSpec("image", "uint8", (1, 3, 64, 64), low=0, high=255),)
+        values = inputs.noise(spec(inputs=pixels), None)[0]["image"]
+        assert values.dtype == np.uint8
+        assert len(np.unique(values)) > 200
+
+
+class TestTheBuffers:
+    MB = 1 << 20
+
+    @pytest.mark.parametrize(
+        ("size", "cache", "count"),
+        [
+            (1 * MB, 8 * MB, 9),  # one more than the cache holds
+            (100 * MB, 8 * MB, 2),  # never fewer than two
+            (1000, 512 * MB, 512),  # never more than 512
+            (4 * MB, 1024 * MB, 64),  # nor than 256 MiB
+            (1 * MB, None, 65),  # a cache that nobody describes counts as 64 MiB
+        ],
+    )
+    def test_outgrow_the_cache_within_limits(self, size: int, cache: int | None, count: int) -> None:
+        assert inputs.buffer_count(False, size, cache) == count
+
+    def test_are_one_when_the_input_is_to_be_hot(self) -> None:
+        assert inputs.buffer_count(True, 1000, 1 << 30) == 1
+        assert len(inputs.noise(spec(hot_input=True), 1 << 30)) == 1

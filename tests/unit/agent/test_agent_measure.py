@@ -1,0 +1,200 @@
+"""The clock of edgebench against a device whose speed is known: what is timed, for how long, in which order.
+
+A busy machine can only make a sample longer, so the shortest one is held to the known delay tightly.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from dataclasses import replace
+
+import pytest
+
+from device_agents.backends.base import Backend, Parts
+from device_agents.calibration import KnownDelay
+from device_agents.contract import LoadPattern, Timing
+from device_agents.measure import measure, timer_overhead_ns
+
+SERIAL, PIPELINED = LoadPattern("serial"), LoadPattern("pipelined")
+SHORT = Timing(processes=1, warmup_s=0.02, warmup_iterations=5, warmup_cap_s=0.2, duration_s=0.05, iterations=20)
+
+
+class Recording(KnownDelay):
+    """Writes down what it is asked, and whether the garbage collector might have struck meanwhile."""
+
+    patterns = ("serial", "pipelined")
+
+    def __init__(self, delay_ns: int = 0) -> None:
+        super().__init__(delay_ns)
+        self.calls: list[tuple[str, int]] = []
+        self.collecting = False
+
+    def enqueue(self, slot: int) -> None:
+        self.calls.append(("enqueue", slot))
+        self.collecting = self.collecting or gc.isenabled()
+        super().enqueue(slot)
+
+    def wait(self, slot: int) -> Parts | None:
+        self.calls.append(("wait", slot))
+        return super().wait(slot)
+
+
+class BusyHost(KnownDelay):
+    """The host prepares each inference for as long as the device computes it."""
+
+    def __init__(self, delay_ns: int) -> None:
+        super().__init__(delay_ns)
+        self._prepare_ns = delay_ns
+
+    def enqueue(self, slot: int) -> None:
+        end = time.perf_counter_ns() + self._prepare_ns
+        while time.perf_counter_ns() < end:
+            pass
+        super().enqueue(slot)
+
+
+class SlowStart(Backend):
+    """Takes 2 ms for each of its first inferences and nothing afterwards, as a runtime that still compiles."""
+
+    patterns = ("serial",)
+
+    def __init__(self, slow: int) -> None:
+        self._slow = slow
+
+    def enqueue(self, slot: int) -> None:
+        if self._slow:
+            self._slow -= 1
+            time.sleep(0.002)
+
+    def wait(self, slot: int) -> Parts | None:
+        return None
+
+
+class TestALatency:
+    @pytest.mark.parametrize("delay_ms", [1, 5])
+    def test_is_the_known_delay(self, delay_ms: int) -> None:
+        delay_ns = delay_ms * 1_000_000
+        samples = measure(KnownDelay(delay_ns), 2, SERIAL, replace(SHORT, duration_s=0.2)).timed
+        assert delay_ns <= min(samples) <= delay_ns * 1.005 + 5_000
+        assert statistics.median(samples) <= delay_ns * 1.05 + 20_000
+
+    def test_costs_next_to_nothing_to_take(self) -> None:
+        assert 0 < timer_overhead_ns() < 20_000
+
+    def test_of_a_pipeline_runs_from_its_enqueue(self) -> None:
+        """One inference ahead on a device that is always busy: each waits for the one before."""
+        samples = measure(KnownDelay(1_000_000), 2, PIPELINED, SHORT).timed
+        assert min(samples[1:]) >= 1_000_000
+        assert statistics.median(samples) >= 1_990_000
+
+    def test_adds_up_to_no_more_than_the_time_that_passed(self) -> None:
+        found = measure(KnownDelay(1_000_000), 2, SERIAL, SHORT)
+        assert sum(found.timed) <= found.elapsed_ns
+        assert sum(found.timed) >= 0.5 * found.elapsed_ns
+
+
+class TestWarmingUp:
+    def test_keeps_its_samples_apart(self) -> None:
+        """Slow first inferences stay in the warm-up, all of them, and none is timed."""
+        found = measure(SlowStart(10), 1, SERIAL, replace(SHORT, warmup_s=0.1, warmup_cap_s=1.0))
+        assert sum(sample >= 2_000_000 for sample in found.warmup) >= 10
+        assert min(found.warmup[:10]) >= 2_000_000
+        assert statistics.median(found.timed) < 100_000
+
+    def test_lasts_as_long_and_as_often_as_asked(self) -> None:
+        found = measure(KnownDelay(1_000_000), 1, SERIAL, replace(SHORT, warmup_s=0.1, warmup_iterations=150))
+        assert found.warmup_ns >= 100_000_000
+        assert len(found.warmup) >= 150
+
+    def test_ends_at_its_cap_however_many_inferences_were_asked(self) -> None:
+        timing = replace(SHORT, warmup_s=10.0, warmup_iterations=1_000_000, warmup_cap_s=0.1)
+        found = measure(KnownDelay(1_000_000), 1, SERIAL, timing)
+        assert 100_000_000 <= found.warmup_ns < 500_000_000
+
+    def test_that_ended_early_is_not_called_stable(self) -> None:
+        assert not measure(KnownDelay(1_000_000), 1, SERIAL, replace(SHORT, warmup_cap_s=0.02)).warmup_stable
+
+    def test_of_a_steady_device_is_stable_after_three_windows(self) -> None:
+        found = measure(KnownDelay(5_000_000), 1, SERIAL, replace(SHORT, warmup_cap_s=5.0))
+        assert found.warmup_stable
+        assert found.warmup_ns >= 250_000_000
+
+
+class TestTheTimedPart:
+    def test_lasts_as_long_as_asked_and_little_longer(self) -> None:
+        found = measure(KnownDelay(1_000_000), 1, SERIAL, replace(SHORT, duration_s=0.3, iterations=1))
+        assert 300_000_000 <= found.elapsed_ns < 600_000_000
+
+    def test_goes_on_until_there_are_enough_samples(self) -> None:
+        found = measure(KnownDelay(1_000_000), 1, SERIAL, replace(SHORT, duration_s=0.0, iterations=200))
+        assert 200 <= len(found.timed) < 300
+
+    def test_ends_at_its_cap_with_fewer(self) -> None:
+        found = measure(KnownDelay(1_000_000), 1, SERIAL, replace(SHORT, iterations=1_000_000, cap_s=0.1))
+        assert 100_000_000 <= found.elapsed_ns < 500_000_000
+        assert 1 <= len(found.timed) <= 200
+
+    def test_of_a_slow_model_has_one_sample_at_least(self) -> None:
+        timing = Timing(warmup_s=0, warmup_iterations=0, warmup_cap_s=0, duration_s=0, iterations=1, cap_s=0.001)
+        found = measure(KnownDelay(20_000_000), 1, SERIAL, timing)
+        assert (len(found.warmup), len(found.timed)) == (1, 1)
+
+
+class TestTheSerialPattern:
+    def test_waits_for_each_inference_before_the_next(self) -> None:
+        backend = Recording()
+        measure(backend, 3, SERIAL, SHORT)
+        pairs = list(zip(backend.calls[::2], backend.calls[1::2], strict=True))
+        assert all(
+            first == ("enqueue", slot) and second == ("wait", slot) for first, second in pairs for slot in [first[1]]
+        )
+
+    def test_takes_the_slots_in_turn_across_windows(self) -> None:
+        backend = Recording(200_000)
+        measure(backend, 3, SERIAL, replace(SHORT, duration_s=0.3))
+        slots = [slot for call, slot in backend.calls if call == "enqueue"]
+        assert slots == [index % 3 for index in range(len(slots))]
+
+
+class TestThePipelinedPattern:
+    def test_enqueues_the_next_inference_before_it_waits_for_the_last(self) -> None:
+        backend = Recording(1_000_000)
+        found = measure(backend, 2, PIPELINED, replace(SHORT, warmup_s=0, warmup_iterations=0, warmup_cap_s=0))
+        calls = backend.calls[2:]  # one inference of warm-up comes first
+        assert calls[:5] == [("enqueue", 0), ("enqueue", 1), ("wait", 0), ("enqueue", 0), ("wait", 1)]
+        in_flight = [sum(1 if call == "enqueue" else -1 for call, _ in calls[:end]) for end in range(len(calls) + 1)]
+        assert max(in_flight) == 2
+        assert in_flight[-1] == 0
+        assert len(calls) == 2 * len(found.timed)
+
+    def test_hides_the_work_of_the_host_behind_that_of_the_device(self) -> None:
+        timing = replace(SHORT, duration_s=0.2)
+        each = {}
+        for pattern in (SERIAL, PIPELINED):
+            found = measure(BusyHost(1_000_000), 2, pattern, timing)
+            each[pattern] = found.elapsed_ns / len(found.timed)
+        assert each[SERIAL] >= 2_000_000
+        assert each[PIPELINED] < 0.75 * each[SERIAL]
+
+    def test_needs_two_slots(self) -> None:
+        with pytest.raises(ValueError, match="two bound slots"):
+            measure(KnownDelay(), 1, PIPELINED, SHORT)
+
+
+class TestTheGarbageCollector:
+    def test_never_strikes_while_time_is_taken_and_is_back_afterwards(self) -> None:
+        backend = Recording()
+        measure(backend, 1, SERIAL, SHORT)
+        assert not backend.collecting
+        assert gc.isenabled()
+
+    def test_is_back_when_the_device_fails(self) -> None:
+        class Failing(KnownDelay):
+            def wait(self, slot: int) -> Parts | None:
+                raise RuntimeError("an illegal memory access was encountered")
+
+        with pytest.raises(RuntimeError, match="illegal memory access"):
+            measure(Failing(), 1, SERIAL, SHORT)
+        assert gc.isenabled()

@@ -1,0 +1,199 @@
+"""What a device says of itself: every field a value with its source or the reason why it is unknown, never a crash.
+
+The devices are recorded: files below a folder that stands for the root, and executables on PATH that print what
+nvpmodel and nvidia-smi print. They are stand-ins, and the readings of a recorded root say so.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from device_agents import state
+from device_agents.kinds import cpu
+from device_agents.state import System
+
+RELEASE = (
+    "# R36 (release), REVISION: 4.7, GCID: 42132812, BOARD: generic, EABI: aarch64, DATE: Thu Sep 18 22:54:44 2025\n"
+)
+
+
+class Device:
+    """A recorded device: a root for files, a folder that alone is on PATH."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.tools = folder / "root", folder / "bin"
+        self.root.mkdir()
+        self.tools.mkdir()
+
+    @property
+    def system(self) -> System:
+        return System(self.root)
+
+    def file(self, path: str, text: str) -> None:
+        target = self.root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+    def tool(self, name: str, script: str) -> None:
+        path = self.tools / name
+        path.write_text(f"#!/bin/sh\n# a stand-in for {name}\n{script}\n")
+        path.chmod(0o755)
+
+
+@pytest.fixture
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
+    device = Device(tmp_path)
+    monkeypatch.setenv("PATH", str(device.tools))
+    return device
+
+
+@pytest.fixture
+def orin(device: Device) -> Device:
+    device.file("/etc/nv_tegra_release", RELEASE)
+    device.file("/etc/os-release", 'PRETTY_NAME="Ubuntu 22.04.5 LTS"\n')
+    device.file("/proc/device-tree/model", "NVIDIA Jetson AGX Orin Developer Kit\0")
+    device.file("/proc/cpuinfo", "CPU implementer	: 0x41\nCPU part	: 0xd42\n")
+    device.file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "schedutil\n")
+    device.file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "2201600\n")
+    device.tool("nvpmodel", '[ "$1" = -q ] && echo "NV Power Mode: MAXN" && echo 0')
+    return device
+
+
+class TestAReading:
+    def test_of_a_file_has_its_path_as_source(self, device: Device) -> None:
+        device.file("/proc/loadavg", "0.68 1.74 1.23 1/234 5678\n")
+        reading = device.system.text("/proc/loadavg")
+        assert (reading.value, reading.source) == ("0.68 1.74 1.23 1/234 5678", "/proc/loadavg")
+
+    def test_of_a_file_that_is_not_there_says_so(self, device: Device) -> None:
+        assert device.system.text("/proc/nothing").unknown == "/proc/nothing: No such file or directory"
+
+    def test_of_a_file_that_says_something_else_says_so(self, device: Device) -> None:
+        device.file("/proc/loadavg", "?")
+        assert device.system.text("/proc/loadavg", int).unknown == "/proc/loadavg: says something else"
+
+    def test_of_a_command_has_it_as_source(self, orin: Device) -> None:
+        reading = orin.system.command(["nvpmodel", "-q"], str.strip)
+        assert (reading.value, reading.source) == ("NV Power Mode: MAXN\n0", "nvpmodel -q")
+
+    @pytest.mark.parametrize("script", [None, "exit 3", "echo half; kill -9 $$"], ids=["missing", "fails", "killed"])
+    def test_of_a_command_that_fails_says_so(self, device: Device, script: str | None) -> None:
+        if script:
+            device.tool("nvpmodel", script)
+        assert device.system.command(["nvpmodel", "-q"], str).unknown == "nvpmodel -q: not there, or it failed"
+
+    def test_of_a_command_that_hangs_ends_with_its_time(self, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", f"{device.tools}:/usr/bin:/bin")
+        device.tool("nvpmodel", "exec sleep 60")
+        begin = time.monotonic()
+        assert device.system.run(["nvpmodel", "-q"], timeout_s=0.1) is None
+        assert time.monotonic() - begin < 10
+
+
+class TestTheKind:
+    def test_a_jetson_has_its_release_file(self, orin: Device) -> None:
+        assert state.detect_kind(orin.system) == "jetson"
+
+    def test_an_nvidia_gpu_has_its_device_or_its_tool(self, device: Device) -> None:
+        device.file("/dev/nvidiactl", "")
+        assert state.detect_kind(device.system) == "nvidia_gpu"
+
+    def test_a_tool_without_a_gpu_is_none(self, device: Device) -> None:
+        device.tool("nvidia-smi", "echo No devices were found; exit 6")
+        assert state.detect_kind(device.system) == "cpu"
+
+
+class TestAJetson:
+    def test_says_what_it_is(self, orin: Device) -> None:
+        kind, identity, context = state.describe(orin.system)
+        said = {name: identity[name].value for name in ("board", "l4t", "jetpack", "power_mode", "os", "cpu_model")}
+        assert kind == "jetson"
+        assert said == {
+            "board": "NVIDIA Jetson AGX Orin Developer Kit",
+            "l4t": "36.4.7",
+            "jetpack": "6.2.1",
+            "power_mode": "MAXN",
+            "os": "Ubuntu 22.04.5 LTS",
+            "cpu_model": "implementer 0x41 part 0xd42",
+        }
+        assert context["memory_shared"].value is True
+
+    def test_a_recorded_one_is_labelled(self, orin: Device) -> None:
+        _, _, context = state.describe(orin.system)
+        assert context["recorded_system"].value == str(orin.root)
+        assert "recorded_system" not in state.describe(System())[2]
+
+    def test_its_state_holds_clocks_and_power_mode(self, orin: Device) -> None:
+        found = state.snapshot(orin.system)
+        assert found["power_mode"].value == "MAXN"
+        assert found["cpu_khz"].value == 2_201_600
+        assert found["cpu_governor"].value == "schedutil"
+
+    def test_without_nvpmodel_the_power_mode_is_unknown_and_the_rest_is_there(self, orin: Device) -> None:
+        (orin.tools / "nvpmodel").unlink()
+        _, identity, _ = state.describe(orin.system)
+        assert identity["power_mode"].unknown == "nvpmodel -q: not there, or it failed"
+        assert identity["l4t"].value == "36.4.7"
+
+    def test_of_an_unlisted_release_the_jetpack_is_unknown(self, orin: Device) -> None:
+        orin.file("/etc/nv_tegra_release", RELEASE.replace("R36", "R99"))
+        _, identity, _ = state.describe(orin.system)
+        assert identity["jetpack"].unknown == "L4T 99.4.7: no JetPack is known for it"
+
+
+class TestADiscreteGpu:
+    A100 = """\
+case "$1" in
+    -L) echo "GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-8f6d9b14)" ;;
+    --query-gpu=name,*) echo "NVIDIA A100-SXM4-80GB, GPU-8f6d9b14, 535.129.03, 8.0, 81920, Enabled, Enabled" ;;
+    --query-gpu=pstate,*) echo "P0, 1410, 1593, 34, 62.18, [Insufficient Permissions], [N/A]" ;;
+    --query-gpu=persistence*) echo "Enabled, 400.00" ;;
+    *) exit 2 ;;
+esac"""
+
+    def test_says_what_it_is(self, device: Device) -> None:
+        device.tool("nvidia-smi", self.A100)
+        kind, identity, context = state.describe(device.system)
+        assert kind == "nvidia_gpu"
+        assert identity["gpu_name"].value == "NVIDIA A100-SXM4-80GB"
+        assert identity["gpu_memory_total"].value == 81920.0
+        assert identity["gpu_compute_cap"].value == "8.0"
+        assert context["gpu_persistence_mode"].value == "Enabled"
+
+    def test_what_its_driver_keeps_to_itself_is_unknown(self, device: Device) -> None:
+        device.tool("nvidia-smi", self.A100)
+        found = state.snapshot(device.system)
+        assert found["gpu_power_draw"].value == 62.18
+        for name in ("gpu_memory_used", "gpu_utilization_gpu"):
+            assert str(found[name].unknown).startswith("nvidia-smi --query-gpu=pstate,")
+
+    @pytest.mark.parametrize("words", ["P0, fast, 1593, 34, 62.18, 1, 2", "garbage", ""])
+    def test_an_answer_that_makes_no_sense_is_unknown_and_no_crash(self, device: Device, words: str) -> None:
+        device.tool("nvidia-smi", f'[ "$1" = -L ] || echo "{words}"')
+        assert state.snapshot(device.system)["gpu_clocks_sm"].unknown
+
+
+class TestThisMachine:
+    def test_is_described_by_its_own_files(self) -> None:
+        kind, identity, context = state.describe(System())
+        assert kind in ("cpu", "nvidia_gpu", "jetson")
+        assert identity["kernel"].value == os.uname().release
+        assert identity["cpus"].value == len(os.sched_getaffinity(0))
+        assert int(str(context["memory_bytes"].value)) > 1 << 20
+
+    def test_is_busy_to_some_share(self) -> None:
+        reading = cpu.busy_share(System(), window_s=0.05)
+        assert 0 <= float(str(reading.value)) <= 1
+
+    def test_the_last_level_of_cache_counts(self, device: Device) -> None:
+        for index, (level, size) in enumerate([(1, "32K"), (1, "32K"), (2, "512K"), (3, "32768K")]):
+            device.file(f"/sys/devices/system/cpu/cpu0/cache/index{index}/level", f"{level}\n")
+            device.file(f"/sys/devices/system/cpu/cpu0/cache/index{index}/size", f"{size}\n")
+        assert cpu.last_cache_bytes(device.system) == 32 << 20
+
+    def test_no_cache_is_none(self, device: Device) -> None:
+        assert cpu.last_cache_bytes(device.system) is None
