@@ -66,10 +66,11 @@ def _parser() -> argparse.ArgumentParser:
 def _probe(arguments: argparse.Namespace) -> ProbeReport:
     """What this device is, and what the named backends (comma between) find here."""
     from device_agents import state
+    from device_agents.system import System
 
     workdir = Path(arguments.workdir)
     workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    kind, identity, context = state.describe(state.System.here())
+    kind, identity, context = state.describe(System.here())
     return ProbeReport(
         schema=SCHEMA,
         kind=kind,

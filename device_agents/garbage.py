@@ -11,6 +11,7 @@ from typing import List, Optional, Set
 from device_agents import jobs
 from device_agents.contract import JobSpec, SchemaViolation, from_json, loads
 from device_agents.errors import DeviceError
+from device_agents.status import FINISHED
 
 
 def collect(workdir: Path, keep_days: float) -> List[str]:
@@ -33,7 +34,7 @@ def collect(workdir: Path, keep_days: float) -> List[str]:
 
 def _is_unfinished(workdir: Path, job: str) -> bool:
     try:
-        return jobs.status(workdir, job).state not in jobs.FINISHED
+        return jobs.status(workdir, job).state not in FINISHED
     except DeviceError:  # it never got a status, or a damaged one: nothing runs there
         return False
 

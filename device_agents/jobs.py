@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import Optional, Tuple
 
 from device_agents import locks, supervisor
-from device_agents.contract import ErrorInfo, JobSpec, JobStatus, SchemaViolation, dumps, from_json, loads
+from device_agents import status as status_file
+from device_agents.contract import ErrorInfo, JobSpec, JobStatus, dumps
 from device_agents.errors import DeviceError
 from device_agents.files import write_atomic
-
-FINISHED = ("done", "failed", "cancelled", "lost")
+from device_agents.status import FINISHED
 
 
 def folder(workdir: Path, job: str) -> Path:
@@ -37,12 +35,12 @@ def start(workdir: Path, spec: JobSpec) -> JobStatus:
     try:
         if not _acquire_unless_started(lock, job):
             return status(workdir, spec.job)
-        before = _read_status(job)
+        before = status_file.read(job)
         if before is not None:
             return _settle(before)
         write_atomic(job / "spec.json", dumps(spec, indent=1).encode())
         queued = JobStatus(spec.job, "queued")
-        write_status(job, queued)
+        status_file.write(job, queued)
         _touch(workdir / "artifacts" / spec.artifact, Path(sys.argv[0]))
         _detach(workdir, job, spec)
         return queued
@@ -52,7 +50,7 @@ def start(workdir: Path, spec: JobSpec) -> JobStatus:
 
 def status(workdir: Path, job: str) -> JobStatus:
     """Where a job stands. A job that says it runs, while nothing holds its lock, is lost."""
-    found = _read_status(folder(workdir, job))
+    found = status_file.read(folder(workdir, job))
     if found is None:
         raise DeviceError("no_job", "collect", f"there is no job {job}", fix="run the same command again")
     if found.state in FINISHED:
@@ -64,7 +62,7 @@ def status(workdir: Path, job: str) -> JobStatus:
         return found
     finally:
         os.close(lock)
-    latest = _read_status(folder(workdir, job))  # it may have finished between the two looks
+    latest = status_file.read(folder(workdir, job))  # it may have finished between the two looks
     return _settle(latest or found)
 
 
@@ -98,20 +96,6 @@ def cancel(workdir: Path, job: str, grace_s: float = 5.0) -> JobStatus:
     return status(workdir, job)
 
 
-def write_status(job: Path, found: JobStatus) -> None:
-    write_atomic(job / "status.json", dumps(found).encode())
-
-
-def _read_status(job: Path) -> Optional[JobStatus]:
-    try:
-        return from_json(JobStatus, loads((job / "status.json").read_bytes()))
-    except FileNotFoundError:
-        return None
-    except SchemaViolation as error:
-        message = f"status.json is damaged ({error})"
-        raise DeviceError("damaged_job", "collect", message, where=str(job), fix="remove that folder") from None
-
-
 def _settle(found: JobStatus) -> JobStatus:
     """The job's lock is free: a state that needs a living supervisor is not true any more."""
     if found.state in FINISHED:
@@ -127,7 +111,7 @@ def _acquire_unless_started(lock: int, job: Path) -> bool:
         try:
             locks.acquire(lock, 0.05)
         except locks.Busy:
-            if _read_status(job) is not None:
+            if status_file.read(job) is not None:
                 return False
         else:
             return True
@@ -160,19 +144,5 @@ def _detach(workdir: Path, job: Path, spec: JobSpec) -> None:
 
 def _signal_group(found: JobStatus, number: int) -> None:
     """Signal the job's process group, if its leader is still the process that wrote the status."""
-    if found.pid and (found.boot_id, found.started_ticks) == process_identity(found.pid):
+    if found.pid and (found.boot_id, found.started_ticks) == status_file.process_identity(found.pid):
         os.killpg(found.pid, number)
-
-
-def process_identity(pid: int) -> Tuple[str, int]:
-    """Boot id and start time in clock ticks: together with the pid, unmistakable. ("", 0) when it is gone."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return "", 0
-    return boot, int(fields[19])  # field 22 of proc_pid_stat(5)
-
-
-def remove(workdir: Path, job: str) -> None:
-    shutil.rmtree(folder(workdir, job), ignore_errors=True)

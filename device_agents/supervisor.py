@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Dict, List, NoReturn, Optional
 
-from device_agents import jobs, locks, state, worker
+from device_agents import locks, state, status, worker
 from device_agents.contract import (
     SCHEMA,
     ErrorInfo,
@@ -36,6 +36,7 @@ from device_agents.contract import (
 from device_agents.errors import DeviceError, io_error
 from device_agents.files import verify, write_atomic
 from device_agents.kinds.cpu import busy_share
+from device_agents.system import Readings, System
 
 
 class _Cancelled(Exception):
@@ -63,7 +64,7 @@ def main(workdir: Path, job: Path, spec: JobSpec) -> int:
 def finish(job: Path, name: str, error: Optional[ErrorInfo] = None) -> int:
     """Write the job's last status, making room first when there is none; returns the supervisor's exit code."""
     _tidy(job, keep_result=name == "done")
-    jobs.write_status(job, JobStatus(job.name, name, error=error))
+    status.write(job, JobStatus(job.name, name, error=error))
     return 0 if name == "done" else 1
 
 
@@ -74,12 +75,12 @@ class _Job:
         self._artifact = workdir / "artifacts" / spec.artifact
         self._begin = time.monotonic()
         self._deadline = self._begin + spec.deadline_s
-        boot_id, ticks = jobs.process_identity(os.getpid())
+        boot_id, ticks = status.process_identity(os.getpid())
         self._status = JobStatus(spec.job, "queued", os.getpid(), ticks, boot_id)
 
     def run(self) -> None:
         self._say("queued", "waiting for the accelerator")
-        system = state.System.here()
+        system = System.here()
         kind, identity, context = state.describe(system)
         lock = self._lock_accelerator(kind, identity)
         started_at = locks.now()
@@ -116,7 +117,7 @@ class _Job:
         write_atomic(self._folder / "result.json", dumps(result).encode())
 
     def _say(self, name: str, phase: str) -> None:
-        jobs.write_status(self._folder, replace(self._status, state=name, phase=phase))
+        status.write(self._folder, replace(self._status, state=name, phase=phase))
 
     def _lock_accelerator(self, kind: str, identity: Dict[str, Reading]) -> int:
         uuid = identity.get("gpu_uuid")
@@ -176,7 +177,7 @@ def _shift(result: ProcessResult, offset: int) -> ProcessResult:
     return replace(result, warmup=warmup, timed=SampleRange(result.timed.offset + offset, result.timed.count))
 
 
-def _named(readings: state.Readings, when: str) -> state.Readings:
+def _named(readings: Readings, when: str) -> Readings:
     return {f"{name}_{when}": reading for name, reading in readings.items()}
 
 

@@ -31,7 +31,7 @@ from device_agents.contract import (
 from device_agents.errors import DeviceError, io_error
 from device_agents.files import write_atomic
 from device_agents.kinds.cpu import last_cache_bytes
-from device_agents.state import System
+from device_agents.system import System
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 

@@ -10,7 +10,7 @@ import time
 from typing import List, Optional, Tuple
 
 from device_agents.contract import Reading
-from device_agents.state import Readings, System, first_line, known
+from device_agents.system import Readings, System, first_line, known
 
 _GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 _FREQUENCY = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"

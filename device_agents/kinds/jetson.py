@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from device_agents.contract import Reading
 from device_agents.formats import l4t
-from device_agents.state import Readings, System, known
+from device_agents.system import Readings, System, known
 
 _RELEASE = "/etc/nv_tegra_release"
 

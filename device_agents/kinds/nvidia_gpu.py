@@ -6,7 +6,7 @@ from typing import Dict, Sequence
 
 from device_agents.contract import Reading
 from device_agents.formats.nvidia_smi import parse_query
-from device_agents.state import Readings, System, parsed
+from device_agents.system import Readings, System, parsed
 
 _IDENTITY = ("name", "uuid", "driver_version", "compute_cap", "memory.total", "mig.mode.current", "ecc.mode.current")
 _STATE = ("pstate", "clocks.sm", "clocks.mem", "temperature.gpu", "power.draw", "memory.used", "utilization.gpu")

@@ -14,7 +14,7 @@ import pytest
 
 from device_agents import state
 from device_agents.kinds import cpu
-from device_agents.state import System
+from device_agents.system import System
 
 RELEASE = (
     "# R36 (release), REVISION: 4.7, GCID: 42132812, BOARD: generic, EABI: aarch64, DATE: Thu Sep 18 22:54:44 2025\n"
