@@ -311,7 +311,11 @@ class JobResult:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise SchemaViolation("schema", f"version {self.schema}; this edgebench reads {SCHEMA}")
+        if not self.processes:
+            raise SchemaViolation("processes", "empty: nothing was measured")
         for process in self.processes:
+            if process.timed.count < 1 or process.elapsed_ns < 1:
+                raise SchemaViolation("processes", f"process {process.index} timed nothing")
             for part in (process.warmup, process.timed):
                 if part.offset + part.count > self.samples_count:
                     raise SchemaViolation("processes", f"process {process.index} points past the last sample")

@@ -11,7 +11,8 @@ from edge.connect import connect
 from edge.inventory import Device
 from edge.journal import open_journal
 from edge.places import Places
-from edge.planning import Choices, Request, artifact_source, make_plan
+from edge.plan import Plan
+from edge.planning import Request, artifact_source
 from edge.report.rows import Row, read
 from edge.results.store import Store
 from edge.results.verdict import Status
@@ -47,25 +48,15 @@ class Deployment:
 
 
 def deploy(
-    request: Request,
-    devices: Sequence[Device],
-    places: Places,
-    progress: Progress,
-    choices: Choices,
-    *,
-    fresh: bool = False,
+    request: Request, plan: Plan, devices: Sequence[Device], places: Places, progress: Progress, *, fresh: bool = False
 ) -> Deployment:
-    """Run the request on the devices. `choices` is filled before any work. Errors: ConfigError, fleet.Interrupted."""
+    """Measure the plan that was made of the request. Errors: ConfigError, fleet.Interrupted."""
     begin = time.monotonic()
-    artifacts, results = Artifacts(places.artifacts), Store(places.results)
-    plan = make_plan(request, devices, artifacts, choices)
+    results = Store(places.results)
     journal = open_journal(places.results, plan, fresh=fresh)
     try:
-        if journal.resumed and journal.cells:
-            done = sum(progress_of.done is not None for progress_of in journal.cells.values())
-            progress(f"run {journal.run}: taking up where it stopped, {done} of {len(plan.cells)} cells are done")
         tools = fleet.Tools(
-            artifact=artifact_source(request, artifacts, progress),
+            artifact=artifact_source(request, Artifacts(places.artifacts), progress),
             connect=lambda device: connect(device, places),
             results=results,
             progress=progress,
@@ -74,15 +65,13 @@ def deploy(
     finally:
         journal.close()
     rows = tuple(read(results, outcome.measurement) for outcome in report.outcomes if isinstance(outcome, fleet.Ok))
-    seconds = time.monotonic() - begin
-    return Deployment(journal.run, rows, report, seconds, _longest(rows, report))
+    return Deployment(journal.run, rows, report, time.monotonic() - begin, _longest(rows, report))
 
 
 def _longest(rows: Sequence[Row], report: fleet.Report) -> float:
     by_device: dict[str, float] = {}
-    earlier = {outcome.measurement for outcome in report.outcomes if isinstance(outcome, fleet.Ok) and outcome.earlier}
     for row in rows:
-        if row.measurement.id not in earlier:
+        if row.measurement.id not in report.earlier:
             device = row.measurement.cell.device
             by_device[device] = by_device.get(device, 0.0) + row.measuring_s
     return max(by_device.values(), default=0.0)

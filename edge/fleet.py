@@ -17,6 +17,8 @@ from edge.plan import Cell, Plan
 from export.artifact import Artifact
 from profiles.errors import ConfigError, EdgebenchError
 
+_AT_ONCE = 64
+
 __all__ = ["Failed", "Interrupted", "Ok", "Outcome", "Report", "Tools", "run"]
 
 
@@ -26,7 +28,14 @@ class Report:
 
     outcomes: list[Outcome] = field(default_factory=list)
     bytes_sent: int = 0
-    pythons: dict[str, str] = field(default_factory=dict)
+    pythons: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def earlier(self) -> frozenset[str]:
+        """The measurements that an earlier process of this run had finished."""
+        return frozenset(
+            outcome.measurement for outcome in self.outcomes if isinstance(outcome, Ok) and outcome.earlier
+        )
 
 
 class Interrupted(KeyboardInterrupt):
@@ -44,7 +53,9 @@ def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tool
     """
     report = Report()
     outcomes: dict[str, Outcome] = {
-        cell.id: Ok(cell, done, earlier=True) for cell in plan.cells if (done := journal.of(cell).done) is not None
+        cell.id: Ok(cell, done, earlier=True)
+        for cell in plan.cells
+        if (done := journal.of(cell).done) is not None and tools.results.readable(done)
     }
     todo = [cell for cell in plan.cells if cell.id not in outcomes]
     artifacts, failures = _artifacts(todo, tools)
@@ -53,14 +64,16 @@ def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tool
         outcomes[failure.cell.id] = failure
     queues = _by_device([cell for cell in todo if cell.id in artifacts])
     workers = [DeviceRun(devices[name], cells, artifacts, journal, tools) for name, cells in queues.items()]
-    _run_all(workers)
+    # This machine last: elsewhere it is the controller, and its own work would disturb what it measures.
+    _run_all([worker for worker in workers if not worker.device.is_local])
+    _run_all([worker for worker in workers if worker.device.is_local])
     for worker in workers:
         outcomes.update({outcome.cell.id: outcome for outcome in worker.outcomes})
         report.bytes_sent += worker.bytes_sent
-        if worker.python:
-            report.pythons[worker.device.name] = worker.python
+        if worker.pythons:
+            report.pythons[worker.device.name] = worker.pythons
     report.outcomes = [outcomes[cell.id] for cell in plan.cells]
-    if not any(isinstance(outcome, Failed) and outcome.goes_on for outcome in report.outcomes):
+    if not any(isinstance(outcome, Failed) and outcome.link for outcome in report.outcomes):
         journal.finish()
     return report
 
@@ -89,26 +102,27 @@ def _by_device(cells: list[Cell]) -> dict[str, list[Cell]]:
 def _run_all(workers: list[DeviceRun]) -> None:
     if not workers:
         return
-    pool = ThreadPoolExecutor(len(workers), thread_name_prefix="device")
+    pool = ThreadPoolExecutor(min(len(workers), _AT_ONCE), thread_name_prefix="device")
+    futures = [pool.submit(worker.run) for worker in workers]
     try:
-        futures = [pool.submit(worker.run) for worker in workers]
         for future in futures:
             future.result()
     except KeyboardInterrupt:
-        raise Interrupted(_interrupt(workers)) from None
+        for worker in workers:
+            worker.stop()
+        raise Interrupted(_cancelled(workers)) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _interrupt(workers: list[DeviceRun]) -> str:
+def _cancelled(workers: list[DeviceRun]) -> str:
     """Cancel what runs, and say so; a second Ctrl-C leaves the jobs to themselves, and says that."""
-    said = []
-    for worker in workers:
-        worker.stop()
-    for worker in workers:
-        try:
-            said += worker.cancel()
-        except KeyboardInterrupt:
-            said.append(f"the job on {worker.device.name} goes on")
+    pool = ThreadPoolExecutor(min(len(workers), _AT_ONCE), thread_name_prefix="cancel")
+    try:
+        said = [line for lines in pool.map(DeviceRun.cancel, workers) for line in lines]
+    except KeyboardInterrupt:
+        said = ["the jobs under way go on"]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     jobs = "; ".join(said) or "nothing was being measured"
     return f"{jobs}; what was finished is kept, and the same command goes on from here"

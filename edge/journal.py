@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from device_agents.contract import to_json
+from device_agents.contract import SchemaViolation, from_json, to_json
 from edge.plan import Cell, Plan
+from edge.results.store import Origin
 from profiles.errors import ConfigError
 
 
@@ -29,6 +30,7 @@ class Progress:
 
     attempts: int = 0
     job: str | None = None
+    origin: Origin | None = None
     done: str | None = None
 
 
@@ -47,13 +49,15 @@ class Journal:
     def of(self, cell: Cell) -> Progress:
         return self.cells.setdefault(cell.id, Progress())
 
-    def begin(self, cell: Cell) -> str:
-        """Note a new attempt and return its job id; a job under way keeps its id."""
+    def begin(self, cell: Cell, origin: Origin) -> tuple[str, Origin]:
+        """Note a new attempt; its job id and what it is started with. A job under way keeps both."""
         progress = self.of(cell)
-        if progress.job is None:
+        if progress.job is None or progress.origin is None:
             job = job_id(cell, self.run, progress.attempts + 1)
-            self._append("submitted", cell=cell.id, label=cell.label, device=cell.device, job=job)
-        return str(progress.job)
+            facts = {"cell": cell.id, "label": cell.label, "device": cell.device, "job": job}
+            self._append("submitted", **facts, origin=to_json(origin))
+            return job, origin
+        return progress.job, progress.origin
 
     def done(self, cell: Cell, measurement: str) -> None:
         self._append("done", cell=cell.id, measurement=measurement)
@@ -86,6 +90,7 @@ class Journal:
         progress = self.cells.setdefault(line["cell"], Progress())
         if event == "submitted":
             progress.attempts, progress.job = progress.attempts + 1, line["job"]
+            progress.origin = from_json(Origin, line["origin"])
         else:
             progress.job = None
         if event == "done":
@@ -98,9 +103,22 @@ def job_id(cell: Cell, run: str, attempt: int) -> str:
 
 
 def open_journal(root: Path, plan: Plan, *, fresh: bool = False) -> Journal:
-    """Take up the latest unfinished run of `plan`, or begin one. Errors: ConfigError when another process has it."""
+    """Take up the latest unfinished run of `plan`, or begin one.
+
+    Errors: ConfigError when another process has it, when it cannot be written, or when its journal is damaged.
+    """
     folder = root / "sweeps" / plan.id
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _take_up(folder, plan, fresh)
+    except OSError as error:
+        fix = "let $XDG_DATA_HOME name a folder that can be written"
+        raise ConfigError(f"cannot be written ({error.strerror})", where=str(folder), fix=fix) from None
+    except (SchemaViolation, KeyError) as error:
+        raise ConfigError(f"the journal is damaged ({error})", where=str(folder), fix="--fresh leaves it") from None
+
+
+def _take_up(folder: Path, plan: Plan, fresh: bool) -> Journal:
     if not fresh:
         latest = max(folder.glob("*.jsonl"), default=None)
         if latest is not None:

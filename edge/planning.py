@@ -11,7 +11,7 @@ from device_agents.contract import Dim, LoadPattern, Precision, Scalar, SchemaVi
 from edge import bundle
 from edge.inventory import Device
 from edge.plan import Cell, Plan
-from export.api import export_model, find_any, frameworks_of, installed, parse_model
+from export.api import export_model, find_any, frameworks_of, installed, parse_model, require
 from export.artifact import Artifact, Store, sha256_file
 from export.models import ModelRef
 from profiles.errors import ConfigError, ExportError
@@ -59,6 +59,7 @@ def make_plan(request: Request, devices: Sequence[Device], store: Store, choices
         pattern = LoadPattern(request.pattern)
     except SchemaViolation as error:
         raise ConfigError(error.message, where="--pattern") from None
+    sources = _Sources(request, store, choices)
     cells = [
         Cell(
             device=device.name,
@@ -67,7 +68,7 @@ def make_plan(request: Request, devices: Sequence[Device], store: Store, choices
             backend=backend,
             precision=precision,
             batch=batch,
-            weights=_weights(request, ref, framework, precision, store, choices),
+            weights=sources.weights(ref, framework, precision),
             pattern=pattern,
             timing=request.timing,
             options=dict(request.options),
@@ -77,12 +78,73 @@ def make_plan(request: Request, devices: Sequence[Device], store: Store, choices
         for device in devices
         for precision in [_precision(request, device, choices)]
         for ref in refs
-        for framework in _frameworks(request, ref, precision, store, choices)
+        for framework in sources.frameworks(ref, precision)
         for backend in _backends(request, device, choices)
         for batch in request.batches
     ]
     _say_timing(request, choices)
     return Plan(tuple(cells))
+
+
+class _Sources:
+    """Which frameworks and weights a model comes from; asked for every cell, found out once a model and precision."""
+
+    def __init__(self, request: Request, store: Store, choices: Choices) -> None:
+        self._request = request
+        self._store = store
+        self._choices = choices
+        self._frameworks: dict[tuple[str, Precision], tuple[str, ...]] = {}
+        self._weights: dict[tuple[str, str, Precision], str] = {}
+
+    def frameworks(self, ref: ModelRef, precision: Precision) -> tuple[str, ...]:
+        key = (ref.name, precision)
+        if key not in self._frameworks:
+            self._frameworks[key] = self._find_frameworks(ref, precision)
+        return self._frameworks[key]
+
+    def weights(self, ref: ModelRef, framework: str, precision: Precision) -> str:
+        key = (ref.name, framework, precision)
+        if key not in self._weights:
+            self._weights[key] = self._find_weights(ref, framework, precision)
+        return self._weights[key]
+
+    def _find_frameworks(self, ref: ModelRef, precision: Precision) -> tuple[str, ...]:
+        has, wanted = frameworks_of(ref), self._request.framework
+        if wanted == ALL or ref.path is not None:
+            return has
+        if wanted is not None:
+            if wanted not in has:
+                raise unknown("framework", wanted, has, where=f"model {ref.name}")
+            return (wanted,)
+        usable = tuple(name for name in has if installed(name) or self._there(ref, name, precision) is not None)
+        if not usable:
+            extras = " or ".join(f"pip install 'edgebench[{name}]'" for name in has)
+            raise ConfigError(f"no framework that has {ref.name} is installed ({', '.join(has)})", fix=extras)
+        self._choices.say(f"frameworks {', '.join(usable)} for {ref.name} (those that have it and are installed)")
+        return usable
+
+    def _find_weights(self, ref: ModelRef, framework: str, precision: Precision) -> str:
+        weights = self._request.weights
+        if ref.path is not None:
+            return f"sha256:{sha256_file(ref.path)}"
+        if weights is None:
+            there = self._there(ref, framework, precision)
+            if there is not None:
+                self._choices.say(f"weights {there.weights} for {ref.name}/{framework} (the artifact that is there)")
+                return there.weights
+            self._choices.say(f"weights pretrained for {ref.name}/{framework} (--weights random needs no download)")
+        if self._there(ref, framework, precision) is None:
+            require(framework)
+        if weights in (None, "pretrained", "random"):
+            return weights or "pretrained"
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            fix = "--weights takes pretrained, random or the path of a file"
+            raise ConfigError("no such weights file", where=weights, fix=fix)
+        return f"sha256:{sha256_file(path)}"
+
+    def _there(self, ref: ModelRef, framework: str, precision: Precision) -> Artifact | None:
+        return find_any(self._store, ref, framework, precision, DYNAMIC)
 
 
 def artifact_source(request: Request, store: Store, progress: Progress) -> Callable[[Cell], Artifact]:
@@ -123,7 +185,8 @@ def _check_names(refs: Sequence[ModelRef]) -> None:
     names = [ref.name for ref in refs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigError(f"{', '.join(twice)} is named twice", where="MODEL", fix="name every model once")
+        fix = "name every model once; files of one name need names of their own"
+        raise ConfigError(f"{', '.join(twice)} is named twice", where="MODEL", fix=fix)
 
 
 def _precision(request: Request, device: Device, choices: Choices) -> Precision:
@@ -131,26 +194,6 @@ def _precision(request: Request, device: Device, choices: Choices) -> Precision:
         return request.precision
     choices.say(f"precision {device.profile.precision} (profile {device.profile.name})")
     return device.profile.precision
-
-
-def _frameworks(
-    request: Request, ref: ModelRef, precision: Precision, store: Store, choices: Choices
-) -> tuple[str, ...]:
-    has = frameworks_of(ref)
-    if request.framework == ALL or ref.path is not None:
-        return has
-    if request.framework is not None:
-        if request.framework not in has:
-            raise unknown("framework", request.framework, has, where=f"model {ref.name}")
-        return (request.framework,)
-    usable = tuple(
-        name for name in has if installed(name) or find_any(store, ref, name, precision, DYNAMIC) is not None
-    )
-    if not usable:
-        extras = " or ".join(f"pip install 'edgebench[{name}]'" for name in has)
-        raise ConfigError(f"no framework that has {ref.name} is installed ({', '.join(has)})", fix=extras)
-    choices.say(f"frameworks {', '.join(usable)} (those that have the model and are installed)")
-    return usable
 
 
 def _backends(request: Request, device: Device, choices: Choices) -> tuple[str, ...]:
@@ -175,27 +218,6 @@ def _auto_backend(device: Device, carried: Sequence[str], choices: Choices) -> s
     why = f"profile {device.profile.name}" + (f"; {', '.join(missing)} is not there yet" if missing else "")
     choices.say(f"backend {usable[0]} ({why})")
     return usable[0]
-
-
-def _weights(
-    request: Request, ref: ModelRef, framework: str, precision: Precision, store: Store, choices: Choices
-) -> str:
-    if ref.path is not None:
-        return f"sha256:{sha256_file(ref.path)}"
-    if request.weights in ("pretrained", "random"):
-        return request.weights
-    if request.weights is not None:
-        path = Path(request.weights).expanduser()
-        if not path.is_file():
-            fix = "--weights takes pretrained, random or the path of a file"
-            raise ConfigError("no such weights file", where=request.weights, fix=fix)
-        return f"sha256:{sha256_file(path)}"
-    there = find_any(store, ref, framework, precision, DYNAMIC)
-    if there is None:
-        choices.say("weights pretrained (--weights random needs no download)")
-        return "pretrained"
-    choices.say(f"weights {there.weights} (the artifact that is there)")
-    return there.weights
 
 
 def _say_timing(request: Request, choices: Choices) -> None:

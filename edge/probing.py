@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from edge import bundle
 from edge.connect import connect
 from edge.inventory import Device
 from edge.places import Places
 from edge.session import Found, Session
+from edge.transport.base import Transport
 from profiles.errors import EdgebenchError
 from profiles.progress import Progress
 
@@ -19,19 +21,29 @@ _AT_ONCE = 32
 
 def probe_all(
     devices: Sequence[Device], places: Places, progress: Progress
-) -> tuple[dict[str, Found], dict[str, EdgebenchError]]:
-    """What every device answered, and why some did not, by name in the given order."""
-
-    def probe(device: Device) -> Found | EdgebenchError:
-        progress(f"{device.name}: probing")
-        try:
-            with contextlib.closing(connect(device, places)) as transport:
-                return Session(device, transport).prepare(bundle.backend_names())
-        except EdgebenchError as error:
-            return error
-
-    with ThreadPoolExecutor(min(_AT_ONCE, len(devices)), thread_name_prefix="probe") as pool:
+) -> tuple[dict[str, dict[str, Found]], dict[str, EdgebenchError]]:
+    """What every device answered of each backend, and why some did not, by name in the given order."""
+    opened: list[Transport] = []
+    pool = ThreadPoolExecutor(min(_AT_ONCE, len(devices)), thread_name_prefix="probe")
+    try:
+        probe = partial(_probe, places=places, progress=progress, opened=opened)
         answers = dict(zip((device.name for device in devices), pool.map(probe, devices), strict=True))
-    found = {name: answer for name, answer in answers.items() if isinstance(answer, Found)}
+    finally:  # on Ctrl-C too: a closed transport ends the call that waits on it
+        for transport in opened:
+            transport.close()
+        pool.shutdown(wait=True, cancel_futures=True)
     failed = {name: answer for name, answer in answers.items() if isinstance(answer, EdgebenchError)}
+    found = {name: answer for name, answer in answers.items() if not isinstance(answer, EdgebenchError)}
     return found, failed
+
+
+def _probe(
+    device: Device, *, places: Places, progress: Progress, opened: list[Transport]
+) -> dict[str, Found] | EdgebenchError:
+    progress(f"{device.name}: probing")
+    try:
+        with contextlib.closing(connect(device, places)) as transport:
+            opened.append(transport)
+            return Session(device, transport).prepare(bundle.backend_names())
+    except EdgebenchError as error:
+        return error

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from device_agents.contract import (
+    BackendReport,
     ErrorInfo,
     FileEntry,
     JobResult,
     JobSpec,
     JobStatus,
     ProbeReport,
+    Reading,
     SchemaViolation,
     dumps,
     from_json,
@@ -24,7 +27,7 @@ from edge import bundle
 from edge.inventory import Device
 from edge.results.store import check_samples
 from edge.transport.base import Completed, Transport
-from profiles.errors import AgentError, BuildError, ResultError, RunError, SchemaError
+from profiles.errors import AgentError, BuildError, ResultError, RunError, SchemaError, TransferError
 from profiles.progress import Progress, silent
 
 PYTHONS = ("/usr/bin/python3", "python3")
@@ -34,6 +37,8 @@ _CALL_S = 60.0
 _WAIT_S = 300.0
 _RESULT_LIMIT = 32 << 20
 _SAMPLES_LIMIT = 1 << 30
+_MARGIN_S = 120.0
+_DAY_S = 86_400.0
 _SLOWEST_LINK = 50_000  # bytes a second under which an upload is given up
 
 # Home, machine id and where this is: one round trip. machine-id is missing in some containers.
@@ -44,10 +49,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Found:
-    """A device made ready: the interpreter that was chosen and what the agent said of the device."""
+    """A backend on a device: the interpreter that imports it (or the first that was asked), and what the agent said
+    there of the backend and of the device."""
 
     python: str
     probe: ProbeReport
+    report: BackendReport
+
+    @property
+    def version(self) -> str:
+        """Of the interpreter."""
+        return str(self.probe.identity.get("python", "version unknown"))
 
 
 class Session:
@@ -57,13 +69,14 @@ class Session:
         self.device = device
         self._transport = transport
         self._workdir: PurePosixPath | None = device.workdir
-        self._python = ""
+        self._python = ""  # any that runs the agent
+        self._python_of: dict[str, str] = {}
         self._agent = PurePosixPath()
 
-    def prepare(self, backends: Sequence[str], progress: Progress = silent) -> Found:
-        """Install the agent and choose the first Python that imports one of `backends`.
+    def prepare(self, backends: Sequence[str], progress: Progress = silent) -> dict[str, Found]:
+        """Install the agent and find for each backend the first Python that imports it.
 
-        Errors: TransportError; RunError that says what every Python answered when none will do.
+        Errors: TransportError; RunError that says what every Python answered when none imports any.
         """
         workdir = self._find_workdir()
         agent = bundle.build()
@@ -72,7 +85,7 @@ class Session:
             local = Path(folder) / self._agent.name
             local.write_bytes(agent.data)
             self._transport.put(local, self._agent, sha256=agent.sha256, timeout=_CALL_S, progress=progress)
-        return self._choose_python(backends)
+        return self._find_backends(backends)
 
     def ship(self, artifact: str, folder: Path, files: Sequence[FileEntry], progress: Progress = silent) -> int:
         """Put an artifact's files on the device, where they are not there already. Returns the bytes sent."""
@@ -93,14 +106,14 @@ class Session:
 
         Errors: RunError when the device could not measure; TransportError when the link broke: the job goes on.
         """
-        status = self._job_status("run", "--timeout", f"{_WAIT_S:g}", stdin=dumps(spec).encode(), timeout=_WAIT_S)
-        while status.state in ("queued", "running"):
-            arguments = ("--job", spec.job, "--timeout", f"{_WAIT_S:g}")
-            status = self._job_status("wait", *arguments, timeout=_WAIT_S)
-        if status.state == "done":
-            return
-        error = status.error or ErrorInfo(status.state, "run", f"the job was {status.state}")
-        raise self._error(error)
+        self._python = self._python_of[spec.backend]
+        stdin = dumps(spec).encode()
+        status = self._job_status("run", "--timeout", f"{_WAIT_S:g}", stdin=stdin, timeout=_WAIT_S)
+        self._follow(status, spec.deadline_s + spec.lock_timeout_s)
+
+    def wait(self, job: str) -> None:
+        """Wait for a job that was started before. Errors as for `run`; the code is no_job when there is none."""
+        self._follow(self._job_status("wait", "--job", job, "--timeout", f"{_WAIT_S:g}", timeout=_WAIT_S), _DAY_S)
 
     def collect(self, job: str, artifact: str) -> tuple[JobResult, bytes]:
         """The result of a finished job and its raw samples (int64 little-endian), checked against each other.
@@ -108,6 +121,18 @@ class Session:
         Errors: SchemaError when the device answers something else; ResultError when the samples are not the result's.
         """
         home = self._find_workdir() / "jobs" / job
+        try:
+            result, data = self._fetch(home, job, artifact)
+        except TransferError as error:
+            raise ResultError(error.message, where=error.where, stage="collect", fix="measure again") from None
+        try:
+            check_samples(result, data, where=f"{self.device.name}: {home}")
+        except ResultError as error:
+            error.stage = "collect"
+            raise
+        return result, data
+
+    def _fetch(self, home: PurePosixPath, job: str, artifact: str) -> tuple[JobResult, bytes]:
         with tempfile.TemporaryDirectory(prefix="edgebench-") as folder:
             path, samples = Path(folder) / "result.json", Path(folder) / "samples.i64le"
             self._transport.get(home / path.name, path, limit=_RESULT_LIMIT, timeout=_CALL_S)
@@ -116,13 +141,7 @@ class Session:
                 raise SchemaError("result.json belongs to another job", where=self.device.name, fix="measure again")
             limit = min(8 * result.samples_count, _SAMPLES_LIMIT)
             self._transport.get(home / samples.name, samples, limit=limit, timeout=_CALL_S + limit / _SLOWEST_LINK)
-            data = samples.read_bytes()
-        try:
-            check_samples(result, data, where=f"{self.device.name}: {home / samples.name}")
-        except ResultError as error:
-            error.stage = "collect"
-            raise
-        return result, data
+            return result, samples.read_bytes()
 
     def cancel(self, job: str) -> JobStatus:
         """End a job that was started here."""
@@ -139,38 +158,63 @@ class Session:
         other._workdir, other._python, other._agent = self._workdir, self._python, self._agent
         return other
 
+    def _follow(self, status: JobStatus, patience_s: float) -> None:
+        """Until the job ends, at most `patience_s` and a margin: its own supervisor ends it long before."""
+        end = time.monotonic() + patience_s + _MARGIN_S
+        while status.state in ("queued", "running"):
+            if time.monotonic() > end:
+                message = f"the job {status.job} did not end, and its supervisor did not end it"
+                raise RunError(message, where=self.device.name, stage="run", fix="look at the device: it may hang")
+            arguments = ("--job", status.job, "--timeout", f"{_WAIT_S:g}")
+            status = self._job_status("wait", *arguments, timeout=_WAIT_S)
+        if status.state != "done":
+            raise self._error(status.error or ErrorInfo(status.state, "run", f"the job was {status.state}"))
+
     def _find_workdir(self) -> PurePosixPath:
         if self._workdir is None:
             done = self._transport.run(["sh", "-c", _PLACE], timeout=_CALL_S)
-            lines = done.stdout.decode("utf-8", "replace").splitlines()
+            lines = done.stdout.decode("utf-8", "replace").splitlines()[-2:]  # a login shell may print before
             if not done.ok or len(lines) != 2 or not lines[0].startswith("/") or "/" in lines[1]:
                 fix = "set `workdir =` for it in fleet.toml"
                 raise AgentError(f"its home folder is not known ({done.complaint})", where=self.device.name, fix=fix)
             self._workdir = PurePosixPath(lines[0]) / ".cache" / "edgebench" / lines[1]
         return self._workdir
 
-    def _choose_python(self, backends: Sequence[str]) -> Found:
+    def _find_backends(self, backends: Sequence[str]) -> dict[str, Found]:
+        found: dict[str, Found] = {}
         answers = []
-        for python in (self.device.python,) if self.device.python else PYTHONS:
-            self._python = python
-            arguments = ("--workdir", str(self._find_workdir()), "--backend", ",".join(backends))
-            done = self._transport.run([python, str(self._agent), "probe", *arguments], timeout=_CALL_S)
-            if done.returncode in (126, 127):
-                answers.append(f"{python}: not there")
-                continue
+        named = self.device.python or self.device.profile.python
+        for python in dict.fromkeys((named,) if self.device.python else (named or PYTHONS[0], *PYTHONS)):
+            missing = [name for name in backends if name not in self._python_of]
+            if not missing:
+                break
             try:
-                probe = self._read(ProbeReport, self._answer(done), "probe")
-            except RunError as error:
+                probe = self._probe(python, missing)
+            except AgentError as error:
                 answers.append(f"{python}: {error.message}")
                 continue
-            if any(report.version.unknown is None for report in probe.backends.values()):
-                return Found(python, probe)
-            reasons = "; ".join(f"{report.version.unknown}" for report in probe.backends.values())
-            answers.append(f"{python} ({probe.identity['python']}): {reasons}")
+            for name in missing:
+                report = probe.backends.get(name) or BackendReport(Reading(unknown="the agent does not say"), (), {})
+                found.setdefault(name, Found(python, probe, report))
+                if report.version.unknown is None:
+                    self._python = self._python_of[name] = python
+                    found[name] = Found(python, probe, report)
+                else:
+                    answers.append(f"{found[name].python} ({found[name].version}): {report.version.unknown}")
+        if self._python_of:
+            return found
         names = " or ".join(backends)
         fix = f"install {names} for one of them, or name another interpreter with `python =` in fleet.toml"
         message = f"no Python there imports {names} ({' | '.join(answers)})"
         raise RunError(message, where=self.device.name, stage="probe", fix=fix)
+
+    def _probe(self, python: str, backends: Sequence[str]) -> ProbeReport:
+        """Errors: AgentError when there is no such interpreter, or the agent does not run there."""
+        arguments = ("--workdir", str(self._find_workdir()), "--backend", ",".join(backends))
+        done = self._transport.run([python, str(self._agent), "probe", *arguments], timeout=_CALL_S)
+        if done.returncode in (126, 127):
+            raise AgentError("not there", where=self.device.name, stage="probe")
+        return self._read(ProbeReport, self._answer(done), "probe")
 
     def _job_status(self, command: str, *arguments: str, stdin: bytes = b"", timeout: float) -> JobStatus:
         argv = [self._python, str(self._agent), command, "--workdir", str(self._find_workdir()), *arguments]
@@ -179,15 +223,16 @@ class Session:
 
     def _answer(self, done: Completed) -> bytes:
         """The agent's JSON. Errors: the failure it reports, or SchemaError for anything that is not an answer."""
+        text = done.stdout.strip().rpartition(b"\n")[2]  # a login shell may print before
         try:
-            answer = loads(done.stdout)
+            answer = loads(text)
         except SchemaViolation:
             said = done.stdout[-200:].decode("utf-8", "replace").strip() or done.complaint
             message = f"the agent answered {said!r}, which is not JSON"
             raise SchemaError(message, where=self.device.name, stage="agent") from None
         if isinstance(answer, dict) and "error" in answer:
             raise self._error(self._read(ErrorInfo, dumps(answer["error"]).encode(), "error"))
-        return done.stdout
+        return text
 
     def _read(self, kind: type[T], data: bytes, what: str) -> T:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,13 +52,6 @@ def listed(offer: Offer, fingerprints: Path) -> Offer:
     return Offer(offer.device, offer.host, keys, offer.file, offer.known)
 
 
-def accept(
-    offers: Sequence[Offer], confirm: Callable[[Sequence[Offer]], bool], *, replace: bool = False
-) -> list[Offer]:
-    """Ask once for all new keys, then write them. Returns the offers that were written; none when refused."""
-    new = [offer for offer in offers if offer.new]
-    if not new or not confirm(new):
-        return []
-    for offer in new:
-        known_hosts.add(offer.file, offer.host, offer.keys, replace=replace)
-    return new
+def accept(offer: Offer, *, replace: bool = False) -> None:
+    """Write the offer's keys. Errors: HostKeyError when another key is on record and `replace` is not given."""
+    known_hosts.add(offer.file, offer.host, offer.keys, replace=replace)

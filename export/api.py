@@ -16,7 +16,16 @@ from profiles.errors import ConfigError, ExportError
 from profiles.load import unknown
 from profiles.progress import Progress, silent
 
-__all__ = ["DEFAULT_TIMEOUT_S", "export_model", "find_any", "frameworks_of", "installed", "parse_model", "write_copy"]
+__all__ = [
+    "DEFAULT_TIMEOUT_S",
+    "export_model",
+    "find_any",
+    "frameworks_of",
+    "installed",
+    "parse_model",
+    "require",
+    "write_copy",
+]
 
 DEFAULT_TIMEOUT_S = 1800.0
 
@@ -46,7 +55,7 @@ def export_model(
     hit = None if fresh else lookup(ref, request, store)
     if hit is not None:
         return hit
-    _require(framework)
+    require(framework)
     log = store.root / "logs" / f"{ref.name.replace(':', '-')}-{framework}.log"
     try:
         with store.workspace() as workspace:
@@ -90,7 +99,8 @@ def _request(
     return ExportRequest(ref.name, framework, precision, batch, content, opset, weights_path=path.resolve())
 
 
-def _require(framework: str) -> None:
+def require(framework: str) -> None:
+    """Errors: ConfigError that names the extra, when exporting from this framework needs what is not installed."""
     absent = missing(framework)
     if not absent:
         return

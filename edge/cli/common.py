@@ -57,6 +57,13 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
     return run
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line for people. Control characters, which a device may send, become `?`."""
+    from profiles.errors import printable
+
+    typer.echo(printable(text), err=err)
+
+
 def print_json(value: Any) -> None:
     from device_agents.contract import dumps
 
@@ -79,7 +86,7 @@ def console_width() -> int:
 
 
 def _explain(error: Any) -> int:
-    typer.echo(f"edgebench: {error}", err=True)
+    say(f"edgebench: {error}", err=True)
     if state.json:
         print_json({"error": error.info()})
     return int(error.exit_code)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, console_width, load_fleet, print_json
+from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
 from edge.cli.export import WeightsHelp
 
 if TYPE_CHECKING:
     from device_agents.contract import Scalar, Timing
     from edge.deploy import Deployment
+    from edge.device_run import Failed
     from edge.inventory import Fleet
     from edge.planning import Choices
 
@@ -50,8 +51,9 @@ def deploy(
     from edge import deploy as work
     from edge.cli.progress import drawn
     from edge.places import places
-    from edge.planning import Choices, Request
+    from edge.planning import Choices, Request, make_plan
     from edge.selector import select
+    from export.artifact import Store
 
     known = load_fleet(fleet)
     names = _models(models, known)
@@ -70,22 +72,32 @@ def deploy(
         transfers=transfers,
     )
     choices = Choices()
+    plan = make_plan(request, devices, Store(places().artifacts), choices)
+    for line in choices.lines:
+        say(f"chosen: {line}", err=json)
     with drawn() as progress:
-        deployment = work.deploy(request, devices, places(), progress, choices, fresh=fresh)
+        deployment = work.deploy(request, plan, devices, places(), progress, fresh=fresh)
     if json:
         print_json(_as_json(deployment, choices))
     else:
-        _print(deployment, choices)
+        _print(deployment)
     return deployment.exit_code
 
 
 def _models(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
+    from export.models import parse_model
     from profiles.errors import ConfigError
     from profiles.load import model_profile_names
 
     if models:
         return tuple(models)
     if fleet.models:
+        for name in fleet.models:
+            try:
+                parse_model(name)
+            except ConfigError as error:
+                where = f"{fleet.where}, key 'deploy.models'"
+                raise ConfigError(error.message, where=where, fix=error.fix) from None
         return fleet.models
     known = ", ".join(model_profile_names())
     raise ConfigError(f"no model is named; these could be deployed: {known}", fix="name one, or set [deploy] models")
@@ -130,10 +142,11 @@ def _options(pairs: list[str]) -> dict[str, Scalar]:
 def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
     from edge.report.rows import as_json
 
+    earlier = deployment.report.earlier
     return {
         "run": deployment.run,
         "choices": choices.lines,
-        "measurements": [as_json(row) for row in deployment.rows],
+        "measurements": [{**as_json(row), "earlier": row.measurement.id in earlier} for row in deployment.rows],
         "failed": [
             {"device": f.cell.device, "cell": f.cell, "attempt": f.attempt, "goes_on": f.goes_on, "error": f.error}
             for f in deployment.failures
@@ -145,35 +158,34 @@ def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
     }
 
 
-def _print(deployment: Deployment, choices: Choices) -> None:
+def _print(deployment: Deployment) -> None:
     from edge.report import table
-    from profiles.errors import printable, sentence
 
-    rows = deployment.rows
-    for line in choices.lines:
-        typer.echo(f"chosen: {line}")
-    for device, python in deployment.report.pythons.items():
-        typer.echo(f"chosen: python {python} on {device}")
+    rows, report = deployment.rows, deployment.report
+    for device, pythons in report.pythons.items():
+        say(f"chosen: python {', '.join(pythons)} on {device}")
     if rows:
-        typer.echo("")
-        typer.echo(table.measurements(rows, console_width(), ids=False))
-        typer.echo("")
+        typer.echo(f"\n{table.measurements(rows, console_width(), ids=False)}\n")
+    if report.earlier:
+        say(f"{len(report.earlier)} of these were measured before this run was interrupted; --fresh measures all anew")
     for note in table.notes(rows):
-        typer.echo(printable(note))
+        say(note)
     for failure in deployment.failures:
-        error = failure.error
-        what = sentence(error.message, where=error.where, fix=error.fix)
-        typer.echo(f"failed {failure.cell.device} {failure.cell.label} ({error.stage or error.code}): {what}")
-        if failure.goes_on:
-            typer.echo("  its measurement goes on there: run the same command again to collect it")
-    _print_end(deployment)
-
-
-def _print_end(deployment: Deployment) -> None:
+        _print_failure(failure)
     rest = max(deployment.seconds - deployment.measuring_s, 0.0)
-    typer.echo(
-        f"{deployment.seconds:.1f} s, of which {rest:.1f} s neither measuring nor warming up; "
-        f"{deployment.report.bytes_sent:,} bytes of models sent; run {deployment.run}"
+    say(
+        f"{deployment.seconds:.1f} s, of which {rest:.1f} s neither loading, checking, warming up nor timing; "
+        f"{report.bytes_sent:,} bytes of models sent; run {deployment.run}"
     )
-    if deployment.rows:
-        typer.echo(f"more: edgebench results show {deployment.rows[-1].measurement.id}")
+    if rows:
+        say(f"more: edgebench results show {rows[-1].measurement.id}")
+
+
+def _print_failure(failure: Failed) -> None:
+    from profiles.errors import sentence
+
+    error = failure.error
+    what = sentence(error.message, where=error.where, fix=error.fix)
+    say(f"failed {failure.cell.device} {failure.cell.label} ({error.stage or error.code}): {what}")
+    if failure.goes_on:
+        say("  its measurement goes on there: run the same command again to collect it")

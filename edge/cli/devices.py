@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json
+from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edge.session import Found
     from edge.trust import Offer
     from profiles.errors import EdgebenchError
 
@@ -56,23 +57,34 @@ def probe(expr: Expression = None, fleet: FleetOption = None, json: JsonOption =
     from edge.places import places
     from edge.probing import probe_all
     from edge.selector import select
-    from profiles.errors import printable
 
     devices = select(load_fleet(fleet), expr or "all")
     with drawn() as progress:
         found, failed = probe_all(devices, places(), progress)
     if json:
-        answers = {name: {"python": item.python, "probe": item.probe} for name, item in found.items()}
+        answers = {
+            name: {
+                "probe": next(iter(backends.values())).probe,
+                "backends": {key: {"python": item.python, "report": item.report} for key, item in backends.items()},
+            }
+            for name, backends in found.items()
+        }
         print_json({"devices": answers, "failed": {name: error.info() for name, error in failed.items()}})
     else:
-        for name, item in found.items():
-            typer.echo(f"{name}: {item.probe.kind}, python {item.python}, {item.probe.free_bytes / 1e9:.1f} GB free")
-            for backend, report in item.probe.backends.items():
-                typer.echo(f"  {backend}: {report.version if report.version.value else report.version.unknown}")
-            for key, reading in {**item.probe.identity, **item.probe.context}.items():
-                typer.echo(printable(f"  {key}: {reading}" + (f" ({reading.unknown})" if reading.unknown else "")))
+        for name, backends in found.items():
+            _print_device(name, backends)
         _print_failed(failed)
     return _exit_code(found, failed)
+
+
+def _print_device(name: str, backends: Mapping[str, Found]) -> None:
+    probe = next(iter(backends.values())).probe
+    say(f"{name}: {probe.kind}, {probe.free_bytes / 1e9:.1f} GB free in {probe.workdir}")
+    for backend, found in backends.items():
+        version = found.report.version
+        say(f"  {backend}: {version.unknown or version.value} (python {found.python}, {found.version})")
+    for key, reading in {**probe.identity, **probe.context}.items():
+        say(f"  {key}: {reading}" + (f" ({reading.unknown})" if reading.unknown else ""))
 
 
 @app.command("trust")
@@ -93,44 +105,56 @@ def trust(
     from edge.selector import select
     from profiles.errors import TransportError
 
-    offers, failed = [], {}
+    offers: list[Offer] = []
+    failed: dict[str, EdgebenchError] = {}
     for device in select(load_fleet(fleet), expr):
         try:
             offer = work.fetch(device, places())
             offers.append(work.listed(offer, fingerprints) if fingerprints else offer)
         except TransportError as error:
             failed[device.name] = error
-    if not json:
-        _show(offers)
-    sure = yes or fingerprints is not None
-    written = work.accept(offers, lambda new: sure or _confirm(new), replace=replace)
+    for offer in offers:
+        _show(offer, err=json)
+    new = [offer for offer in offers if offer.new]
+    sure = yes or fingerprints is not None or not new or _confirm(new)
+    written: list[str] = []
+    for offer in new if sure else ():
+        try:
+            work.accept(offer, replace=replace)
+            written.append(offer.device.name)
+        except TransportError as error:
+            failed[offer.device.name] = error
     if json:
         keys = {offer.device.name: [str(key) for key in offer.keys] for offer in offers}
-        names = [offer.device.name for offer in written]
-        print_json({"keys": keys, "written": names, "failed": {name: e.info() for name, e in failed.items()}})
+        print_json({"keys": keys, "written": written, "failed": {name: e.info() for name, e in failed.items()}})
     else:
-        for offer in written:
-            typer.echo(f"{offer.device.name}: trusted, in {offer.file}")
+        for name in written:
+            say(f"{name}: trusted")
         _print_failed(failed)
-    refused = [offer for offer in offers if offer.new and offer not in written]
-    return _exit_code([*written, *(o for o in offers if not o.new)], [*failed, *refused])
+    trusted = [offer for offer in offers if not offer.new or offer.device.name in written]
+    return _exit_code(trusted, [*failed, *(new if not sure else ())])
 
 
-def _show(offers: Sequence[Offer]) -> None:
-    for offer in offers:
-        for key in offer.keys:
-            state = "new" if key in offer.new else "known already"
-            typer.echo(f"{offer.device.name} ({offer.device.address}): {key} ({state})")
+def _show(offer: Offer, *, err: bool) -> None:
+    for key in offer.keys:
+        state = "new" if key in offer.new else "known already"
+        say(f"{offer.device.name} ({offer.device.address}): {key} ({state})", err=err)
 
 
 def _confirm(new: Sequence[Offer]) -> bool:
+    from profiles.errors import ConfigError
+
     names = ", ".join(offer.device.name for offer in new)
-    return typer.confirm(f"Do these keys belong to {names}?", default=False, err=True)
+    try:
+        return typer.confirm(f"Do these keys belong to {names}?", default=False, err=True)
+    except typer.Abort:
+        fix = "answer y or n, or pass --yes or --fingerprints FILE"
+        raise ConfigError("nobody answered whether the keys are right", where=names, fix=fix) from None
 
 
 def _print_failed(failed: Mapping[str, EdgebenchError]) -> None:
     for name, error in failed.items():
-        typer.echo(f"failed {name}: {error}", err=True)
+        say(f"failed {name}: {error}", err=True)
 
 
 def _exit_code(done: object, failed: object) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edge.cli.common import JsonOption, command, print_json
+from edge.cli.common import JsonOption, command, print_json, say
 
 _HEADER = """\
 # The fleet: which devices there are and how to reach them. `edgebench devices list` shows it as it is understood.
@@ -44,7 +44,7 @@ def init(
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.probing import probe_all
-    from profiles.errors import ConfigError
+    from profiles.errors import ConfigError, HostKeyError
 
     text = _HEADER + ("".join(_entries(hosts, user)) if hosts else _EXAMPLE)
     try:
@@ -67,10 +67,14 @@ def init(
         return 0
     typer.echo(f"wrote {file}")
     for name in found:
-        typer.echo(f"{name}: reached")
+        say(f"{name}: reached")
     for name, reason in failed.items():
-        typer.echo(f"{name}: not reached yet: {reason}")
-    typer.echo("next: edgebench deploy resnet18 --weights random --quick")
+        say(f"{name}: not reached yet: {reason}")
+    strangers = [name for name, reason in failed.items() if isinstance(reason, HostKeyError)]
+    if strangers:
+        say(f"next: edgebench devices trust {','.join(strangers)}")
+    else:
+        say("next: edgebench deploy resnet18 --weights random --quick" + (" --device all" if found else ""))
     return 0
 
 

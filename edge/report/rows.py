@@ -69,7 +69,8 @@ def as_json(row: Row) -> dict[str, object]:
 
 
 def interval(estimate: Estimate | None, samples: int) -> str:
-    """`12.31 ±0.40` in ms, `12.31 (1 run)` where one process says nothing of the next, `-` without support."""
+    """In ms: `12.31 ±0.40`; `12.31 ~0.40` where approximate; `12.31` where one process says nothing of the next;
+    `- (n=150)` where the samples do not support the figure."""
     if estimate is None:
         return f"- (n={samples})"
     value = milliseconds(estimate.value_ns)

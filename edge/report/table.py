@@ -23,6 +23,8 @@ def escape(text: str) -> str:
 def measurements(rows: Sequence[Row], width: int, *, ids: bool) -> str:
     """The table of `deploy` and `results list`: a row a measurement, INVALID ones struck out."""
     table = Table(box=None, pad_edge=False, header_style="bold")
+    if ids:
+        table.add_column("started", no_wrap=True)
     for name in ("device", "model", "framework", "backend", "precision"):
         table.add_column(name)
     for name in ("batch", "median ms", "p99 ms", "images/s"):
@@ -36,6 +38,7 @@ def measurements(rows: Sequence[Row], width: int, *, ids: bool) -> str:
         struck = "strike" if row.verdict.status is Status.INVALID else ""
         style = _STYLES[row.verdict.status]
         table.add_row(
+            *([escape(row.measurement.result.started_at[:16].replace("T", " "))] if ids else []),
             escape(cell.device),
             escape(cell.model),
             cell.framework,
@@ -95,14 +98,17 @@ def details(row: Row, width: int) -> str:
     line("load ms", milliseconds(summary.load_ns))
     line("first inference ms", milliseconds(summary.first_inference_ns))
     line("samples", f"{summary.samples} in {summary.processes} process(es); drift {summary.drift:+.1%}")
+    unstable = [str(process.index) for process in result.processes if not process.warmup_stable]
+    if unstable:
+        line("warm-up", f"ended at its cap, not yet stable, in process {', '.join(unstable)}")
     if summary.spread is not None:
         line("spread of processes", f"{summary.spread:.1%}")
     parity = result.processes[0].parity_after
     if parity is not None:
         line("parity on the device", f"{parity.error:.2g} of at most {parity.limit:.2g} ({parity.tensor})")
-    line("artifact", f"{measurement.artifact[:12]}, weights {measurement.weights}")
-    line("made by", ", ".join(f"{name} {value}" for name, value in sorted(measurement.produced_by.items())))
-    line("agent", f"{measurement.agent_sha256[:12]}, edgebench {measurement.edgebench}")
+    line("artifact", f"{measurement.origin.artifact[:12]}, weights {measurement.origin.weights}")
+    line("made by", ", ".join(f"{name} {value}" for name, value in sorted(measurement.origin.produced_by.items())))
+    line("agent", f"{measurement.origin.agent_sha256[:12]}, edgebench {measurement.origin.edgebench}")
     line("started at", result.started_at)
     for title, values in (("switches", result.switches), ("identity", result.identity), ("context", result.context)):
         for index, (name, value) in enumerate(sorted(values.items())):

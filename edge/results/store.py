@@ -30,12 +30,12 @@ SAMPLES = "samples.i64le"
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """A job's result with everything that says what it is a result of. `id` is the job's id."""
+class Origin:
+    """What a job was started with: fixed before the trial, whoever collects it and whenever.
 
-    id: str
-    run: str
-    cell: Cell
+    `power_mode` is the mode that is expected, `thresholds` are the verdict's, `produced_by` the artifact's versions.
+    """
+
     device_profile: str
     power_mode: str | None
     thresholds: Thresholds
@@ -43,9 +43,19 @@ class Measurement:
     weights: str
     agent_sha256: str
     edgebench: str
+    produced_by: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A job's result with everything that says what it is a result of. `id` is the job's id."""
+
+    id: str
+    run: str
+    cell: Cell
+    origin: Origin
     collected_at: str
     result: JobResult
-    produced_by: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -60,8 +70,19 @@ class Store:
         self._root = root / "measurements"
 
     def add(self, measurement: Measurement, samples: bytes) -> Path:
-        """Store a measurement under its id; one that is there already stays as it is. Returns its folder."""
+        """Store a measurement under its id; one that is there already stays as it is. Returns its folder.
+
+        Errors: ResultError when it cannot be written.
+        """
         home = self.folder(measurement.id)
+        try:
+            self._add(home, measurement, samples)
+        except OSError as error:
+            fix = "free space, or let $XDG_DATA_HOME name a folder that can be written"
+            raise ResultError(f"cannot be written ({error.strerror})", where=str(home), fix=fix) from None
+        return home
+
+    def _add(self, home: Path, measurement: Measurement, samples: bytes) -> None:
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".making-", dir=home.parent) as name:
             making = Path(name) / "measurement"
@@ -73,7 +94,6 @@ class Store:
             except OSError:
                 if not (home / RESULT).exists():
                     raise
-        return home
 
     def folder(self, measurement_id: str) -> Path:
         return self._root / measurement_id[:2] / measurement_id
@@ -95,11 +115,21 @@ class Store:
         """A measurement by its full id. Errors: ResultError when it is missing or damaged."""
         path = self.folder(measurement_id) / RESULT
         try:
-            return from_json(Measurement, loads(path.read_bytes()))
+            data = loads(path.read_bytes())
+            _check_schema(data, path)
+            return from_json(Measurement, data)
         except OSError as error:
             raise ResultError(f"cannot be read ({error.strerror})", where=str(path)) from None
         except SchemaViolation as error:
             raise ResultError(f"damaged ({error})", where=str(path), fix="remove that folder") from None
+
+    def readable(self, measurement_id: str) -> bool:
+        """Whether the measurement is there and whole."""
+        try:
+            self.samples_ns(self.get(measurement_id))
+        except ResultError:
+            return False
+        return True
 
     def all(self) -> Iterator[Measurement]:
         for name in self.ids():
@@ -116,11 +146,23 @@ class Store:
         return np.frombuffer(data, dtype="<i8").astype(np.int64)
 
 
+def _check_schema(data: object, path: Path) -> None:
+    """Errors: ResultError for a measurement that a newer edgebench stored: it is not damaged, and must not be lost."""
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        fix = "upgrade edgebench to read it"
+        raise ResultError(
+            f"stored by a newer edgebench (schema {schema}, this one reads {SCHEMA})", where=str(path), fix=fix
+        )
+
+
 def check_samples(result: JobResult, data: bytes, *, where: str) -> None:
-    """Errors: ResultError when the bytes are not the samples that `result` was made with."""
+    """Errors: ResultError when the bytes are not the samples that `result` was made with, or are no latencies."""
     if len(data) != 8 * result.samples_count or hashlib.sha256(data).hexdigest() != result.samples_sha256:
         message = f"the samples are not those of the result ({len(data)} bytes, {8 * result.samples_count} expected)"
         raise ResultError(message, where=where, fix="measure again")
+    if np.frombuffer(data, dtype="<i8").min(initial=1) < 1:
+        raise ResultError("a sample is not positive", where=where, fix="measure again")
 
 
 def _write(path: Path, data: bytes) -> None:

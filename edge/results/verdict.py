@@ -57,7 +57,7 @@ class Verdict:
 
 
 def judge(measurement: Measurement, summary: Summary) -> Verdict:
-    """Apply every rule of docs/measurement: one broken makes INVALID, else one without data makes UNJUDGED."""
+    """Apply every rule of docs/measuring.md: one broken makes INVALID, else one without data makes UNJUDGED."""
     findings = tuple(finding for rule in _RULES for finding in rule(measurement, summary))
     if any(finding.broken for finding in findings):
         return Verdict(Status.INVALID, findings)
@@ -73,7 +73,7 @@ def _too_few_samples(_: Measurement, summary: Summary) -> Iterable[Finding]:
 
 
 def _unstable(measurement: Measurement, summary: Summary) -> Iterable[Finding]:
-    limits = measurement.thresholds
+    limits = measurement.origin.thresholds
     if summary.spread is not None and summary.spread > limits.spread:
         reason = f"the processes' medians vary by {summary.spread:.1%}, over {limits.spread:.0%}"
         yield Finding("unstable", True, reason)
@@ -103,7 +103,7 @@ def _timer_overhead(measurement: Measurement, summary: Summary) -> Iterable[Find
 
 
 def _foreign_work(measurement: Measurement, _: Summary) -> Iterable[Finding]:
-    limit = measurement.thresholds.foreign_work
+    limit = measurement.origin.thresholds.foreign_work
     readings = [process.state.get("busy_share_idle_window_before") for process in measurement.result.processes]
     shares = [reading.value for reading in readings if reading is not None and isinstance(reading.value, float)]
     if len(shares) < len(readings):
@@ -113,13 +113,13 @@ def _foreign_work(measurement: Measurement, _: Summary) -> Iterable[Finding]:
 
 
 def _wrong_power_mode(measurement: Measurement, _: Summary) -> Iterable[Finding]:
-    if measurement.power_mode is None:
+    if measurement.origin.power_mode is None:
         return
     reading = measurement.result.identity.get("power_mode")
     if reading is None or reading.value is None:
         yield Finding("wrong_power_mode", False, (reading and reading.unknown) or "no reading of the power mode")
-    elif reading.value != measurement.power_mode:
-        reason = f"{reading.value}, the profile expects {measurement.power_mode}"
+    elif reading.value != measurement.origin.power_mode:
+        reason = f"{reading.value}, the profile expects {measurement.origin.power_mode}"
         yield Finding("wrong_power_mode", True, reason)
 
 

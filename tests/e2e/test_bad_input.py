@@ -102,6 +102,13 @@ def test_an_error_with_json_is_one_object(operator: Operator) -> None:
     assert answer.json["error"]["code"] == "config"
 
 
+def test_a_typo_in_the_fleet_file_s_models_names_the_file(operator: Operator) -> None:
+    (operator.home / "fleet.toml").write_text('[deploy]\nmodels = ["resnet19"]\n')
+    answer = operator.run("deploy")
+    assert answer.code == 2
+    assert "fleet.toml, key 'deploy.models'" in one_sentence(answer.err)
+
+
 def test_debug_shows_where_an_error_comes_from(operator: Operator) -> None:
     answer = operator.run("--debug", "deploy", "resnet19")
     assert answer.code != 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -70,6 +71,43 @@ def test_a_result_larger_than_the_limit_is_refused(operator: Operator, tiny_onnx
     assert answer.code == 1
     assert "is larger than the 33,554,432 bytes that are read of it" in answer.out
     assert operator.measurements() == []
+    again = operator.run("deploy", tiny_onnx, "--quick", "--json")
+    assert again.code in (0, 4), "what cannot be collected does not block the plan: it is measured anew"
+    assert again.json["measurements"][0]["id"] != result.parent.name
+
+
+def test_a_measurement_that_was_removed_is_made_again(operator: Operator, tiny_onnx: Path) -> None:
+    """The run was interrupted after its first cell, whose folder then was removed."""
+    child = operator.start("deploy", tiny_onnx, "--quick", "--batch", "1,2")
+    store = operator.home / ".local/share/edgebench"
+    wait_until(lambda: any(store.glob("measurements/*/*/result.json")), "the first cell is done", 60)
+    child.kill()
+    child.wait()
+    for path in store.glob("measurements/*/*"):
+        shutil.rmtree(path)
+    answer = operator.run("deploy", tiny_onnx, "--quick", "--batch", "1,2", "--json")
+    assert answer.code in (0, 4), answer.err
+    assert [row["batch"] for row in answer.json["measurements"]] == [1, 2]
+
+
+def test_what_an_earlier_process_measured_is_told(operator: Operator, tiny_onnx: Path) -> None:
+    child = operator.start("deploy", tiny_onnx, "--quick", "--batch", "1,2")
+    store = operator.home / ".local/share/edgebench"
+    wait_until(lambda: any(store.glob("measurements/*/*/result.json")), "the first cell is done", 60)
+    child.kill()
+    child.wait()
+    answer = operator.run("deploy", tiny_onnx, "--quick", "--batch", "1,2", "--json")
+    assert [row["earlier"] for row in answer.json["measurements"]] == [True, False]
+
+
+def test_a_place_for_results_that_cannot_be_written_is_refused(operator: Operator, tiny_onnx: Path) -> None:
+    place = operator.home / ".local/share/edgebench"
+    place.parent.mkdir(parents=True)
+    place.write_text("a file where the folder belongs")
+    answer = operator.run("deploy", tiny_onnx, "--quick")
+    assert answer.code == 2
+    assert "cannot be written" in answer.err
+    assert "Traceback" not in answer.err
 
 
 def _finished_uncollected(operator: Operator, model: Path) -> Path:

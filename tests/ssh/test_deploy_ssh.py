@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +107,40 @@ def test_a_jetson_stand_in_says_what_it_is(operator: Operator, start_sshd: Start
     assert "wrong_power_mode" not in {finding["rule"] for finding in again["measurements"][0]["findings"]}
 
 
+def test_a_login_shell_that_prints_is_no_obstacle(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    server = start_sshd()
+    write_fleet(operator, server)
+    (server.home / ".bashrc").write_text("echo Welcome to the board\n")
+    noisy = subprocess.run(
+        ["ssh", "-p", str(server.port), "-i", str(server.key), "-o", f"UserKnownHostsFile={server.known_hosts}",
+         f"{server.user}@127.0.0.1", "true"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    if "Welcome" not in noisy.stdout:
+        pytest.skip(f"the login shell of {server.user} does not read .bashrc")
+    found = operator.run("devices", "probe", "board", "--json")
+    assert found.code == 0, found.err
+
+
+def test_ctrl_c_ends_a_probe_at_once(operator: Operator, start_sshd: Start) -> None:
+    server = start_sshd()
+    write_fleet(operator, server)
+    server.freeze()
+    child = operator.start("devices", "probe", "board")
+    wait_until(lambda: _connected_to(server.port), "the probe has connected")
+    os.killpg(child.pid, signal.SIGINT)
+    _, err = child.communicate(timeout=5)
+    server.thaw()
+    assert child.returncode == 130
+    assert "Traceback" not in err
+
+
+def _connected_to(port: int) -> bool:
+    """Whether this machine has an established connection to the port, as /proc/net/tcp says."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
 def test_deploy_never_trusts_a_key_and_trust_does(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
     server = start_sshd()
     write_fleet(operator, server)
@@ -114,6 +150,11 @@ def test_deploy_never_trusts_a_key_and_trust_does(operator: Operator, start_sshd
     assert "is not known" in refused.out
     assert "edgebench devices trust board" in refused.out
     assert not server.known_hosts.exists()
+
+    unanswered = operator.run("devices", "trust", "board", "--json")
+    assert unanswered.code == 2
+    assert "SHA256:" in unanswered.err, "whoever is asked sees the keys"
+    assert "pass --yes or --fingerprints" in unanswered.json["error"]["fix"]
 
     declined = operator.run("devices", "trust", "board", stdin="n\n")
     assert declined.code == 1
@@ -229,8 +270,6 @@ def test_a_lost_link_loses_no_measurement(operator: Operator, start_sshd: Start,
 
 def cut_session(server: Sshd) -> None:
     """Kill the server's processes for open connections, not the listener; detached jobs are not among them."""
-    import signal
-
     for pid in server.sessions():
         if Path(f"/proc/{pid}/comm").read_text().strip().startswith("sshd"):
             os.kill(pid, signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from device_agents.contract import ErrorInfo, Precision, Timing
 from edge.journal import Journal, open_journal
 from edge.plan import Cell, Plan
+from edge.results.store import Origin
 from profiles.errors import ConfigError
+from profiles.schema import Thresholds
 
 
 def cell(**changes: object) -> Cell:
@@ -21,12 +24,21 @@ def cell(**changes: object) -> Cell:
     return Cell(**{**fields, **changes})  # type: ignore[arg-type]
 
 
+ORIGIN = Origin("local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0")
 PLAN = Plan((cell(), cell(batch=8)))
 
 
 def test_a_cell_s_id_is_fixed_for_all_time() -> None:
     """Journals and results of older versions name cells by it: a new field with a default must not change it."""
     assert cell().id == "221b0e4e861dcf7c070a"
+
+
+def test_defaults_are_part_of_what_an_id_means() -> None:
+    """What equals its default is left out of the id: whoever changes a default gives old ids a new meaning, and has to
+    give the field another name instead."""
+    timing = (5, 1.0, 50, 60.0, 2.0, 150, 120.0)
+    assert astuple(Timing()) == timing
+    assert astuple(cell())[6:] == ("pretrained", ("serial",), timing, {}, False, True, 0)
 
 
 @pytest.mark.parametrize(
@@ -44,15 +56,16 @@ def test_a_plan_is_the_same_in_any_order() -> None:
 
 def test_an_unfinished_run_is_taken_up_with_what_it_knows(tmp_path: Path) -> None:
     first = open_journal(tmp_path, PLAN)
-    job = first.begin(PLAN.cells[0])
+    job, _ = first.begin(PLAN.cells[0], ORIGIN)
     first.done(PLAN.cells[0], job)
-    under_way = first.begin(PLAN.cells[1])
+    under_way = first.begin(PLAN.cells[1], ORIGIN)
     first.close()
 
     second = open_journal(tmp_path, PLAN)
     assert (second.run, second.resumed) == (first.run, True)
     assert second.of(PLAN.cells[0]).done == job
-    assert second.begin(PLAN.cells[1]) == under_way, "a job under way keeps its id"
+    later = replace(ORIGIN, artifact="c" * 64)
+    assert second.begin(PLAN.cells[1], later) == under_way, "a job under way keeps its id and what it was started with"
     second.close()
 
 
@@ -77,19 +90,19 @@ def test_fresh_leaves_an_unfinished_run_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
 def test_a_cell_that_ended_without_a_result_is_a_new_job_next_time(tmp_path: Path, end: str) -> None:
     journal = open_journal(tmp_path, PLAN)
-    first = journal.begin(PLAN.cells[0])
+    first = journal.begin(PLAN.cells[0], ORIGIN)
     if end == "failed":
         journal.failed(PLAN.cells[0], ErrorInfo("run", "run", "no"))
     else:
         journal.cancelled(PLAN.cells[0])
-    assert journal.begin(PLAN.cells[0]) != first
+    assert journal.begin(PLAN.cells[0], ORIGIN) != first
     assert journal.of(PLAN.cells[0]).attempts == 2
     journal.close()
 
 
 def test_a_line_cut_short_by_a_crash_never_happened(tmp_path: Path) -> None:
     journal = open_journal(tmp_path, PLAN)
-    job = journal.begin(PLAN.cells[0])
+    job, _ = journal.begin(PLAN.cells[0], ORIGIN)
     journal.close()
     whole = journal.path.read_bytes()
     for length in range(len(whole.splitlines(keepends=True)[0]), len(whole)):
@@ -97,14 +110,14 @@ def test_a_line_cut_short_by_a_crash_never_happened(tmp_path: Path) -> None:
         again = open_journal(tmp_path, PLAN)
         known = again.of(PLAN.cells[0]).job
         assert known in (None, job)
-        after = again.begin(PLAN.cells[0])
+        after, _ = again.begin(PLAN.cells[0], ORIGIN)
         again.close()
         assert _reread(tmp_path).of(PLAN.cells[0]).job == after
 
 
 def test_every_event_is_on_disk_when_the_call_returns(tmp_path: Path) -> None:
     journal = open_journal(tmp_path, PLAN)
-    journal.begin(PLAN.cells[0])
+    journal.begin(PLAN.cells[0], ORIGIN)
     events = [json.loads(line)["event"] for line in journal.path.read_text().splitlines()]
     assert events == ["started", "submitted"]
     journal.close()

@@ -12,11 +12,11 @@ import pytest
 
 from device_agents.contract import SCHEMA, JobResult, Precision, ProcessResult, SampleRange
 from edge.plan import Cell
-from edge.results.store import RESULT, SAMPLES, Measurement, Store
+from edge.results.store import RESULT, SAMPLES, Measurement, Origin, Store
 from profiles.errors import ConfigError, ResultError
 from profiles.schema import Thresholds
 
-VALUES = np.arange(20, dtype="<i8")
+VALUES = np.arange(1, 21, dtype="<i8")
 
 
 def measurement(name: str) -> Measurement:
@@ -27,9 +27,8 @@ def measurement(name: str) -> Measurement:
         hashlib.sha256(data).hexdigest(), {},
     )  # fmt: skip
     cell = Cell("local", "resnet18", "pytorch", "onnxruntime", Precision.FP32, 1)
-    return Measurement(
-        name, "run-1", cell, "local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0", "now", result
-    )
+    origin = Origin("local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0")
+    return Measurement(name, "run-1", cell, origin, "now", result)
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def test_samples_that_are_not_those_of_the_result_are_refused(store: Store) -> N
     ("change", "said"),
     [
         (lambda data: data[: len(data) // 2], "not valid JSON"),
-        (lambda data: data.replace(b'"schema": 1', b'"schema": 99'), "version 99"),
+        (lambda data: json.dumps({**json.loads(data), "schema": 99}).encode(), "upgrade edgebench to read it"),
         (lambda data: json.dumps({**json.loads(data), "surprise": 1}).encode(), "unknown key 'surprise'"),
     ],
 )
@@ -87,3 +86,20 @@ def test_a_damaged_result_says_what_is_wrong_and_what_to_do(store: Store, change
     with pytest.raises(ResultError, match=said) as caught:
         store.get("aaaa1111")
     assert str(path) in str(caught.value)
+
+
+def test_a_sample_that_is_no_latency_is_refused(store: Store) -> None:
+    found = measurement("cccc4444")
+    data = np.zeros(20, dtype="<i8").tobytes()
+    hashed = replace(found.result, samples_sha256=hashlib.sha256(data).hexdigest())
+    store.add(replace(found, result=hashed), data)
+    with pytest.raises(ResultError, match="a sample is not positive"):
+        store.samples_ns(store.get("cccc4444"))
+    assert not store.readable("cccc4444")
+    assert store.readable("aaaa1111")
+
+
+def test_a_full_or_forbidden_disk_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "measurements").write_text("a file where the folder belongs")
+    with pytest.raises(ResultError, match="cannot be written"):
+        Store(tmp_path).add(measurement("aaaa1111"), VALUES.tobytes())

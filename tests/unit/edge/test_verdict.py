@@ -10,7 +10,7 @@ import pytest
 from device_agents.contract import SCHEMA, JobResult, ParityCheck, Precision, ProcessResult, Reading, SampleRange
 from edge.plan import Cell
 from edge.results.stats import summarise
-from edge.results.store import Measurement
+from edge.results.store import Measurement, Origin
 from edge.results.verdict import Status, Verdict, judge
 from profiles.schema import Thresholds
 
@@ -30,9 +30,8 @@ def measurement(
         (replace(part, **changes),), 100, "0" * 64, {},
     )  # fmt: skip
     cell = Cell("local", "resnet18", "pytorch", "onnxruntime", precision, 1)
-    return Measurement(
-        "job-1", "run-1", cell, "local", power_mode, Thresholds(), "a" * 64, "random", "b" * 64, "0", "now", result
-    )
+    origin = Origin("local", power_mode, Thresholds(), "a" * 64, "random", "b" * 64, "0")
+    return Measurement("job-1", "run-1", cell, origin, "now", result)
 
 
 def verdict(found: Measurement, samples: object = None) -> Verdict:
