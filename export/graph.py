@@ -40,6 +40,46 @@ def rename(model: Any, names: dict[str, str]) -> None:
         value.name = names.get(value.name, value.name)
 
 
+def put_in_order(model: Any) -> None:
+    """In place: nodes in the order in which the outputs need them, constants called after the first node that reads
+    them. tf2onnx walks sets of objects: its order, which of two equal constants it keeps, and its running number are
+    others each time. What no output needs is dropped."""
+    import onnx
+
+    graph = model.graph
+    nodes = list(_needed_first(graph))
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    names: dict[str, str] = {}
+    for node in nodes:
+        for index, name in enumerate(node.input):
+            if name in constants:
+                node.input[index] = names.setdefault(name, f"{node.name}/input_{index}")
+    tidy = onnx.GraphProto(name=graph.name, node=nodes, input=graph.input, output=graph.output)
+    for old, new in names.items():
+        constants[old].name = new
+        tidy.initializer.append(constants[old])
+    graph.CopyFrom(tidy)
+
+
+def _needed_first(graph: Any) -> Iterator[Any]:
+    """Every node that the outputs need, after all that it reads itself: depth first, inputs in their order."""
+    makers = {name: node for node in graph.node for name in node.output}
+    done: set[str] = set()
+    for output in graph.output:
+        waiting = [(output.name, False)]
+        while waiting:
+            name, ready = waiting.pop()
+            node = makers.get(name)
+            if node is None or node.output[0] in done:
+                continue
+            if ready:
+                done.add(node.output[0])
+                yield node
+            else:
+                waiting.append((name, True))
+                waiting.extend((source, False) for source in reversed(node.input))
+
+
 def set_batch(model: Any, batch: Dim) -> None:
     """In place: the first dimension of every input and output: a number, or `batch` for a free one."""
     for value in (*model.graph.input, *model.graph.output):

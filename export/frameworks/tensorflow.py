@@ -120,6 +120,7 @@ def _to_onnx(network: Any, request: ExportRequest, spec: ImageInput) -> Any:
         inputs_as_nchw=[source.name],
     )
     graph.rename(proto, {source.name: spec.name, target.name: OUTPUT})
+    graph.put_in_order(proto)
     expect_opset(proto, request.opset)
     graph.set_batch(proto, request.batch)
     return proto

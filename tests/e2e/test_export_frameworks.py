@@ -88,10 +88,15 @@ def test_a_keras_application_exports_with_its_own_pixels(artifact_store) -> None
     assert artifact.graph.transposes <= 1  # tf2onnx alone leaves 129: see tf2onnx_fixes
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_the_same_request_gives_the_same_bytes_and_none_tells_of_this_machine(artifact_store, framework: str) -> None:
-    first = artifact_store.get("resnet18", framework)
-    again = artifact_store.get("resnet18", framework, fresh=True)
+@pytest.mark.parametrize(
+    ("model", "framework"),
+    [("resnet18", "pytorch"), ("resnet18", "tensorflow"), ("keras:MobileNetV3Large", "tensorflow")],
+)
+def test_the_same_request_gives_the_same_bytes_and_none_tells_of_this_machine(
+    artifact_store, model: str, framework: str
+) -> None:
+    first = artifact_store.get(model, framework, batch=2)
+    again = artifact_store.get(model, framework, batch=2, fresh=True)
     assert again.id == first.id
     content = (first.path / first.model_file).read_bytes()
     for place in (str(Path.home()), str(Path.cwd()), os.sep + "site-packages"):
