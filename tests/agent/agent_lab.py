@@ -275,6 +275,13 @@ def cpu_ticks(pid: int) -> int:
     return sum(int(word) for word in _stat(pid)[11:13])
 
 
+def has_open(pid: int, path: Path) -> bool:
+    try:
+        return path in [descriptor.readlink() for descriptor in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:  # the process, or the descriptor, is gone
+        return False
+
+
 def _stat(pid: int) -> list[str]:
     """The fields of proc_pid_stat(5) from the state on; none when the process is gone."""
     return _proc(pid, "stat").rpartition(b")")[2].decode().split()

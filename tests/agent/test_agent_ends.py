@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from agent_lab import LONG, SHORT, Lab, alive, cpu_ticks, encode, tmpfs, until, worker_of
+from agent_lab import LONG, SHORT, Lab, alive, cpu_ticks, encode, has_open, tmpfs, until, worker_of
+
+from device_agents.locks import accelerator_path
 
 OLD = time.time() - 40 * 86_400
 
@@ -155,6 +157,7 @@ class TestTheAcceleratorLock:
     def test_outlives_a_supervisor_only_as_long_as_its_worker(self, lab: Lab) -> None:
         lab.run(lab.spec(timing=LONG), wait_s=0)
         supervisor, worker = lab.warming_up()
+        assert has_open(worker, accelerator_path(lab.gpu))
         os.kill(supervisor, signal.SIGKILL)
         assert lab.run(lab.spec("job-0002")).status.state == "done"
         assert not alive(worker)

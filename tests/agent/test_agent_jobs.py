@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from agent_lab import LONG, Lab, encode, finish, golden, until
+from agent_lab import LONG, Lab, encode, finish, golden, has_open, until
 
 from device_agents.contract import LoadPattern, ProbeReport, from_json
 
@@ -174,7 +174,7 @@ class TestStartingTwice:
             caller.stdin.write(encode(lab.spec()))
             caller.stdin.close()
             caller.stdin = None
-            until(lambda: caller.poll() is not None or _has_open(caller.pid, lab.folder() / "lock"))
+            until(lambda: caller.poll() is not None or has_open(caller.pid, lab.folder() / "lock"))
         assert finish(caller).status.state == "done"
 
 
@@ -297,13 +297,6 @@ class TestOtherPythons:
         version = _version_of(too_old_python)
         assert answer.error["code"] == "old_python"
         assert answer.error["message"] == f"Python {version} is older than 3.8"
-
-
-def _has_open(pid: int, path: Path) -> bool:
-    try:
-        return path in [descriptor.readlink() for descriptor in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:
-        return False
 
 
 def _version_of(python: str) -> str:
