@@ -74,7 +74,7 @@ class _Job:
         self._spec = spec
         self._artifact = workdir / "artifacts" / spec.artifact
         self._begin = time.monotonic()
-        self._deadline = self._begin + spec.deadline_s
+        self._deadline = float("inf")  # counted from the lock: waiting for the accelerator has a limit of its own
         boot_id, ticks = status.process_identity(os.getpid())
         self._status = JobStatus(spec.job, "queued", os.getpid(), ticks, boot_id)
 
@@ -83,6 +83,7 @@ class _Job:
         system = System.here()
         kind, identity, context = state.describe(system)
         lock = self._lock_accelerator(kind, identity)
+        self._deadline = time.monotonic() + self._spec.deadline_s
         started_at = locks.now()
         waited_s = time.monotonic() - self._begin
         self._say("running", "checking the artifact")
