@@ -104,8 +104,9 @@ def require(framework: str) -> None:
     absent = missing(framework)
     if not absent:
         return
-    install = "pip install 'edgebench[local]' onnx" if framework == ONNX else f"pip install 'edgebench[{framework}]'"
-    raise ConfigError(f"{framework} is not installed here (no {', '.join(absent)})", fix=install)
+    extra = "local" if framework == ONNX else framework
+    fix = f"pip install 'edgebench[{extra}]'"
+    raise ConfigError(f"{framework} is not installed here (no {', '.join(absent)})", fix=fix)
 
 
 def _torch_weights(ref: ModelRef, request: ExportRequest, store: Store, run: Run) -> Path:

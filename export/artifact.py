@@ -14,6 +14,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -35,6 +36,7 @@ from profiles.errors import ConfigError, ExportError
 MANIFEST_SCHEMA = 1
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
+_DAY_S = 86_400.0
 
 
 class Format(str, enum.Enum):
@@ -183,8 +185,11 @@ class Store:
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
-        """An empty folder on the store's file system, removed afterwards whatever happens."""
+        """An empty folder on the store's file system, removed afterwards, or a day after its maker was killed."""
         self.root.mkdir(parents=True, exist_ok=True)
+        for left in self.root.glob("making-*"):
+            if left.stat().st_mtime < time.time() - _DAY_S:
+                shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="making-", dir=self.root) as name:
             yield Path(name)
 
