@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
-from edge.transport.base import CHUNK, Deadline
+from edge.transport.base import Deadline
 from profiles.errors import TransferError, TransportError
 from profiles.progress import Progress
 
@@ -84,7 +83,7 @@ def _attempt(
 
 
 def _mismatch(device: Uploads, local: Path, remote: PurePosixPath, sha256: str, wrong: str) -> TransferError:
-    if sha256_of(local) != sha256:
+    if sha256_file(local) != sha256:
         return TransferError(
             f"{local} is damaged: its SHA-256 is not {sha256[:16]}…, the one on record",
             where=device.name,
@@ -180,12 +179,3 @@ def disk_full(remote: PurePosixPath, where: str) -> TransferError:
         where=where,
         fix="free space there, or set `workdir` of the device in fleet.toml to a larger disk",
     )
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file on this machine."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

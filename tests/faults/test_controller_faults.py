@@ -78,24 +78,14 @@ def test_a_result_larger_than_the_limit_is_refused(operator: Operator, tiny_onnx
 
 def test_a_measurement_that_was_removed_is_made_again(operator: Operator, tiny_onnx: Path) -> None:
     """The run was interrupted after its first cell, whose folder then was removed."""
-    child = operator.start("deploy", tiny_onnx, "--quick", "--batch", "1,2")
-    store = operator.home / ".local/share/edgebench"
-    wait_until(lambda: any(store.glob("measurements/*/*/result.json")), "the first cell is done", 60)
-    child.kill()
-    child.wait()
-    for path in store.glob("measurements/*/*"):
-        shutil.rmtree(path)
+    shutil.rmtree(_killed_after_its_first_cell(operator, tiny_onnx))
     answer = operator.run("deploy", tiny_onnx, "--quick", "--batch", "1,2", "--json")
     assert answer.code in (0, 4), answer.err
     assert [row["batch"] for row in answer.json["measurements"]] == [1, 2]
 
 
 def test_what_an_earlier_process_measured_is_told(operator: Operator, tiny_onnx: Path) -> None:
-    child = operator.start("deploy", tiny_onnx, "--quick", "--batch", "1,2")
-    store = operator.home / ".local/share/edgebench"
-    wait_until(lambda: any(store.glob("measurements/*/*/result.json")), "the first cell is done", 60)
-    child.kill()
-    child.wait()
+    _killed_after_its_first_cell(operator, tiny_onnx)
     answer = operator.run("deploy", tiny_onnx, "--quick", "--batch", "1,2", "--json")
     assert [row["earlier"] for row in answer.json["measurements"]] == [True, False]
 
@@ -108,6 +98,16 @@ def test_a_place_for_results_that_cannot_be_written_is_refused(operator: Operato
     assert answer.code == 2
     assert "cannot be written" in answer.err
     assert "Traceback" not in answer.err
+
+
+def _killed_after_its_first_cell(operator: Operator, model: Path) -> Path:
+    """The folder of the first measurement of a deploy of batches 1 and 2, whose controller was killed then."""
+    child = operator.start("deploy", model, "--quick", "--batch", "1,2")
+    store = operator.home / ".local/share/edgebench"
+    wait_until(lambda: any(store.glob("measurements/*/*/result.json")), "the first cell is done", 60)
+    child.kill()
+    child.wait()
+    return next(store.glob("measurements/*/*/result.json")).parent
 
 
 def _finished_uncollected(operator: Operator, model: Path) -> Path:
