@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from edge.transport.base import Deadline
+from export.artifact import sha256_file
 from profiles.errors import TransferError, TransportError
 from profiles.progress import Progress
 
