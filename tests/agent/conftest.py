@@ -65,7 +65,7 @@ def _interpreter(version: str) -> Path:
 
 def _environment(version: str) -> Path:
     interpreter = _interpreter(version)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgebench-ci"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgebench-tests"
     folder, wanted = cache / f"agent-py{version.replace('.', '')}", " ".join(RUNTIMES[version])
     complete = folder / "complete"
     cache.mkdir(parents=True, exist_ok=True)
