@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from export.artifact import Artifact, ExportRequest
 from export.assemble import OUTPUT, Made, assemble, expect_opset
 from export.cache import versions
 from export.child import THREADS
-from export.frameworks.torch_weights import load_model, natural_side
+from export.frameworks.torch_weights import image_input, load_model
 from profiles.progress import Progress
 from profiles.schema import ImageInput, ModelProfile
 
@@ -74,14 +74,6 @@ def forward(network: Any, images: golden.Array) -> golden.Array:
     with torch.inference_mode():
         logits: golden.Array = network(torch.from_numpy(images).to(dtype)).float().numpy()
     return logits
-
-
-def image_input(model: ModelProfile) -> ImageInput:
-    """The profile's image; for a bare torchvision:NAME, of the side that its weights were evaluated at."""
-    if not model.name.startswith("torchvision:"):
-        return model.input
-    side = natural_side(model.name.partition(":")[2])
-    return replace(model.input, shape=(3, side, side))
 
 
 def _half_forward(model: ModelProfile, request: ExportRequest, images: golden.Array) -> Callable[[], golden.Arrays]:

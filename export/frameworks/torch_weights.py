@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from export.artifact import ExportRequest
 from export.download import check_reachable, could_not_download
 from profiles.errors import ExportError
 from profiles.load import unknown
-from profiles.schema import ModelProfile
+from profiles.schema import ImageInput, ModelProfile
 
 RESIDUAL_GAIN = 0.25
 """Gain of the last batch norm in a residual block. At torchvision's 1 a random ResNet-152 reaches 7e8, beyond FP16."""
@@ -42,7 +43,15 @@ def load_model(model: ModelProfile, request: ExportRequest) -> Any:
     return network.eval()
 
 
-def natural_side(name: str) -> int:
+def image_input(model: ModelProfile) -> ImageInput:
+    """The profile's image; for a bare torchvision:NAME, of the side that its weights were evaluated at."""
+    if not model.name.startswith("torchvision:"):
+        return model.input
+    side = _natural_side(model.name.partition(":")[2])
+    return replace(model.input, shape=(3, side, side))
+
+
+def _natural_side(name: str) -> int:
     """The side in pixels of the images that a torchvision model is evaluated on; 224 where it has no weights."""
     import torchvision
 
@@ -168,8 +177,6 @@ def _measure_norms(network: Any, model: ModelProfile) -> None:
     """Set every batch norm's mean and variance to those of seeded images. Only the norms are in training mode: dropout
     and stochastic depth would draw random numbers."""
     import torch
-
-    from export.frameworks.pytorch import image_input
 
     norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     if not norms:
