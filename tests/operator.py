@@ -98,19 +98,28 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 @pytest.fixture(scope="session")
 def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's own model, (batch, 3, 32, 32) to 10 logits: small, so that a test's time goes to what it tests."""
+    return _write_model(tmp_path_factory.mktemp("models") / "tiny.onnx", classes=10)
+
+
+@pytest.fixture(scope="session")
+def heavy_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with 5,000 classes: 60 MB, so that its upload can be caught in the middle."""
+    return _write_model(tmp_path_factory.mktemp("models") / "heavy.onnx", classes=5000)
+
+
+def _write_model(path: Path, *, classes: int) -> Path:
     onnx = pytest.importorskip("onnx", reason="making a small model needs onnx")
     import numpy as np
 
-    weights = np.random.default_rng(0).normal(0, 0.02, size=(3 * 32 * 32, 10)).astype(np.float32)
+    weights = np.random.default_rng(0).normal(0, 0.02, size=(3 * 32 * 32, classes)).astype(np.float32)
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     graph = helper.make_graph(
         [helper.make_node("Flatten", ["images"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["logits"])],
         "tiny",
         [helper.make_tensor_value_info("images", kind, ["batch", 3, 32, 32])],
-        [helper.make_tensor_value_info("logits", kind, ["batch", 10])],
+        [helper.make_tensor_value_info("logits", kind, ["batch", classes])],
         [onnx.numpy_helper.from_array(weights, "w")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path = tmp_path_factory.mktemp("models") / "tiny.onnx"
     onnx.save(model, path)
     return path

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.operator import Operator
+from tests.ssh.proxy import Proxy
 from tests.ssh.sshd import Sshd, wait_until
 
 SECOND_USER = "edgebench-device"
@@ -250,6 +251,30 @@ def test_a_disk_that_fills_up_with_the_result_says_so(
     assert "No space left on device; free space there, or set `workdir`" in answer.out
     assert operator.measurements() == []
     assert not list(small_disk.rglob("*.i64le"))
+
+
+def test_ctrl_c_while_a_model_is_on_its_way(operator: Operator, start_sshd: Start, heavy_onnx: Path) -> None:
+    """The link goes dead in the middle of the upload; Ctrl-C ends it at once; the same command goes on from there."""
+    server = start_sshd()
+    with Proxy(server.port) as proxy:
+        write_fleet(operator, server)
+        fleet = (operator.home / "fleet.toml").read_text()
+        known = server.at_port(proxy.port).known_hosts[0]
+        through_proxy = fleet.replace(f"port = {server.port}", f"port = {proxy.port}")
+        (operator.home / "fleet.toml").write_text(through_proxy.replace(str(server.known_hosts), str(known)))
+        child = operator.start("deploy", heavy_onnx, "--device", "board", "--quick")
+        wait_until(lambda: proxy.passed > 10_000_000 or child.poll() is not None, "the upload is on its way", 60)
+        proxy.black_hole()
+        os.killpg(child.pid, signal.SIGINT)
+        _, err = child.communicate(timeout=10)
+    assert child.returncode == 130
+    assert "nothing was being measured; what was finished is kept" in err
+    assert not list(server.home.rglob("model.onnx")), "half a file has not the name of a whole one"
+    left = next(server.home.rglob("model.onnx.part")).stat().st_size
+    (operator.home / "fleet.toml").write_text(fleet)
+    again = operator.run("deploy", heavy_onnx, "--device", "board", "--quick", "--json")
+    assert again.code in (0, 4), again.err
+    assert again.json["model_bytes_sent"] <= heavy_onnx.stat().st_size - left + 100_000
 
 
 def test_a_lost_link_loses_no_measurement(operator: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
