@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @command
 def deploy(
-    models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL...]", help="As for export.")] = None,
+    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="As for export.")] = None,
     device: DeviceOption = "local",
     framework: Annotated[
         Literal["pytorch", "tensorflow", "onnx", "all"] | None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The devices of the fleet.", no_args_is_help=True)
 
 Expression = Annotated[
-    str | None, typer.Argument(metavar="[EXPR]", help="Names, tags, profiles or families, joined by and/or/not.")
+    str | None, typer.Argument(metavar="EXPR", help="Names, tags, profiles or families, joined by and/or/not.")
 ]
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from export.artifact import Artifact
 
 ModelArguments = Annotated[
-    list[str], typer.Argument(metavar="MODEL...", help="A profile's name, torchvision:NAME, keras:NAME or FILE.onnx.")
+    list[str], typer.Argument(metavar="MODEL", help="A profile's name, torchvision:NAME, keras:NAME or FILE.onnx.")
 ]
 WeightsHelp = "pretrained, random, or the path of a weights file."
 

@@ -30,7 +30,7 @@ _EXAMPLE = """
 @command
 def init(
     hosts: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=PROFILE@HOST...]", help="For example orin-1=PROFILE@10.0.0.21.")
+        list[str] | None, typer.Argument(metavar="NAME=PROFILE@HOST", help="For example orin-1=PROFILE@10.0.0.21.")
     ] = None,
     user: Annotated[str | None, typer.Option(help="The user on all of them.")] = None,
     file: Annotated[Path, typer.Option(help="Where to write.")] = Path("fleet.toml"),
