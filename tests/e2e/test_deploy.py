@@ -36,7 +36,7 @@ def test_resnet18_of_both_frameworks_is_measured_and_reported(with_resnet18: Ope
         assert row["throughput_per_s"] == pytest.approx(1000 / row["mean_ms"], rel=0.1)
         assert "parity_failed" not in {finding["rule"] for finding in row["findings"]}
     assert answer.json["failed"] == []
-    assert "weights random (the artifact that is there)" in answer.json["choices"]
+    assert "weights random for resnet18/pytorch (the artifact that is there)" in answer.json["choices"]
 
 
 def test_a_table_names_device_backend_precision_verdict_and_choices(operator: Operator, tiny_onnx: Path) -> None:
