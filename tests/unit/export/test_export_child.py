@@ -63,25 +63,35 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def test_an_upstream_failure_is_a_sentence_that_names_the_kept_log(tmp_path: Path) -> None:
+@pytest.fixture
+def standing() -> list[int]:
+    """The children that are there before a test: those of fixtures that last."""
+    return children(os.getpid())
+
+
+def test_an_upstream_failure_is_a_sentence_that_names_the_kept_log(tmp_path: Path, standing: list[int]) -> None:
     job = {"op": "export", "framework": "none_such", "name": "x", "profile": None, "paths": {}, "out": "."}
     with pytest.raises(ExportError, match="ModuleNotFoundError") as caught:
         run_job(job, run_in(tmp_path))
     assert str(tmp_path / "kept.log") in caught.value.fix
     assert "Traceback" in (tmp_path / "kept.log").read_text()
-    assert not children(os.getpid())
+    assert children(os.getpid()) == standing
 
 
-def test_a_child_that_takes_too_long_is_stopped(tmp_path: Path, waiting_job: dict[str, Any]) -> None:
+def test_a_child_that_takes_too_long_is_stopped(
+    tmp_path: Path, waiting_job: dict[str, Any], standing: list[int]
+) -> None:
     with pytest.raises(ExportError, match=r"longer than 0\.5 s"):
         run_job(waiting_job, run_in(tmp_path, timeout_s=0.5))
-    assert not children(os.getpid())
+    assert children(os.getpid()) == standing
 
 
-def test_a_child_that_takes_too_much_memory_is_stopped(tmp_path: Path, waiting_job: dict[str, Any]) -> None:
+def test_a_child_that_takes_too_much_memory_is_stopped(
+    tmp_path: Path, waiting_job: dict[str, Any], standing: list[int]
+) -> None:
     with pytest.raises(ExportError, match="over its limit"):
         run_job(waiting_job, run_in(tmp_path, memory_bytes=1 << 20))
-    assert not children(os.getpid())
+    assert children(os.getpid()) == standing
 
 
 def test_the_memory_of_a_group_is_that_of_all_its_processes() -> None:
