@@ -10,7 +10,9 @@ from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, cons
 from edge.cli.export import WeightsHelp
 
 if TYPE_CHECKING:
-    from device_agents.contract import Scalar, Timing
+    from collections.abc import Sequence
+
+    from device_agents.contract import ErrorInfo, Scalar, Timing
     from edge.deploy import Deployment
     from edge.device_run import Failed
     from edge.inventory import Fleet
@@ -170,8 +172,8 @@ def _print(deployment: Deployment) -> None:
         say(f"{len(report.earlier)} of these were measured before this run was interrupted; --fresh measures all anew")
     for note in table.notes(rows):
         say(note)
-    for failure in deployment.failures:
-        _print_failure(failure)
+    for failures in _alike(deployment.failures):
+        _print_failures(failures)
     rest = max(deployment.seconds - deployment.measuring_s, 0.0)
     say(
         f"{deployment.seconds:.1f} s, of which {rest:.1f} s neither loading, checking, warming up nor timing; "
@@ -181,11 +183,20 @@ def _print(deployment: Deployment) -> None:
         say(f"more: edgebench results show {rows[-1].measurement.id}")
 
 
-def _print_failure(failure: Failed) -> None:
+def _alike(failures: Sequence[Failed]) -> list[list[Failed]]:
+    """Failures of one device for one reason together: a device that is not reached says so once, not once a cell."""
+    groups: dict[tuple[str, ErrorInfo, bool], list[Failed]] = {}
+    for failure in failures:
+        groups.setdefault((failure.cell.device, failure.error, failure.goes_on), []).append(failure)
+    return list(groups.values())
+
+
+def _print_failures(failures: Sequence[Failed]) -> None:
     from profiles.errors import sentence
 
-    error = failure.error
+    first, error = failures[0], failures[0].error
+    cells = ", ".join(failure.cell.label for failure in failures)
     what = sentence(error.message, where=error.where, fix=error.fix)
-    say(f"failed {failure.cell.device} {failure.cell.label} ({error.stage or error.code}): {what}")
-    if failure.goes_on:
+    say(f"failed on {first.cell.device} ({error.stage or error.code}; {cells}): {what}")
+    if first.goes_on:
         say("  its measurement goes on there: run the same command again to collect it")

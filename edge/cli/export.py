@@ -96,7 +96,7 @@ def _print(artifact: Artifact, copy: Path | None) -> None:
         f"{artifact.model} {artifact.framework} {artifact.precision} batch {artifact.batch}: {artifact.short_id}"
     )
     typer.echo(
-        f"  {checked}; {graph.nodes} nodes, {graph.transposes} transposes, {graph.parameters / 1e6:.1f} M parameters, "
+        f"  {checked}; nodes {graph.nodes}, transposes {graph.transposes}, {graph.parameters / 1e6:.1f} M parameters, "
         f"{graph.macs / 1e9:.2f} GMAC a sample, opset {graph.opset}, weights {artifact.weights}"
     )
     typer.echo(f"  {copy or artifact.path / artifact.model_file}")

@@ -1,0 +1,44 @@
+"""README and docs: nothing is left to be filled in, links lead somewhere, and the commands that they show exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from edge.cli import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+COMMAND = get_command(app)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
+    assert not re.findall(r"\b(?:TODO|FIXME|TBD|XXX|[A-Z]+_[A-Z]+_?DEMO|TRANSCRIPT_\w+)\b", page.read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def _commands() -> list[str]:
+    blocks = (block for page in PAGES for block in page.read_text().split("```")[1::2])
+    lines = (line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines())
+    return sorted({line.partition("#")[0].rstrip("& ") for line in lines if line.startswith("edgebench ")})
+
+
+@pytest.mark.parametrize("line", _commands())
+def test_a_command_that_is_shown_is_understood(line: str) -> None:
+    """Parsed by the real command line, down to its options; not run."""
+    group, words = COMMAND, shlex.split(line)[1:]
+    context = group.make_context("edgebench", list(words), resilient_parsing=True)
+    while hasattr(group, "commands"):
+        name, group, words = group.resolve_command(context, words)
+        assert name is not None
+    group.make_context(str(name), list(words))
