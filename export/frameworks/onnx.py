@@ -21,6 +21,7 @@ from profiles.errors import ExportError
 from profiles.progress import Progress
 from profiles.schema import ImageInput, ModelProfile
 
+_DAMAGED = "check that it is the file that was exported, and that it arrived whole"
 _FLOATS = {"float32": Precision.FP32, "float16": Precision.FP16}
 
 
@@ -65,9 +66,9 @@ def _read(path: Path) -> Any:
     try:
         proto = onnx.load_model(path, load_external_data=False)
     except (DecodeError, ValueError) as error:
-        raise ExportError("not an ONNX file, or a damaged one", where=str(path)) from error
+        raise ExportError("not an ONNX file, or a damaged one", where=str(path), fix=_DAMAGED) from error
     if not proto.graph.node or not proto.opset_import:
-        raise ExportError("not an ONNX file: it holds no graph", where=str(path))
+        raise ExportError("not an ONNX file: it holds no graph", where=str(path), fix=_DAMAGED)
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in proto.graph.initializer):
         fix = "save it as one file: onnx.save(onnx.load(PATH), PATH)"
         raise ExportError("its weights lie in other files", where=str(path), fix=fix)
