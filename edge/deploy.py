@@ -62,6 +62,14 @@ def deploy(
             progress=progress,
         )
         report = fleet.run(plan, {device.name: device for device in devices}, journal, tools)
+    except fleet.Interrupted:
+        raise
+    except KeyboardInterrupt:
+        under_way = any(progress.job for progress in journal.cells.values())
+        what = (
+            "a job under way goes on, and the same command collects it" if under_way else "nothing was being measured"
+        )
+        raise fleet.Interrupted(f"stopped; {what}") from None
     finally:
         journal.close()
     rows = tuple(read(results, outcome.measurement) for outcome in report.outcomes if isinstance(outcome, fleet.Ok))

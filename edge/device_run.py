@@ -75,6 +75,7 @@ class DeviceRun:
         self._shipped: set[str] = set()
         self._lock = threading.Lock()
         self._stopped = False
+        self._place = (0, len(cells))  # in the queue, for the progress
         self._transport: Transport | None = None
         self._session: Session | None = None
         self._under_way: tuple[Cell, str] | None = None
@@ -130,7 +131,7 @@ class DeviceRun:
         self.pythons = sorted({f"{item.python} ({item.version})" for item in found.values()})
         for index, cell in enumerate(self._cells):
             self._check_stopped()
-            self._tell(f"measuring {cell.label}", index, len(self._cells))
+            self._place = (index, len(self._cells))
             self._one(session, cell, found[cell.backend])
         session.tidy(_KEEP_DAYS)
 
@@ -157,6 +158,7 @@ class DeviceRun:
         if known.job is None or known.origin is None:
             return None
         self._under_way = (cell, known.job)
+        self._tell(f"taking up {cell.label}, which was begun earlier", *self._place)
         try:
             session.wait(known.job)
         except RunError as error:
@@ -174,6 +176,7 @@ class DeviceRun:
             self._shipped.add(artifact.id)
         job, origin = self._journal.begin(cell, self._origin(artifact))
         self._under_way = (cell, job)
+        self._tell(f"measuring {cell.label}", *self._place)
         session.run(job_spec(job, cell, artifact))
         return self._collect(session, cell, job, origin)
 

@@ -6,8 +6,9 @@ a run that was killed is taken up where it stood, and a job that outlived its co
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from edge.device_run import DeviceRun, Failed, Ok, Outcome, Tools
@@ -108,21 +109,29 @@ def _run_all(workers: list[DeviceRun]) -> None:
         for future in futures:
             future.result()
     except KeyboardInterrupt:
-        for worker in workers:
-            worker.stop()
         raise Interrupted(_cancelled(workers)) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _cancelled(workers: list[DeviceRun]) -> str:
-    """Cancel what runs, and say so; a second Ctrl-C leaves the jobs to themselves, and says that."""
+    """Cancel what runs, and say so; a second Ctrl-C leaves the jobs to themselves, and says that.
+
+    One key press can arrive twice (`timeout` signals the child, then its group): within a second it counts as one.
+    """
     pool = ThreadPoolExecutor(min(len(workers), _AT_ONCE), thread_name_prefix="cancel")
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        said = [line for lines in pool.map(DeviceRun.cancel, workers) for line in lines]
+        for worker in workers:
+            worker.stop()
+        answers = [pool.submit(worker.cancel) for worker in workers]
+        wait(answers, timeout=1.0)
+        signal.signal(signal.SIGINT, handler)
+        said = [line for answer in answers for line in answer.result()]
     except KeyboardInterrupt:
         said = ["the jobs under way go on"]
     finally:
+        signal.signal(signal.SIGINT, handler)
         pool.shutdown(wait=False, cancel_futures=True)
     jobs = "; ".join(said) or "nothing was being measured"
     return f"{jobs}; what was finished is kept, and the same command goes on from here"

@@ -31,9 +31,9 @@ class Request:
     framework: str | None = None
     backends: tuple[str, ...] = (AUTO,)
     precision: Precision | None = None
-    batches: tuple[int, ...] = (1,)
+    batches: tuple[int, ...] | None = None
     weights: str | None = None
-    pattern: str = "serial"
+    pattern: str | None = None
     timing: Timing = field(default_factory=Timing)
     options: Mapping[str, Scalar] = field(default_factory=dict)
     hot_input: bool = False
@@ -56,7 +56,7 @@ def make_plan(request: Request, devices: Sequence[Device], store: Store, choices
     refs = [parse_model(text) for text in request.models]
     _check_names(refs)
     try:
-        pattern = LoadPattern(request.pattern)
+        pattern = LoadPattern(request.pattern or "serial")
     except SchemaViolation as error:
         raise ConfigError(error.message, where="--pattern") from None
     sources = _Sources(request, store, choices)
@@ -80,7 +80,7 @@ def make_plan(request: Request, devices: Sequence[Device], store: Store, choices
         for ref in refs
         for framework in sources.frameworks(ref, precision)
         for backend in _backends(request, device, choices)
-        for batch in request.batches
+        for batch in request.batches or (1,)
     ]
     _say_timing(request, choices)
     return Plan(tuple(cells))
@@ -110,7 +110,7 @@ class _Sources:
 
     def _find_frameworks(self, ref: ModelRef, precision: Precision) -> tuple[str, ...]:
         has, wanted = frameworks_of(ref), self._request.framework
-        if wanted == ALL or ref.path is not None:
+        if wanted == ALL or (wanted is None and ref.path is not None):
             return has
         if wanted is not None:
             if wanted not in has:
@@ -222,9 +222,9 @@ def _auto_backend(device: Device, carried: Sequence[str], choices: Choices) -> s
 
 def _say_timing(request: Request, choices: Choices) -> None:
     timing = request.timing
-    if request.batches == (1,):
+    if request.batches is None:
         choices.say("batch 1")
-    if request.pattern == "serial":
+    if request.pattern is None:
         choices.say("pattern serial")
     plural = "process" if timing.processes == 1 else "processes"
     choices.say(

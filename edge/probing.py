@@ -44,6 +44,6 @@ def _probe(
     try:
         with contextlib.closing(connect(device, places)) as transport:
             opened.append(transport)
-            return Session(device, transport).prepare(bundle.backend_names())
+            return Session(device, transport).prepare(bundle.backend_names(), only_look=True)
     except EdgebenchError as error:
         return error

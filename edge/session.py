@@ -73,10 +73,13 @@ class Session:
         self._python_of: dict[str, str] = {}
         self._agent = PurePosixPath()
 
-    def prepare(self, backends: Sequence[str], progress: Progress = silent) -> dict[str, Found]:
+    def prepare(
+        self, backends: Sequence[str], progress: Progress = silent, *, only_look: bool = False
+    ) -> dict[str, Found]:
         """Install the agent and find for each backend the first Python that imports it.
 
-        Errors: TransportError; RunError that says what every Python answered when none imports any.
+        Errors: TransportError; RunError that says what every Python answered when none imports any, or, with
+        `only_look`, when none runs the agent.
         """
         workdir = self._find_workdir()
         agent = bundle.build()
@@ -85,7 +88,7 @@ class Session:
             local = Path(folder) / self._agent.name
             local.write_bytes(agent.data)
             self._transport.put(local, self._agent, sha256=agent.sha256, timeout=_CALL_S, progress=progress)
-        return self._find_backends(backends)
+        return self._find_backends(backends, only_look)
 
     def ship(self, artifact: str, folder: Path, files: Sequence[FileEntry], progress: Progress = silent) -> int:
         """Put an artifact's files on the device, where they are not there already. Returns the bytes sent."""
@@ -180,7 +183,7 @@ class Session:
             self._workdir = PurePosixPath(lines[0]) / ".cache" / "edgebench" / lines[1]
         return self._workdir
 
-    def _find_backends(self, backends: Sequence[str]) -> dict[str, Found]:
+    def _find_backends(self, backends: Sequence[str], only_look: bool) -> dict[str, Found]:
         found: dict[str, Found] = {}
         answers = []
         named = self.device.python or self.device.profile.python
@@ -200,8 +203,8 @@ class Session:
                     self._python = self._python_of[name] = python
                     found[name] = Found(python, probe, report)
                 else:
-                    answers.append(f"{found[name].python} ({found[name].version}): {report.version.unknown}")
-        if self._python_of:
+                    answers.append(f"{python} ({probe.identity.get('python')}): {report.version.unknown}")
+        if self._python_of or (found and only_look):
             return found
         names = " or ".join(backends)
         fix = f"install {names} for one of them, or name another interpreter with `python =` in fleet.toml"

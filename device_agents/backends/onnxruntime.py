@@ -97,7 +97,7 @@ class Backend(base.Backend):
         basic = provider == "cpu" and spec.precision is Precision.FP16
         levels = self._ort.GraphOptimizationLevel
         options.graph_optimization_level = levels.ORT_ENABLE_BASIC if basic else levels.ORT_ENABLE_ALL
-        threads = int(spec.options.get("threads", 0))
+        threads = _whole_number(spec, "threads")
         options.intra_op_num_threads = threads
         spin = bool(spec.options.get("spin", True))
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
@@ -170,6 +170,13 @@ class _Slot:
 
     def outputs(self) -> Arrays:
         return {name: value.numpy() for name, value in zip(self._names, self._outputs)}
+
+
+def _whole_number(spec: JobSpec, name: str) -> int:
+    value = spec.options.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise DeviceError("unsupported", "load", f"the option {name} takes a whole number, got {value!r}")
+    return value
 
 
 def _providers(provider: str, spec: JobSpec) -> List[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import sys
 from collections.abc import Callable
@@ -21,7 +22,10 @@ INTERRUPTED = 130
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 FleetOption = Annotated[Path | None, typer.Option("--fleet", help="The fleet file.", show_default="./fleet.toml")]
 DeviceOption = Annotated[
-    str, typer.Option("--device", "-d", help="Names, tags, profiles or families, joined by and/or/not.")
+    list[str] | None,
+    typer.Option(
+        "--device", "-d", help="Names, tags, profiles or families, joined by and/or/not.", show_default="local"
+    ),
 ]
 
 
@@ -48,8 +52,13 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
             if state.debug:
                 raise
             code = _explain(error)
+        except OSError as error:
+            if state.debug or error.filename is not None or error.errno == errno.EPIPE:
+                raise
+            say(f"edgebench: the output cannot be written ({error.strerror}); results are kept all the same", err=True)
+            code = 1
         except KeyboardInterrupt as stop:
-            message = getattr(stop, "message", "stopped; nothing half done is left behind")
+            message = getattr(stop, "message", "stopped")
             typer.echo(f"\nedgebench: {message}", err=True)
             code = INTERRUPTED
         raise typer.Exit(code)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
+from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, load_fleet, print_json, say
 from edge.cli.export import WeightsHelp
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @command
 def deploy(
     models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="As for export.")] = None,
-    device: DeviceOption = "local",
+    device: DeviceOption = None,
     framework: Annotated[
         Literal["pytorch", "tensorflow", "onnx", "all"] | None,
         typer.Option(help="Which framework's export.", show_default="all that are installed"),
@@ -31,11 +31,13 @@ def deploy(
     precision: Annotated[
         Literal["fp32", "fp16"] | None, typer.Option(show_default="fp16 on GPUs, fp32 on CPUs")
     ] = None,
-    batch: Annotated[str, typer.Option(help="Batch sizes, comma between.")] = "1",
+    batch: Annotated[str | None, typer.Option(help="Batch sizes, comma between.", show_default="1")] = None,
     weights: Annotated[
         str | None, typer.Option(help=WeightsHelp, show_default="of the artifact that is there, else pretrained")
     ] = None,
-    pattern: Annotated[str, typer.Option(help="Load pattern: serial or pipelined.")] = "serial",
+    pattern: Annotated[
+        str | None, typer.Option(help="Load pattern: serial or pipelined.", show_default="serial")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One process, at most 4 s: a first look.")] = False,
     processes: Annotated[int | None, typer.Option(help="Fresh processes a cell.", show_default="5")] = None,
     option: Annotated[list[str] | None, typer.Option("--option", help="KEY=VALUE for the backend; repeat it.")] = None,
@@ -45,7 +47,7 @@ def deploy(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Measure models on devices: export what is missing, ship, time, bring the results back.
+    """Export, ship, measure models on devices, bring the results back.
 
     Example: edgebench deploy resnet18 --device orin --batch 1,8
     """
@@ -59,13 +61,13 @@ def deploy(
 
     known = load_fleet(fleet)
     names = _models(models, known)
-    devices = select(known, device)
+    devices = select(known, " or ".join(f"({expr})" for expr in device or ["local"]))
     request = Request(
         models=names,
         framework=framework,
         backends=tuple(backend.split(",")),
         precision=Precision(precision) if precision else None,
-        batches=_batches(batch),
+        batches=_batches(batch) if batch is not None else None,
         weights=weights,
         pattern=pattern,
         timing=_timing(quick, processes),
@@ -167,20 +169,23 @@ def _print(deployment: Deployment) -> None:
     for device, pythons in report.pythons.items():
         say(f"chosen: python {', '.join(pythons)} on {device}")
     if rows:
-        typer.echo(f"\n{table.measurements(rows, console_width(), ids=False)}\n")
+        typer.echo(f"\n{table.measurements(rows, ids=False)}\n")
     if report.earlier:
         say(f"{len(report.earlier)} of these were measured before this run was interrupted; --fresh measures all anew")
     for note in table.notes(rows):
         say(note)
     for failures in _alike(deployment.failures):
         _print_failures(failures)
+    waited = max((row.waited_s for row in rows), default=0.0)
+    if waited > 1.0:
+        say(f"up to {waited:.0f} s were spent waiting for an accelerator that another job held")
     rest = max(deployment.seconds - deployment.measuring_s, 0.0)
     say(
         f"{deployment.seconds:.1f} s, of which {rest:.1f} s neither loading, checking, warming up nor timing; "
         f"{report.bytes_sent:,} bytes of models sent; run {deployment.run}"
     )
     if rows:
-        say(f"more: edgebench results show {rows[-1].measurement.id}")
+        say(f"more: edgebench results list, edgebench results show {rows[0].measurement.id}")
 
 
 def _alike(failures: Sequence[Failed]) -> list[list[Failed]]:

@@ -130,6 +130,10 @@ def trust(
     else:
         for name in written:
             say(f"{name}: trusted")
+        if not sure:
+            say("not trusted; nothing was written")
+        elif offers and not new:
+            say("all of these are trusted already")
         _print_failed(failed)
     trusted = [offer for offer in offers if not offer.new or offer.device.name in written]
     return _exit_code(trusted, [*failed, *(new if not sure else ())])
@@ -153,8 +157,8 @@ def _confirm(new: Sequence[Offer]) -> bool:
 
 
 def _print_failed(failed: Mapping[str, EdgebenchError]) -> None:
-    for name, error in failed.items():
-        say(f"failed {name}: {error}", err=True)
+    for error in failed.values():
+        say(f"failed: {error}", err=True)
 
 
 def _exit_code(done: object, failed: object) -> int:

@@ -32,7 +32,7 @@ def export(
     fresh: Annotated[bool, typer.Option("--fresh", help="Export anew, cached or not.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Export models to ONNX and check that they compute what their framework does.
+    """Export models to ONNX, checked against their framework.
 
     Example: edgebench export resnet50 --framework all --precision fp16 --weights random
     """

@@ -70,23 +70,32 @@ def init(
         say(f"{name}: reached")
     for name, reason in failed.items():
         say(f"{name}: not reached yet: {reason}")
+    where = "" if file == Path("fleet.toml") else f" --fleet {file}"
     strangers = [name for name, reason in failed.items() if isinstance(reason, HostKeyError)]
     if strangers:
-        say(f"next: edgebench devices trust {','.join(strangers)}")
+        say(f"next: edgebench devices trust {','.join(strangers)}{where}")
     else:
-        say("next: edgebench deploy resnet18 --weights random --quick" + (" --device all" if found else ""))
+        target = f" --device {devices[0].name}{where}" if devices else ""
+        say(f"next: edgebench deploy resnet18 --weights random --quick{target}")
     return 0
 
 
 def _entries(hosts: list[str], user: str | None) -> list[str]:
+    from edge.inventory import LOCAL, WORD
     from profiles.errors import ConfigError
 
+    names: set[str] = set()
     entries = [f'\n[defaults]\nuser = "{user}"\n'] if user else []
     for text in hosts:
         name, equals, rest = text.partition("=")
-        profile, at, host = rest.partition("@")
-        if not (equals and at and name and profile and host):
-            fix = "for example orin-1=jetson-agx-orin-64gb@10.0.0.21"
+        profile, at, address = rest.partition("@")
+        if not (equals and at and profile and address and WORD.match(name)) or name == LOCAL or name in names:
+            fix = "for example orin-1=jetson-agx-orin-64gb@10.0.0.21, each name once and not `local`"
             raise ConfigError(f"{text!r} is not NAME=PROFILE@HOST", where="HOST", fix=fix)
-        entries.append(f'\n[devices.{name}]\nhost = "{host}"\nprofile = "{profile}"\n')
+        names.add(name)
+        host, colon, port = address.rpartition(":") if address.count(":") == 1 else (address, "", "")
+        if colon and not port.isdecimal():
+            raise ConfigError(f"{text!r} has no number after the colon", where="HOST", fix="write HOST or HOST:PORT")
+        number = f"port = {port}\n" if port else ""
+        entries.append(f'\n[devices.{name}]\nhost = "{host}"\n{number}profile = "{profile}"\n')
     return entries

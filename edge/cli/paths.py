@@ -9,7 +9,7 @@ from edge.cli.common import FleetOption, JsonOption, command, print_json
 
 @command
 def paths(fleet: FleetOption = None, json: JsonOption = False) -> None:
-    """Print where the fleet file, artifacts, results and known hosts are."""
+    """Print where everything is kept."""
     from edge.places import places
 
     found = places()

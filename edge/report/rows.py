@@ -24,6 +24,11 @@ class Row:
         """Seconds that were spent loading, checking, warming up and timing, over all processes."""
         return sum(process.seconds.get(name, 0.0) for process in self.measurement.result.processes for name in _PHASES)
 
+    @property
+    def waited_s(self) -> float:
+        """Seconds for which somebody else held the accelerator."""
+        return self.measurement.result.seconds.get("waited", 0.0)
+
 
 def read(store: Store, measurement_id: str) -> Row:
     """Errors: ResultError when the measurement is missing or damaged."""
@@ -65,6 +70,7 @@ def as_json(row: Row) -> dict[str, object]:
         "findings": list(row.verdict.findings),
         "started_at": measurement.result.started_at,
         "measuring_s": row.measuring_s,
+        "waited_s": row.waited_s,
     }
 
 

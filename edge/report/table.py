@@ -12,6 +12,7 @@ from edge.report.rows import Row, interval, milliseconds
 from edge.results.verdict import Status
 from profiles.errors import printable
 
+_WIDE = 1000  # a table of figures overflows a narrow terminal, which wraps it: cut figures would be none
 _STYLES = {Status.VALID: "green", Status.INVALID: "red", Status.UNJUDGED: "yellow"}
 
 
@@ -20,7 +21,7 @@ def escape(text: str) -> str:
     return markup_escape(printable(text))
 
 
-def measurements(rows: Sequence[Row], width: int, *, ids: bool) -> str:
+def measurements(rows: Sequence[Row], *, ids: bool) -> str:
     """The table of `deploy` and `results list`: a row a measurement, INVALID ones struck out."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     if ids:
@@ -52,7 +53,7 @@ def measurements(rows: Sequence[Row], width: int, *, ids: bool) -> str:
             *([row.measurement.id] if ids else []),
             style=struck,
         )
-    return render(table, width)
+    return render(table, _WIDE)
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -97,7 +98,11 @@ def details(row: Row, width: int) -> str:
     line("throughput", f"{summary.throughput_per_s:.1f} images/s")
     line("load ms", milliseconds(summary.load_ns))
     line("first inference ms", milliseconds(summary.first_inference_ns))
-    line("samples", f"{summary.samples} in {summary.processes} process(es); drift {summary.drift:+.1%}")
+    plural = "process" if summary.processes == 1 else "processes"
+    line(
+        "samples",
+        f"{summary.samples} in {summary.processes} {plural}; drift {summary.drift:+.1%}",
+    )
     unstable = [str(process.index) for process in result.processes if not process.warmup_stable]
     if unstable:
         line("warm-up", f"ended at its cap, not yet stable, in process {', '.join(unstable)}")
@@ -106,6 +111,7 @@ def details(row: Row, width: int) -> str:
     parity = result.processes[0].parity_after
     if parity is not None:
         line("parity on the device", f"{parity.error:.2g} of at most {parity.limit:.2g} ({parity.tensor})")
+    line("waited for the accelerator", f"{result.seconds.get('waited', 0.0):.1f} s")
     line("artifact", f"{measurement.origin.artifact[:12]}, weights {measurement.origin.weights}")
     line("made by", ", ".join(f"{name} {value}" for name, value in sorted(measurement.origin.produced_by.items())))
     line("agent", f"{measurement.origin.agent_sha256[:12]}, edgebench {measurement.origin.edgebench}")

@@ -42,6 +42,7 @@ class Exporter:
         proto = _read(path)
         graph.sanitise(proto)
         specs = graph.specs(proto.graph.input)
+        graph.specs(proto.graph.output)  # an output without a shape is refused here, by name
         _fix_batch(proto, specs, request.batch, path)
         held = _precision(specs, path)
         if held is Precision.FP16 and request.precision is Precision.FP32:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 from tests.operator import Operator
@@ -32,6 +33,28 @@ def test_ctrl_c_while_measuring_cancels_the_job_and_says_so(operator: Operator, 
     again = operator.run("deploy", tiny_onnx, "--processes", "3", "--json", timeout=120)
     assert again.code in (0, 4), again.err
     assert [event["event"] for event in operator.journal()][3:] == ["submitted", "done", "finished"]
+
+
+def test_a_ctrl_c_that_arrives_twice_counts_as_one(operator: Operator, tiny_onnx: Path) -> None:
+    """As from `timeout -s INT`, which signals its child and then the group."""
+    child = operator.start("deploy", tiny_onnx, "--processes", "3")
+    status = operator.home / ".cache" / "edgebench"
+    wait_until(lambda: any('"running"' in path.read_text() for path in status.glob("*/jobs/*/status.json")), "it runs")
+    os.kill(child.pid, signal.SIGINT)
+    os.killpg(child.pid, signal.SIGINT)
+    said = _said(child)
+    assert child.returncode == 130
+    running = '"running"' in next(status.glob("*/jobs/*/status.json")).read_text()
+    assert ("goes on" in said or "go on" in said) if running else "the job on local was cancelled" in said
+
+
+def test_a_full_disk_under_the_output_is_a_sentence(operator: Operator) -> None:
+    argv = [operator.python, "-c", "from edge.cli import main; main()", "devices", "list"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "the output cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_ctrl_c_while_exporting_leaves_no_artifact_and_no_child(operator: Operator) -> None:
