@@ -68,7 +68,7 @@ def _measure(spec: JobSpec, job: Path, artifact: Path, index: int, started_ns: i
     clock = _Stopwatch(started_ns)
     backend = backends.create(spec.backend)
     check_request(backend, spec)
-    switches_start = clock.lap("start")
+    clock.lap("start")
     version = _start(backend, spec)
     import_ns = clock.lap("import")
     golden = inputs.read_golden(artifact / spec.golden_file, spec) if spec.golden_file else None
@@ -96,7 +96,6 @@ def _measure(spec: JobSpec, job: Path, artifact: Path, index: int, started_ns: i
         backend.close()
     write_atomic(job / f"process-{index}.switches.json", dumps(switches).encode())
     write_atomic(job / f"process-{index}.i64le", _little_endian(timed.warmup) + _little_endian(timed.timed))
-    seconds = {**clock.seconds, "start": switches_start / 1e9, "warmup": timed.warmup_ns / 1e9}
     return ProcessResult(
         index=index,
         import_ns=import_ns,
@@ -108,7 +107,7 @@ def _measure(spec: JobSpec, job: Path, artifact: Path, index: int, started_ns: i
         warmup_stable=timed.warmup_stable,
         timer_overhead_ns=overhead_ns,
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        seconds={**seconds, "timed": timed.elapsed_ns / 1e9},
+        seconds={**clock.seconds, "warmup": timed.warmup_ns / 1e9, "timed": timed.elapsed_ns / 1e9},
         parity_before=before,
         parity_after=after,
     )

@@ -161,12 +161,6 @@ class Store:
             fix = f"remove {path} and export again"
             raise ExportError(f"damaged manifest ({error})", where=str(path / MANIFEST), fix=fix) from None
 
-    def all(self) -> list[Artifact]:
-        """Every artifact, oldest first."""
-        manifests = (self.root / "artifacts").glob(f"*/{MANIFEST}")
-        ordered = sorted(manifests, key=lambda path: path.stat().st_mtime_ns)
-        return [self.get(path.parent.name) for path in ordered]
-
     def answer(self, key: str) -> Artifact | None:
         """The artifact that answered this request before, if it is still here."""
         try:

@@ -111,6 +111,7 @@ def details(row: Row, width: int) -> str:
     parity = result.processes[0].parity_after
     if parity is not None:
         line("parity on the device", f"{parity.error:.2g} of at most {parity.limit:.2g} ({parity.tensor})")
+    line("peak process memory", f"{max(process.peak_rss_bytes for process in result.processes) / 2**20:.0f} MiB")
     line("waited for the accelerator", f"{result.seconds.get('waited', 0.0):.1f} s")
     line("artifact", f"{measurement.origin.artifact[:12]}, weights {measurement.origin.weights}")
     line("made by", ", ".join(f"{name} {value}" for name, value in sorted(measurement.origin.produced_by.items())))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,10 +130,6 @@ class Store:
         except ResultError:
             return False
         return True
-
-    def all(self) -> Iterator[Measurement]:
-        for name in self.ids():
-            yield self.get(name)
 
     def samples_ns(self, measurement: Measurement) -> NDArray[np.int64]:
         """All samples of a measurement, int64 nanoseconds. Errors: ResultError when they are not those of its JSON."""
