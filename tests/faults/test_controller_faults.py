@@ -127,7 +127,9 @@ def _killed_after_its_first_cell(operator: Operator, model: Path) -> Path:
     """The folder of the first measurement of a deploy of batches 1 and 2, whose controller was killed then."""
     child = operator.start("deploy", model, "--quick", "--batch", "1,2")
     store = operator.home / ".local/share/edgebench"
-    wait_until(lambda: any(store.glob("measurements/*/*/result.json")), "the first cell is done", 60)
+    wait_until(
+        lambda: any('"done"' in path.read_text() for path in store.glob("sweeps/*/*.jsonl")), "a cell is done", 60
+    )
     child.kill()
     child.wait()
     return next(store.glob("measurements/*/*/result.json")).parent
