@@ -16,13 +16,21 @@ from device_agents.codec import SchemaViolation, dumps, from_json, loads, to_jso
 __all__ = [
     "SCHEMA",
     "BackendReport",
+    "DataSet",
     "Dim",
+    "DimRange",
+    "EngineReport",
+    "EngineRequest",
+    "EngineUse",
     "ErrorInfo",
     "FileEntry",
+    "GivenEngine",
     "JobResult",
     "JobSpec",
     "JobStatus",
+    "Layer",
     "LoadPattern",
+    "Opinion",
     "ParityCheck",
     "Precision",
     "ProbeReport",
@@ -31,6 +39,7 @@ __all__ = [
     "SampleRange",
     "Scalar",
     "SchemaViolation",
+    "ShapeProfile",
     "TensorSpec",
     "Timing",
     "dumps",
@@ -110,18 +119,38 @@ class FileEntry:
 @dataclass(frozen=True)
 class LoadPattern:
     """How inferences are asked for. `serial`: a closed loop, as an application calls. `pipelined`: the next batch is
-    enqueued before the last one is awaited, as trtexec does."""
+    enqueued before the last one is awaited, as trtexec does. `rate`: `per_s` arrivals a second, at fixed intervals as
+    a camera makes them or, with `poisson`, as requests come; latency counts from the arrival."""
 
     kind: str = "serial"
+    per_s: float = 0.0
+    poisson: bool = False
 
-    KINDS = ("serial", "pipelined")
+    KINDS = ("serial", "pipelined", "rate")
 
     def __post_init__(self) -> None:
         if self.kind not in self.KINDS:
             raise SchemaViolation("kind", f"unknown load pattern {self.kind!r}; allowed: {', '.join(self.KINDS)}")
+        if self.kind == "rate" and not 0.01 <= self.per_s <= 100_000:
+            raise SchemaViolation("per_s", f"{self.per_s:g} arrivals a second are not between 0.01 and 100,000")
+        if self.kind != "rate" and (self.per_s or self.poisson):
+            raise SchemaViolation("per_s", f"the load pattern {self.kind} has no rate")
+
+    @staticmethod
+    def parse(text: str) -> LoadPattern:
+        """`serial`, `pipelined`, `rate:FPS` or `rate:FPS,poisson`. Errors: SchemaViolation."""
+        kind, _, rate = text.partition(":")
+        number, _, arrivals = rate.partition(",")
+        if kind != "rate":
+            return LoadPattern(text)
+        if not re.match(r"[0-9]+(\.[0-9]+)?\Z", number) or arrivals not in ("", "poisson"):
+            raise SchemaViolation("kind", f"{text!r} is no rate; write rate:30 or rate:30,poisson")
+        return LoadPattern("rate", float(number), arrivals == "poisson")
 
     def __str__(self) -> str:
-        return self.kind
+        if self.kind != "rate":
+            return self.kind
+        return f"rate:{self.per_s:g}" + (",poisson" if self.poisson else "")
 
 
 @dataclass(frozen=True)
@@ -158,9 +187,66 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class DimRange:
+    """What an optimization profile allows for a free dimension, and the size that it is tuned for."""
+
+    min: int
+    opt: int
+    max: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min <= self.opt <= self.max <= 65_536:
+            raise SchemaViolation("min", f"{self} is not 1 <= min <= opt <= max <= 65,536")
+
+    def __str__(self) -> str:
+        return f"{self.min}:{self.opt}:{self.max}"
+
+
+ShapeProfile = Dict[str, DimRange]
+"""One optimization profile: the range of every free dimension, by its name in the graph."""
+
+
+@dataclass(frozen=True)
+class GivenEngine:
+    """An engine that another machine built, to be loaded as it is: the file in `artifacts/<artifact>/` whose hash the
+    operator's manifest holds. `builder` is the device that the operator named."""
+
+    artifact: str
+    file: FileEntry
+    builder: str
+
+
+@dataclass(frozen=True)
+class EngineRequest:
+    """Which engine a job wants, where its backend builds one. `profiles` are optimization profiles; without any, the
+    engine is built for the job's own shapes. `build` numbers several builds of the same engine: they share no timing
+    cache. `rebuild` passes over what is cached; `given` is loaded instead of anything that is built here."""
+
+    profiles: Tuple[ShapeProfile, ...] = ()
+    build: int = 0
+    rebuild: bool = False
+    given: Optional[GivenEngine] = None
+
+    def __post_init__(self) -> None:
+        if self.build < 0:
+            raise SchemaViolation("build", f"{self.build} is negative")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The operator's own inputs: an .npz in `artifacts/<artifact>/` with arrays `input:<name>`, samples first, and the
+    reference `output:<name>` where there is one. The format is that of golden.npz."""
+
+    artifact: str
+    file: FileEntry
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """One cell to measure on one device. `inputs` and `outputs` have concrete shapes, `free_dims` says which names of
-    the graph's free dimensions they fix; `files` are what the artifact folder must hold."""
+    the graph's free dimensions they fix, `graph_inputs` are the inputs as the graph declares them, free dimensions by
+    name; `files` are what the artifact folder must hold. The task `build` makes the engine and measures nothing.
+    `check_with` names a backend that times the same engine afterwards, as a second opinion."""
 
     schema: int
     job: str
@@ -183,17 +269,36 @@ class JobSpec:
     options: Dict[str, Scalar] = field(default_factory=dict)
     deadline_s: float = 3600.0
     lock_timeout_s: float = 600.0
+    task: str = "measure"
+    graph_inputs: Tuple[TensorSpec, ...] = ()
+    engine: EngineRequest = EngineRequest()
+    data: Optional[DataSet] = None
+    check_with: Optional[str] = None
+
+    TASKS = ("measure", "build")
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise SchemaViolation("schema", f"version {self.schema}; this agent reads {SCHEMA}")
-        for name in ("job", "artifact"):
-            if not _ID.match(getattr(self, name)):
-                raise SchemaViolation(name, f"{getattr(self, name)[:60]!r} is no id")
+        if self.task not in self.TASKS:
+            raise SchemaViolation("task", f"unknown task {self.task!r}; allowed: {', '.join(self.TASKS)}")
         names = {entry.name for entry in self.files}
         for file in (self.model_file, self.golden_file):
             if file is not None and file not in names:
                 raise SchemaViolation("files", f"{file!r} is not among the artifact's files")
+        self._check_ids()
+        self._check_numbers()
+
+    def _check_ids(self) -> None:
+        given, data = self.engine.given, self.data
+        ids = {"job": self.job, "artifact": self.artifact}
+        ids.update({"engine.given.artifact": given.artifact} if given else {})
+        ids.update({"data.artifact": data.artifact} if data else {})
+        for name, value in ids.items():
+            if not _ID.match(value):
+                raise SchemaViolation(name, f"{value[:60]!r} is no id")
+
+    def _check_numbers(self) -> None:
         if self.batch < 1:
             raise SchemaViolation("batch", f"{self.batch} is not positive")
         if self.seed < 0:
@@ -221,11 +326,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class BackendReport:
-    """What a backend can do on this device: its runtime's version or why it is absent, load patterns, options."""
+    """What a backend can do on this device: its runtime's version or why it is absent, load patterns, options (those
+    under `build_options` make another engine), facts worth knowing before it is chosen."""
 
     version: Reading
     patterns: Tuple[str, ...]
     options: Dict[str, str]
+    build_options: Dict[str, str] = field(default_factory=dict)
+    facts: Dict[str, Reading] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -273,7 +381,12 @@ class ParityCheck:
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """What one fresh process measured. Samples are nanoseconds an inference (a batch), in order, none dropped."""
+    """What one fresh process measured. Samples are nanoseconds an inference (a batch), in order, none dropped.
+
+    `parts` are the timed inferences taken apart, a range of as many samples each: h2d, compute, d2h (the device's own
+    clock) and enqueue (the host's). `counts` are those of a `rate` pattern: arrivals, late, dropped. `memory` holds
+    bytes by what uses them.
+    """
 
     index: int
     import_ns: int
@@ -289,11 +402,91 @@ class ProcessResult:
     parity_before: Optional[ParityCheck] = None
     parity_after: Optional[ParityCheck] = None
     state: Dict[str, Reading] = field(default_factory=dict)
+    parts: Dict[str, SampleRange] = field(default_factory=dict)
+    counts: Dict[str, int] = field(default_factory=dict)
+    memory: Dict[str, int] = field(default_factory=dict)
+
+    PARTS = ("h2d", "compute", "d2h", "enqueue")
+
+    def __post_init__(self) -> None:
+        for name, part in self.parts.items():
+            if name not in self.PARTS:
+                raise SchemaViolation("parts", f"unknown part {name!r}; allowed: {', '.join(self.PARTS)}")
+            if part.count != self.timed.count:
+                raise SchemaViolation("parts", f"{part.count} samples of {name}, {self.timed.count} timed")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of an engine as its inspector tells it: the ONNX nodes it came from, the type it computes in (`fp16`,
+    `fp32`, `int8`, `mixed`, `unknown` ...), its mean time an inference in a profiling run of its own."""
+
+    name: str
+    precision: str
+    kind: str = ""
+    nodes: Tuple[str, ...] = ()
+    time_ns: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """An engine and how it was made: its manifest on the device, and in the result of every job that used it.
+
+    `key` names the engine in the cache of the device that built it. `made_of` is what the key hashes: artifact,
+    runtime with its version, GPU, driver, power mode, shapes, typing, options, recipe. `context` is what it does not:
+    clocks at build, free memory. `seconds` by phase of the build; `device_memory_bytes` is what an execution needs.
+    """
+
+    schema: int
+    key: str
+    artifact: str
+    file: FileEntry
+    runtime: str
+    runtime_version: str
+    precision: Precision
+    built_at: str
+    made_of: Dict[str, Scalar]
+    profiles: Tuple[ShapeProfile, ...] = ()
+    context: Dict[str, Reading] = field(default_factory=dict)
+    seconds: Dict[str, float] = field(default_factory=dict)
+    device_memory_bytes: Optional[int] = None
+    warnings: Tuple[str, ...] = ()
+    layers: Tuple[Layer, ...] = ()
+    builder: str = ""
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise SchemaViolation("schema", f"version {self.schema}; this edgebench reads {SCHEMA}")
+
+
+@dataclass(frozen=True)
+class EngineUse:
+    """Which engine a job ran: built for it, or found (`reused`), and why, in a few words."""
+
+    report: EngineReport
+    reused: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What another tool measured on the same engine: figures in ns by name, and the command that anybody can repeat."""
+
+    tool: str
+    version: str
+    command: str
+    figures_ns: Dict[str, int]
+    throughput_per_s: Optional[float] = None
+    error: Optional[ErrorInfo] = None
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """What came of a job. `identity` is compared between measurements, `context` is shown, `switches` were set."""
+    """What came of a job. `identity` is compared between measurements, `context` is shown, `switches` were set.
+
+    `command` is the trtexec command line that would measure the same on that device's version, `layers` are those of
+    the engine with their times. A job whose task was to build has no processes.
+    """
 
     schema: int
     job: str
@@ -307,16 +500,23 @@ class JobResult:
     samples_count: int
     samples_sha256: str
     seconds: Dict[str, float]
+    task: str = "measure"
+    engine: Optional[EngineUse] = None
+    layers: Tuple[Layer, ...] = ()
+    command: str = ""
+    opinion: Optional[Opinion] = None
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise SchemaViolation("schema", f"version {self.schema}; this edgebench reads {SCHEMA}")
-        if not self.processes:
+        if self.task == "build" and self.engine is None:
+            raise SchemaViolation("engine", "missing: nothing was built")
+        if self.task != "build" and not self.processes:
             raise SchemaViolation("processes", "empty: nothing was measured")
         for process in self.processes:
             if process.timed.count < 1 or process.elapsed_ns < 1:
                 raise SchemaViolation("processes", f"process {process.index} timed nothing")
-            for part in (process.warmup, process.timed):
+            for part in (process.warmup, process.timed, *process.parts.values()):
                 if part.offset + part.count > self.samples_count:
                     raise SchemaViolation("processes", f"process {process.index} points past the last sample")
 

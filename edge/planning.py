@@ -56,7 +56,7 @@ def make_plan(request: Request, devices: Sequence[Device], store: Store, choices
     refs = [parse_model(text) for text in request.models]
     _check_names(refs)
     try:
-        pattern = LoadPattern(request.pattern or "serial")
+        pattern = LoadPattern.parse(request.pattern or "serial")
     except SchemaViolation as error:
         raise ConfigError(error.message, where="--pattern") from None
     sources = _Sources(request, store, choices)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from device_agents.contract import JobSpec, Scalar
+from device_agents.contract import EngineReport, JobSpec, Layer, Reading, Scalar
 from device_agents.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ else:
 
 
 class Parts(NamedTuple):
-    """One inference taken apart by the device's own clock, in nanoseconds."""
+    """One inference taken apart, in nanoseconds: three parts by the device's own clock, `enqueue` by the host's."""
 
     h2d_ns: int
     compute_ns: int
@@ -26,23 +26,56 @@ class Parts(NamedTuple):
     enqueue_ns: int
 
 
+class Built(NamedTuple):
+    """What a build came to, beside the file it wrote. `layers` are the inspector's, empty where it cannot be asked
+    without a GPU; `device_memory_bytes` is what an execution needs; `seconds` by phase."""
+
+    layers: Tuple[Layer, ...]
+    device_memory_bytes: Optional[int]
+    warnings: Tuple[str, ...]
+    seconds: Dict[str, float]
+
+
 class Backend:
     """A runtime that loads one model and answers for numbered slots of bound inputs.
 
     A subclass is called `Backend`, lives in `device_agents/backends/<name>.py`, and declares what it can do:
     `patterns` lists its load patterns, `options` its options with what they mean; what is not listed is refused.
-    The calls come in this order: start, load, then bind a slot before it is enqueued, wait after each enqueue.
+    The calls come in this order: start, load, then bind a slot before it is enqueued, wait after each enqueue, and
+    parts after a wait. Where `builds` is true, `load` gets the path of the engine that `build` wrote, in this process
+    or another. `in_flight` is how many inferences the pipelined pattern keeps under way.
     """
 
     patterns: ClassVar[Tuple[str, ...]] = ("serial",)
     options: ClassVar[Dict[str, str]] = {}
+    build_options: ClassVar[Dict[str, str]] = {}
+    builds: ClassVar[bool] = False
+    in_flight: int = 2
 
     def start(self) -> str:
         """Import the runtime and return its version. Errors: ImportError."""
         raise NotImplementedError
 
+    def facts(self) -> Dict[str, Reading]:
+        """After start: what a probe tells of the runtime beside its version, such as its providers or its DLA cores."""
+        return {}
+
+    def made_of(self, spec: JobSpec) -> Dict[str, Scalar]:
+        """After start: what makes an engine of this backend another one, apart from artifact, shapes, options and
+        device: the runtime's name and version to the build number, typing, target. The values of `build_options` that
+        the spec leaves out are given as they default."""
+        raise NotImplementedError
+
+    def build(self, model: Path, out: Path, spec: JobSpec, caches: Path, tell: Callable[[str], None]) -> Built:
+        """Build an engine of the ONNX file `model` into the file `out`, telling progress in a few words.
+
+        `caches` is a folder that outlives the job, for timing caches. Errors: DeviceError of stage `build`; nothing
+        is left at `out` then.
+        """
+        raise NotImplementedError
+
     def load(self, path: Path, spec: JobSpec) -> None:
-        """Load the model for the concrete shapes of `spec`. Errors: DeviceError."""
+        """Load the model, or the engine, for the concrete shapes of `spec`. Errors: DeviceError."""
         raise NotImplementedError
 
     def bind(self, inputs: Arrays, slot: int) -> None:
@@ -53,9 +86,13 @@ class Backend:
         """Start the inference of `slot`; may return before it has finished."""
         raise NotImplementedError
 
-    def wait(self, slot: int) -> Optional[Parts]:
-        """Return when the device has finished `slot`, with its parts where the runtime can tell them."""
+    def wait(self, slot: int) -> None:
+        """Return when the device has finished `slot`."""
         raise NotImplementedError
+
+    def parts(self, slot: int) -> Optional[Parts]:  # noqa: ARG002 - most runtimes do not tell
+        """The parts of the inference of `slot` that was awaited last; asked outside the timed interval."""
+        return None
 
     def outputs(self, slot: int) -> Arrays:
         """The outputs of the last finished inference of `slot`, by name; valid until it is enqueued again."""
@@ -65,8 +102,45 @@ class Backend:
         """Every setting that can move a number, as it was really set."""
         return {}
 
+    def memory(self) -> Dict[str, int]:
+        """Bytes by what uses them, after the first inference: `engine_device`, `gpu_used` ..."""
+        return {}
+
+    def layers(self, slot: int, inferences: int) -> Tuple[Layer, ...]:  # noqa: ARG002
+        """The engine's layers with their mean times over profiled inferences of `slot`: in a process of its own, as
+        profiling slows what it measures. Empty where the runtime cannot tell."""
+        return ()
+
+    def command(self, spec: JobSpec, engine: Optional[EngineReport]) -> str:  # noqa: ARG002
+        """The trtexec command line that measures the same with this version of TensorRT; empty where there is none."""
+        return ""
+
     def close(self) -> None:
         """Free the device's memory. Safe to call twice."""
+
+
+class SelfTimed(Backend):
+    """A tool that runs and times the inferences itself: bind, enqueue, wait and parts are not asked of it."""
+
+    def time(self, path: Path, spec: JobSpec, golden: Sequence[Arrays], scratch: Path) -> OwnTimes:
+        """Time `path` with the tool's own loop, and send the golden batches through the same engine.
+
+        `scratch` is a folder for the tool's files. Errors: DeviceError.
+        """
+        raise NotImplementedError
+
+
+class OwnTimes(NamedTuple):
+    """What a self-timed tool measured: latencies in ns, parts with as many samples each (or none), the wall time of
+    the timed part, how many ns it warmed up for, the outputs of every golden batch where it can tell them."""
+
+    samples_ns: Sequence[int]
+    parts: Dict[str, Sequence[int]]
+    elapsed_ns: int
+    warmup_ns: int
+    load_ns: int
+    first_inference_ns: int
+    outputs: Optional[Sequence[Arrays]]
 
 
 def check_request(backend: Backend, spec: JobSpec) -> None:
@@ -76,9 +150,10 @@ def check_request(backend: Backend, spec: JobSpec) -> None:
         raise DeviceError(
             "unsupported", "load", f"{spec.backend} cannot run the load pattern {spec.pattern}", fix=f"it can: {can}"
         )
+    allowed = {**backend.options, **backend.build_options}
     for name in spec.options:
-        if name not in backend.options:
-            known = ", ".join(sorted(backend.options)) or "none"
+        if name not in allowed:
+            known = ", ".join(sorted(allowed)) or "none"
             raise DeviceError("unsupported", "load", f"{spec.backend} has no option {name!r}", fix=f"it has: {known}")
 
 

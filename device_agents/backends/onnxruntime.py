@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Optional
 
 from device_agents.backends import base
-from device_agents.backends.base import Arrays, Parts
+from device_agents.backends.base import Arrays
 from device_agents.contract import JobSpec, Precision, Scalar
 from device_agents.errors import DeviceError
 
@@ -59,8 +59,8 @@ class Backend(base.Backend):
     def enqueue(self, slot: int) -> None:
         self._slots[slot].run()
 
-    def wait(self, slot: int) -> Optional[Parts]:  # noqa: ARG002 - run_with_iobinding has returned: it is finished
-        return None
+    def wait(self, slot: int) -> None:
+        """run_with_iobinding has returned: it is finished."""
 
     def outputs(self, slot: int) -> Arrays:
         return self._slots[slot].outputs()

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from device_agents.backends.base import Backend, Parts
+from device_agents.backends.base import Backend
 from device_agents.calibration import KnownDelay
 from device_agents.contract import LoadPattern, Timing
 from device_agents.measure import measure, timer_overhead_ns
@@ -36,9 +36,9 @@ class Recording(KnownDelay):
         self.collecting = self.collecting or gc.isenabled()
         super().enqueue(slot)
 
-    def wait(self, slot: int) -> Parts | None:
+    def wait(self, slot: int) -> None:
         self.calls.append(("wait", slot))
-        return super().wait(slot)
+        super().wait(slot)
 
 
 class BusyHost(KnownDelay):
@@ -68,7 +68,7 @@ class SlowStart(Backend):
             self._slow -= 1
             time.sleep(0.002)
 
-    def wait(self, slot: int) -> Parts | None:
+    def wait(self, slot: int) -> None:
         return None
 
 
@@ -195,7 +195,7 @@ class TestTheGarbageCollector:
 
     def test_is_back_when_the_device_fails(self) -> None:
         class Failing(KnownDelay):
-            def wait(self, slot: int) -> Parts | None:
+            def wait(self, slot: int) -> None:
                 raise RuntimeError("an illegal memory access was encountered")
 
         with pytest.raises(RuntimeError, match="illegal memory access"):
