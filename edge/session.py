@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -10,7 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from device_agents.contract import (
+    ENGINE_FILE,
+    ENGINE_MANIFEST,
     BackendReport,
+    EngineReport,
     ErrorInfo,
     FileEntry,
     JobResult,
@@ -27,6 +31,7 @@ from edge import bundle
 from edge.inventory import Device
 from edge.results.store import check_samples
 from edge.transport.base import Completed, Transport
+from export.artifact import sha256_file
 from profiles.errors import AgentError, BuildError, ResultError, RunError, SchemaError, TransferError
 from profiles.progress import Progress, silent
 
@@ -37,9 +42,11 @@ _CALL_S = 60.0
 _WAIT_S = 300.0
 _RESULT_LIMIT = 32 << 20
 _SAMPLES_LIMIT = 1 << 30
+_ENGINES_LIMIT = 64 << 20  # bytes of JSON: every engine's manifest with its layers
 _MARGIN_S = 120.0
 _DAY_S = 86_400.0
-_SLOWEST_LINK = 50_000  # bytes a second under which an upload is given up
+_SLOWEST_LINK = 50_000  # bytes a second under which a transfer is given up
+_ENGINE_KEY = re.compile(r"[0-9a-f]{16,64}\Z")
 
 # Home, machine id and where this is: one round trip. machine-id is missing in some containers.
 _PLACE = 'printf "%s\\n%s\\n" "$HOME" "$(cat /etc/machine-id 2>/dev/null || uname -n)"'
@@ -60,6 +67,11 @@ class Found:
     def version(self) -> str:
         """Of the interpreter."""
         return str(self.probe.identity.get("python", "version unknown"))
+
+
+@dataclass(frozen=True)
+class _Engines:
+    engines: tuple[EngineReport, ...]
 
 
 class Session:
@@ -146,6 +158,30 @@ class Session:
             self._transport.get(home / samples.name, samples, limit=limit, timeout=_CALL_S + limit / _SLOWEST_LINK)
             return result, samples.read_bytes()
 
+    def engines(self) -> list[EngineReport]:
+        """The engines that this device built, newest first. Call `prepare` before. Errors: AgentError."""
+        argv = [self._python, str(self._agent), "engines", "--workdir", str(self._find_workdir())]
+        done = self._transport.run(argv, timeout=_CALL_S, max_output=_ENGINES_LIMIT)
+        return list(self._read(_Engines, self._answer(done), "engines").engines)
+
+    def pull_engine(self, report: EngineReport, folder: Path) -> None:
+        """Bring an engine that this device built into `folder` as model.engine and engine.json, its hash checked.
+
+        Errors: TransferError; SchemaError when it is not what `report` says, and nothing is left then.
+        """
+        if not _ENGINE_KEY.match(report.key) or report.file.name != ENGINE_FILE:
+            raise SchemaError(f"{report.key[:60]!r} names no engine", where=self.device.name, stage="collect")
+        home = self._find_workdir() / "engines" / report.key
+        engine = folder / ENGINE_FILE
+        timeout = _CALL_S + report.file.size / _SLOWEST_LINK
+        self._transport.get(home / ENGINE_FILE, engine, limit=report.file.size, timeout=timeout)
+        if engine.stat().st_size != report.file.size or sha256_file(engine) != report.file.sha256:
+            engine.unlink()
+            fix = "build it again: deploy with --rebuild"
+            message = f"engine {report.key[:12]} is not the one that its manifest describes"
+            raise SchemaError(message, where=self.device.name, stage="collect", fix=fix)
+        (folder / ENGINE_MANIFEST).write_text(dumps(report, indent=1) + "\n", encoding="utf-8")
+
     def cancel(self, job: str) -> JobStatus:
         """End a job that was started here."""
         return self._job_status("cancel", "--job", job, timeout=_CALL_S)
@@ -196,6 +232,7 @@ class Session:
             except AgentError as error:
                 answers.append(f"{python}: {error.message}")
                 continue
+            self._python = self._python or python
             for name in missing:
                 report = probe.backends.get(name) or BackendReport(Reading(unknown="the agent does not say"), (), {})
                 found.setdefault(name, Found(python, probe, report))
