@@ -94,7 +94,7 @@ def _report(name: str) -> BackendReport:
         version = Reading(backend.start(), f"import {name}")
     except Exception as error:  # noqa: BLE001 - a broken runtime can raise anything, and the operator must see it
         version = Reading(unknown=f"{type(error).__name__}: {str(error)[:300]}")
-    return BackendReport(version, backend.patterns, backend.options)
+    return BackendReport(version, backend.patterns, backend.options, backend.build_options, builds=backend.builds)
 
 
 def _run(arguments: argparse.Namespace) -> Any:

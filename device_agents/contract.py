@@ -14,6 +14,8 @@ from typing import Dict, Optional, Tuple, Union
 from device_agents.codec import SchemaViolation, dumps, from_json, loads, to_json
 
 __all__ = [
+    "ENGINE_FILE",
+    "ENGINE_MANIFEST",
     "SCHEMA",
     "BackendReport",
     "DataSet",
@@ -49,6 +51,9 @@ __all__ = [
 ]
 
 SCHEMA = 1
+
+ENGINE_FILE = "model.engine"
+ENGINE_MANIFEST = "engine.json"
 
 Dim = Union[int, str]
 """A dimension of a shape: its size, or the name of one that is free, such as `batch`."""
@@ -327,13 +332,14 @@ class Reading:
 @dataclass(frozen=True)
 class BackendReport:
     """What a backend can do on this device: its runtime's version or why it is absent, load patterns, options (those
-    under `build_options` make another engine), facts worth knowing before it is chosen."""
+    under `build_options` make another engine), facts worth knowing before it is chosen, whether it builds engines."""
 
     version: Reading
     patterns: Tuple[str, ...]
     options: Dict[str, str]
     build_options: Dict[str, str] = field(default_factory=dict)
     facts: Dict[str, Reading] = field(default_factory=dict)
+    builds: bool = False
 
 
 @dataclass(frozen=True)
