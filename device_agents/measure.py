@@ -1,4 +1,4 @@
-"""Warm-up and the timed loop, in integer nanoseconds of a monotonic clock. No I/O happens in here.
+"""Warm-up and the timed part, in integer nanoseconds of a monotonic clock. No I/O happens in here.
 
 Inferences are timed in windows of about 100 ms; what decides whether to go on runs between windows, never between the
 two clock readings of a sample.
@@ -10,123 +10,100 @@ import gc
 import statistics
 import time
 from array import array
-from dataclasses import dataclass
-from typing import Callable, Dict, List
+from dataclasses import dataclass, field
+from typing import Dict, Iterable, List, Tuple
 
+from device_agents import loops
 from device_agents.backends.base import Backend
 from device_agents.calibration import KnownDelay
-from device_agents.contract import LoadPattern, Timing
+from device_agents.contract import LoadPattern, ProcessResult, Timing
+from device_agents.loops import Loop, Samples, Tape, slots_needed
 
-Samples = array  # of "q": one latency in nanoseconds each
-Window = Callable[[int], "Samples[int]"]
+__all__ = ["Samples", "Timed", "measure", "slots_needed", "timer_overhead_ns"]
 
-_WINDOW_NS = 100_000_000
 _STABLE_WINDOWS = 3
 _STABLE_SPREAD = 0.05
 
 
 @dataclass(frozen=True)
 class Timed:
-    """Samples in ns in order, none dropped. `elapsed_ns` is the wall time of the timed part, for the throughput."""
+    """Samples in ns in order, none dropped. `elapsed_ns` is the wall time of the timed part, for the throughput.
+
+    `parts` holds as many samples as `timed` under each of ProcessResult.PARTS, or nothing where the backend does not
+    tell them. `counts` are those of a rate: `arrivals`, `late` (latency above the period, or the mean gap of
+    requests), `dropped`, `waiting` at the end, `wake_lag_ns` (median; where an arrival met an idle device), and the
+    `seed` of requests.
+    """
 
     warmup: Samples[int]
     timed: Samples[int]
     elapsed_ns: int
     warmup_ns: int
     warmup_stable: bool
+    parts: Dict[str, Samples[int]] = field(default_factory=dict)
+    counts: Dict[str, int] = field(default_factory=dict)
 
 
-def measure(backend: Backend, slots: int, pattern: LoadPattern, timing: Timing) -> Timed:
-    """Warm up, then time. Slots 0 to `slots - 1` are bound and taken in turn."""
-    window = _PATTERNS[pattern.kind](backend, slots)
+def measure(backend: Backend, slots: int, pattern: LoadPattern, timing: Timing, seed: int = 0) -> Timed:
+    """Warm up, then time. Slots 0 to `slots - 1` are bound and taken in turn; `seed` is that of a poisson rate.
+
+    Errors: ValueError for fewer than `slots_needed(backend, pattern)`.
+    """
+    loop = loops.create(backend, slots, pattern, seed)
     gc.collect()
     gc.disable()
     try:
-        warmup, warmup_ns, stable, typical_ns = _warm_up(window, timing)
-        timed: Samples[int] = array("q")
-        begin = time.perf_counter_ns()
-        elapsed = 0
-        while not _enough(timed, elapsed, timing):
-            timed.extend(window(_window_size(typical_ns, _remaining_ns(timed, elapsed, timing, typical_ns))))
+        warmup, warmup_ns, stable = _warm_up(loop, backend, timing)
+        tapes: List[Tape] = []
+        count = elapsed = 0
+        begin = loop.restart()
+        while not count or not _enough(count, elapsed, timing):
+            tapes.append(loop.window(_end_ns(loop, begin, count, timing)))
+            count += len(tapes[-1].samples)
             elapsed = time.perf_counter_ns() - begin
+        tapes.append(loop.finish())
+        elapsed = time.perf_counter_ns() - begin
     finally:
         gc.enable()
-    return Timed(warmup, timed, elapsed, warmup_ns, stable)
+    timed = _joined([tape.samples for tape in tapes])
+    parts = [_joined(part) for part in zip(*(tape.parts for tape in tapes))]
+    named = dict(zip(ProcessResult.PARTS, parts))
+    return Timed(warmup, timed, elapsed, warmup_ns, stable, named, loop.counts(timed))
 
 
-def timer_overhead_ns(inferences: int = 2_000) -> int:
-    """Median cost in ns inside the timed interval: the serial loop around a backend that does nothing."""
-    window = _serial(KnownDelay(), 1)
-    window(inferences // 10)
-    return round(statistics.median(window(inferences)))
+def timer_overhead_ns(kind: str = "serial", in_flight: int = 2, inferences: int = 2_000) -> int:
+    """Median cost in ns inside the timed interval: the loop around a backend that does nothing, with `in_flight`
+    inferences under way where the pattern's kind is pipelined. What a rate adds to it is its `wake_lag_ns`."""
+    nothing = KnownDelay()
+    nothing.in_flight = in_flight
+    loop = loops.create(nothing, in_flight, LoadPattern("serial" if kind == "rate" else kind), 0)
+    samples: Samples[int] = array("q")
+    for _ in range(inferences // 10):
+        loop.window(0)
+    while len(samples) < inferences:
+        samples.extend(loop.window(loop.ready_ns(inferences)).samples)
+    loop.finish()
+    return round(statistics.median(samples))
 
 
-def _serial(backend: Backend, slots: int) -> Window:
-    """A closed loop: the next inference starts when the last one has finished."""
-    clock, enqueue, wait = time.perf_counter_ns, backend.enqueue, backend.wait
-    position = [0]
-
-    def window(inferences: int) -> Samples[int]:
-        samples = array("q", bytes(8 * inferences))
-        slot = position[0]
-        for index in range(inferences):
-            begin = clock()
-            enqueue(slot)
-            wait(slot)
-            samples[index] = clock() - begin
-            slot = slot + 1 if slot + 1 < slots else 0
-        position[0] = slot
-        return samples
-
-    return window
-
-
-def _pipelined(backend: Backend, slots: int) -> Window:
-    """One inference ahead: the next is enqueued before the last one is awaited; a latency runs from its enqueue.
-
-    The pipeline is filled and drained within a window, so nothing is in flight while the loop decides.
-    """
-    if slots < 2:
-        raise ValueError("the pipelined pattern needs two bound slots")
-    clock, enqueue, wait = time.perf_counter_ns, backend.enqueue, backend.wait
-
-    def window(inferences: int) -> Samples[int]:
-        samples = array("q", bytes(8 * inferences))
-        slot, begin = 0, clock()
-        enqueue(slot)
-        for index in range(inferences):
-            previous, previous_begin = slot, begin
-            if index + 1 < inferences:
-                slot = slot + 1 if slot + 1 < slots else 0
-                begin = clock()
-                enqueue(slot)
-            wait(previous)
-            samples[index] = clock() - previous_begin
-        return samples
-
-    return window
-
-
-_PATTERNS: Dict[str, Callable[[Backend, int], Window]] = {"serial": _serial, "pipelined": _pipelined}
-
-
-def _warm_up(window: Window, timing: Timing) -> tuple[Samples[int], int, bool, float]:
-    """Run until long enough, often enough and stable; at most the cap. Returns samples, ns, stable?, a typical ns."""
-    samples = window(1)
-    typical_ns = float(samples[0])
+def _warm_up(loop: Loop, backend: Backend, timing: Timing) -> Tuple[Samples[int], int, bool]:
+    """Run until long enough, often enough and stable; at most the cap. Returns samples, ns, stable?"""
+    samples = loop.window(loop.restart()).samples
+    loop.tells = backend.parts(0) is not None
     medians: List[float] = []
     begin, elapsed = time.perf_counter_ns(), 0
+    cap_ns = begin + round(timing.warmup_cap_s * 1e9)
     while elapsed < timing.warmup_cap_s * 1e9:
         stable = _stable(medians)
         if stable and elapsed >= timing.warmup_s * 1e9 and len(samples) >= timing.warmup_iterations:
             break
-        left_ns = timing.warmup_cap_s * 1e9 - elapsed
-        latest = window(_window_size(typical_ns, left_ns))
+        latest = loop.window(cap_ns).samples
         samples.extend(latest)
-        medians.append(statistics.median(latest))
-        typical_ns = max(medians[-1], 1.0)
+        if latest:
+            medians.append(statistics.median(latest))
         elapsed = time.perf_counter_ns() - begin
-    return samples, elapsed, _stable(medians), typical_ns
+    samples.extend(loop.finish().samples)
+    return samples, elapsed, _stable(medians)
 
 
 def _stable(medians: List[float]) -> bool:
@@ -134,18 +111,23 @@ def _stable(medians: List[float]) -> bool:
     return len(last) == _STABLE_WINDOWS and max(last) - min(last) <= _STABLE_SPREAD * min(last)
 
 
-def _window_size(typical_ns: float, left_ns: float) -> int:
-    """Inferences that fill a window, or what is left of the time, at the typical pace; at least 1, at most 100,000."""
-    return max(1, min(100_000, round(min(_WINDOW_NS, left_ns) / typical_ns)))
-
-
-def _enough(timed: Samples[int], elapsed_ns: int, timing: Timing) -> bool:
+def _enough(count: int, elapsed_ns: int, timing: Timing) -> bool:
     if elapsed_ns >= timing.cap_s * 1e9:
         return True
-    return elapsed_ns >= timing.duration_s * 1e9 and len(timed) >= timing.iterations
+    return elapsed_ns >= timing.duration_s * 1e9 and count >= timing.iterations
 
 
-def _remaining_ns(timed: Samples[int], elapsed_ns: int, timing: Timing, typical_ns: float) -> float:
-    """Time to the end of the timed part at the typical pace, so that the last window does not overshoot."""
-    wanted = max(timing.duration_s * 1e9 - elapsed_ns, (timing.iterations - len(timed)) * typical_ns)
-    return min(wanted, timing.cap_s * 1e9 - elapsed_ns)
+def _end_ns(loop: Loop, begin_ns: int, count: int, timing: Timing) -> int:
+    """Where the timed part ends at the present pace, so that the last window does not overshoot."""
+    missing = timing.iterations - count
+    wanted = begin_ns + round(timing.duration_s * 1e9)
+    if missing > 0:
+        wanted = max(wanted, loop.ready_ns(missing))
+    return min(wanted, begin_ns + round(timing.cap_s * 1e9))
+
+
+def _joined(pieces: Iterable[Samples[int]]) -> Samples[int]:
+    whole: Samples[int] = array("q")
+    for piece in pieces:
+        whole.extend(piece)
+    return whole

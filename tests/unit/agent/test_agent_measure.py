@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import pytest
 
-from device_agents.backends.base import Backend
+from device_agents.backends.base import Backend, Parts
 from device_agents.calibration import KnownDelay
-from device_agents.contract import LoadPattern, Timing
-from device_agents.measure import measure, timer_overhead_ns
+from device_agents.contract import LoadPattern, ProcessResult, Timing
+from device_agents.measure import measure, slots_needed, timer_overhead_ns
 
 SERIAL, PIPELINED = LoadPattern("serial"), LoadPattern("pipelined")
 SHORT = Timing(processes=1, warmup_s=0.02, warmup_iterations=5, warmup_cap_s=0.2, duration_s=0.05, iterations=20)
@@ -165,12 +165,31 @@ class TestThePipelinedPattern:
     def test_enqueues_the_next_inference_before_it_waits_for_the_last(self) -> None:
         backend = Recording(1_000_000)
         found = measure(backend, 2, PIPELINED, replace(SHORT, warmup_s=0, warmup_iterations=0, warmup_cap_s=0))
-        calls = backend.calls[2:]  # one inference of warm-up comes first
+        calls = backend.calls[4:]  # two inferences of warm-up come first: the pipeline fills and drains
         assert calls[:5] == [("enqueue", 0), ("enqueue", 1), ("wait", 0), ("enqueue", 0), ("wait", 1)]
-        in_flight = [sum(1 if call == "enqueue" else -1 for call, _ in calls[:end]) for end in range(len(calls) + 1)]
-        assert max(in_flight) == 2
-        assert in_flight[-1] == 0
         assert len(calls) == 2 * len(found.timed)
+
+    @pytest.mark.parametrize(("depth", "slots"), [(2, 2), (2, 7), (4, 4), (6, 7)])
+    def test_keeps_as_many_under_way_as_the_backend_says_until_it_drains(self, depth: int, slots: int) -> None:
+        """Across windows too: 20 ms an inference leave five to a window."""
+        backend = Recording(20_000_000)
+        backend.in_flight = depth
+        timing = replace(SHORT, warmup_cap_s=0, duration_s=0.4, iterations=1)
+        found = measure(backend, slots, PIPELINED, timing)
+        calls = backend.calls[2 * depth :]
+        under_way: list[int] = []
+        after_waits = []
+        for call, slot in calls:
+            if call == "enqueue":
+                assert slot not in under_way
+                under_way.append(slot)
+            else:
+                assert slot == under_way.pop(0)
+                after_waits.append(len(under_way))
+            assert len(under_way) <= depth
+        assert after_waits == [depth - 1] * (len(found.timed) - depth + 1) + [*reversed(range(depth - 1))]
+        taken = [slot for call, slot in backend.calls if call == "enqueue"]
+        assert taken == [index % slots for index in range(len(taken))]
 
     def test_hides_the_work_of_the_host_behind_that_of_the_device(self) -> None:
         timing = replace(SHORT, duration_s=0.2)
@@ -181,9 +200,75 @@ class TestThePipelinedPattern:
         assert each[SERIAL] >= 2_000_000
         assert each[PIPELINED] < 0.75 * each[SERIAL]
 
-    def test_needs_two_slots(self) -> None:
-        with pytest.raises(ValueError, match="two bound slots"):
-            measure(KnownDelay(), 1, PIPELINED, SHORT)
+    def test_needs_as_many_slots_as_are_under_way(self) -> None:
+        backend = KnownDelay()
+        backend.in_flight = 4
+        assert (slots_needed(backend, PIPELINED), slots_needed(backend, SERIAL)) == (4, 1)
+        measure(backend, 4, PIPELINED, SHORT)
+        with pytest.raises(ValueError, match="keeps 4 inferences under way and needs as many slots, got 3"):
+            measure(backend, 3, PIPELINED, SHORT)
+
+    def test_costs_its_own_interval_what_is_calibrated(self) -> None:
+        assert 0 < timer_overhead_ns("pipelined", 4) < 100_000
+
+
+class Telling(Recording):
+    """Tells four numbers of every inference, each of them the inference's own."""
+
+    patterns = ("serial", "pipelined", "rate")
+
+    def __init__(self, delay_ns: int, *, telling_ns: int = 0, forgets_after: int = 1 << 60) -> None:
+        super().__init__(delay_ns)
+        self._telling_ns = telling_ns
+        self._forgets_after = forgets_after
+        self._inferences = 0
+        self._of_slot: dict[int, int] = {}
+
+    def enqueue(self, slot: int) -> None:
+        super().enqueue(slot)
+        self._of_slot[slot] = self._inferences
+        self._inferences += 1
+
+    def parts(self, slot: int) -> Parts | None:
+        self.calls.append(("parts", slot))
+        end = time.perf_counter_ns() + self._telling_ns
+        while time.perf_counter_ns() < end:
+            pass
+        index = self._of_slot[slot]
+        return (
+            Parts(index, 10**6 + index, 2 * 10**6 + index, 3 * 10**6 + index) if index < self._forgets_after else None
+        )
+
+
+class TestTheParts:
+    @pytest.mark.parametrize(
+        "pattern", [SERIAL, PIPELINED, LoadPattern.parse("rate:500"), LoadPattern.parse("rate:500,poisson")], ids=str
+    )
+    def test_are_those_of_each_timed_inference_in_order(self, pattern: LoadPattern) -> None:
+        found = measure(Telling(300_000), 3, pattern, replace(SHORT, duration_s=0.25))
+        warmed = len(found.warmup)
+        indices = range(warmed, warmed + len(found.timed))
+        assert len(found.timed) >= 20
+        for order, name in enumerate(ProcessResult.PARTS):
+            assert list(found.parts[name]) == [order * 10**6 + index for index in indices]
+
+    def test_are_asked_for_after_the_interval_and_cost_it_nothing(self) -> None:
+        backend = Telling(1_000_000, telling_ns=2_000_000)
+        found = measure(backend, 2, SERIAL, replace(SHORT, duration_s=0.2))
+        assert min(found.timed) <= 1_100_000
+        assert statistics.median(found.timed) <= 1_500_000
+        assert found.elapsed_ns / len(found.timed) >= 3_000_000
+        timed = backend.calls[backend.calls.index(("parts", 0)) + 1 :]
+        assert {call for call, _ in timed[0::3]} == {"enqueue"}
+        assert {call for call, _ in timed[1::3]} == {"wait"}
+        assert {call for call, _ in timed[2::3]} == {"parts"}
+
+    def test_are_not_there_where_the_backend_does_not_tell(self) -> None:
+        assert measure(KnownDelay(100_000), 2, SERIAL, SHORT).parts == {}
+
+    def test_that_stop_in_mid_run_are_an_error_and_no_zeros(self) -> None:
+        with pytest.raises(RuntimeError, match="parts of earlier inferences"):
+            measure(Telling(1_000_000, forgets_after=40), 2, SERIAL, replace(SHORT, duration_s=0.2))
 
 
 class TestTheGarbageCollector:
