@@ -1,6 +1,7 @@
 """Artifacts: immutable, named by the hash of what is in them, kept in a content-addressed store.
 
-    <root>/artifacts/<id>/manifest.json, model.onnx, golden.npz      the artifact
+    <root>/artifacts/<id>/manifest.json, model.onnx, golden.npz      the artifact; shapes.json where bounds are declared
+    <root>/artifacts/<id>/manifest.json, model.engine, engine.json   an engine that was built ahead, of such an artifact
     <root>/requests/<key>.json                                       which artifact answered a request
 
 `id` is the SHA-256 over the sorted (name, size, sha256) of the payload files; the manifest is not hashed, so
@@ -22,9 +23,11 @@ from pathlib import Path
 
 from device_agents.contract import (
     Dim,
+    DimRange,
     FileEntry,
     Precision,
     SchemaViolation,
+    ShapeProfile,
     TensorSpec,
     dumps,
     from_json,
@@ -36,6 +39,10 @@ from profiles.errors import ConfigError, ExportError
 MANIFEST_SCHEMA = 1
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
+SHAPES = "shapes.json"
+FREE_BATCH = "batch"
+"""What a free batch dimension is called in every graph."""
+
 _DAY_S = 86_400.0
 
 
@@ -90,7 +97,9 @@ class Artifact:
     """A model in a form that a device runs. `weights` is the request's word: pretrained, random, or a file's hash.
 
     `batch` is the first dimension of the inputs: a number, or "dynamic". `golden` names the payload file with seeded
-    inputs and the framework's FP32 outputs (export.golden's format), or is None.
+    inputs and the framework's FP32 outputs (export.golden's format), or is None. `profiles` are the declared
+    optimization profiles, which are in the payload as well. An engine has a `parent`, the artifact that it was built
+    of, and a `target`: what it runs on, such as sm80.
     """
 
     id: str
@@ -111,6 +120,7 @@ class Artifact:
     golden: str | None = None
     parent: str | None = None
     target: str | None = None
+    profiles: tuple[ShapeProfile, ...] = ()
     schema: int = MANIFEST_SCHEMA
 
     @property
@@ -122,7 +132,8 @@ class Artifact:
 class ExportRequest:
     """What was asked for, apart from where its answer goes. `weights`: "pretrained", "random" or "sha256:<hex>" of
     `weights_path`; `batch`: a number or "dynamic". `model` is a profile's name, torchvision:NAME, keras:NAME or,
-    with `model_path`, "sha256:<hex>" of that file."""
+    with `model_path`, "sha256:<hex>" of that file. `opset` is what is written; a file keeps its own, which `opset`
+    bounds from above where it is not 0. `bounds` of a dynamic batch declare one optimization profile each."""
 
     model: str
     framework: str
@@ -133,12 +144,20 @@ class ExportRequest:
     seed: int = 0
     weights_path: Path | None = None
     model_path: Path | None = None
+    bounds: tuple[DimRange, ...] = ()
+
+    @property
+    def profiles(self) -> tuple[ShapeProfile, ...]:
+        """The optimization profiles that the bounds declare."""
+        return tuple({FREE_BATCH: bounds} for bounds in self.bounds)
 
     def key(self, recipe: int) -> str:
         """Names the request in the store. Paths are left out: the hashes stand for them. `recipe` is a number that
         the exporters raise when the same request would give another graph."""
         fields = {**asdict(self), "recipe": recipe}
         del fields["weights_path"], fields["model_path"]
+        if not self.bounds:  # a request without them is what it was before there were any
+            del fields["bounds"]
         return hashlib.sha256(dumps(fields).encode()).hexdigest()
 
 

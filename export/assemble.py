@@ -7,9 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device_agents.contract import TensorSpec
+from device_agents.contract import TensorSpec, dumps
 from export import golden, graph, parity
-from export.artifact import GOLDEN, Artifact, ExportRequest, Format, NotChecked, Parity, content_id, hash_files
+from export.artifact import (
+    GOLDEN,
+    SHAPES,
+    Artifact,
+    ExportRequest,
+    Format,
+    NotChecked,
+    Parity,
+    content_id,
+    hash_files,
+)
 from export.golden import Arrays
 from profiles.errors import ExportError
 from profiles.progress import Progress
@@ -38,7 +48,7 @@ class Made:
 
 
 def assemble(name: str, request: ExportRequest, made: Made, out: Path, progress: Progress) -> Artifact:
-    """Write model.onnx and golden.npz into `out` and describe them.
+    """Write model.onnx and golden.npz into `out`, shapes.json where bounds were declared, and describe them.
 
     Errors: ParityError when the graph does not compute what the framework does; ExportError when it is invalid, or
     has other inputs or another opset than were asked for. Nothing counts as made then.
@@ -57,6 +67,9 @@ def assemble(name: str, request: ExportRequest, made: Made, out: Path, progress:
     facts = graph.facts(made.proto)
     (out / MODEL_FILE).write_bytes(serialised)
     golden.save(out / GOLDEN, made.inputs, made.reference)
+    if request.profiles:
+        shapes = dumps({"profiles": request.profiles}, indent=1)
+        (out / SHAPES).write_text(shapes + "\n", encoding="utf-8")
     files = hash_files(out)
     return Artifact(
         id=content_id(files),
@@ -75,6 +88,7 @@ def assemble(name: str, request: ExportRequest, made: Made, out: Path, progress:
         graph=facts,
         produced_by=made.produced_by,
         golden=GOLDEN,
+        profiles=request.profiles,
     )
 
 

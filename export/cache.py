@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from device_agents.contract import Dim, Precision, dumps, to_json
-from export.artifact import MANIFEST, Artifact, ExportRequest, Store, sha256_file
+from device_agents.contract import Dim, DimRange, Precision, dumps, to_json
+from export.artifact import FREE_BATCH, MANIFEST, Artifact, ExportRequest, Format, Store, sha256_file
 from export.models import ONNX, ModelRef
 from profiles.errors import ConfigError, ExportError
 
@@ -85,15 +85,29 @@ def intact(artifact: Artifact) -> bool:
         return False
 
 
-def find_any(store: Store, ref: ModelRef, framework: str, precision: Precision, batch: Dim) -> Artifact | None:
-    """The artifact of this model in the store whatever its weights: pretrained before random before files, and the
-    newest of its kind. An .onnx file is matched by its content. Damaged artifacts are passed over."""
+def find_any(
+    store: Store,
+    ref: ModelRef,
+    framework: str,
+    precision: Precision,
+    batch: Dim,
+    *,
+    bounds: tuple[DimRange, ...] | None = None,
+    max_opset: int | None = None,
+) -> Artifact | None:
+    """The ONNX artifact of this model in the store whatever its weights: pretrained before random before files, and
+    the newest of its kind. An .onnx file is matched by its content. `bounds` are those that it must declare, () for
+    none, and `max_opset` the highest opset that it may have; None takes any. Damaged artifacts are passed over."""
     content = f"sha256:{sha256_file(ref.path)}" if ref.path else None
+    profiles = None if bounds is None else tuple({FREE_BATCH: one} for one in bounds)
     fits = [
         artifact
-        for artifact in _readable(store)
-        if (artifact.framework, artifact.precision, artifact.batch) == (framework, precision, batch)
+        for artifact in readable(store)
+        if artifact.format is Format.ONNX
+        and (artifact.framework, artifact.precision, artifact.batch) == (framework, precision, batch)
         and (artifact.weights == content if content else artifact.model == ref.name)
+        and profiles in (None, artifact.profiles)
+        and (max_opset is None or artifact.graph.opset <= max_opset)
         and intact(artifact)
     ]
     order = {"pretrained": 2, "random": 1}
@@ -102,23 +116,28 @@ def find_any(store: Store, ref: ModelRef, framework: str, precision: Precision, 
 
 
 def write_copy(artifact: Artifact, folder: Path) -> Path:
-    """A plain copy of the artifact, manifest included, in `folder`/<model>-<framework>-<precision>-<batch>. Returns
-    that folder. Errors: ConfigError when it cannot be written."""
+    """A plain copy of the artifact, manifest included, in `folder`/<model>-<framework>-<precision>-<batch>, and
+    -<target> for an engine. Returns that folder. Errors: ConfigError when it cannot be written."""
     batch = artifact.batch if artifact.batch == "dynamic" else f"b{artifact.batch}"
-    name = f"{artifact.model.replace(':', '-')}-{artifact.framework}-{artifact.precision}-{batch}"
-    home = folder / name
+    words = (artifact.model.replace(":", "-"), artifact.framework, str(artifact.precision), batch, artifact.target)
+    home = folder / "-".join(word for word in words if word)
+    names = (*(entry.name for entry in artifact.files), MANIFEST)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        for file in (*(entry.name for entry in artifact.files), MANIFEST):
-            part = home / f"{file}.part"
-            shutil.copyfile(artifact.path / file, part)
-            part.replace(home / file)
+        for file in names:
+            shutil.copyfile(artifact.path / file, home / f"{file}.part")
+        for file in names:
+            (home / f"{file}.part").replace(home / file)
     except OSError as error:
+        for file in names:
+            with contextlib.suppress(OSError):
+                (home / f"{file}.part").unlink()
         raise ConfigError(f"cannot be written ({error.strerror or error})", where=str(home)) from None
     return home
 
 
-def _readable(store: Store) -> list[Artifact]:
+def readable(store: Store) -> list[Artifact]:
+    """Every artifact whose manifest can be read, oldest first."""
     manifests = sorted((store.root / "artifacts").glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime_ns)
     artifacts = []
     for manifest in manifests:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from device_agents.contract import Dim, TensorSpec
-from export.artifact import GraphFacts
+from export.artifact import FREE_BATCH, GraphFacts
 from profiles.errors import ExportError
 
 MAX_IR_VERSION = 10
@@ -87,7 +87,7 @@ def set_batch(model: Any, batch: Dim) -> None:
         if isinstance(batch, int):
             first.dim_value = batch
         else:
-            first.dim_param = "batch"
+            first.dim_param = FREE_BATCH
 
 
 def check(model: Any) -> bytes:
