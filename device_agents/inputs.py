@@ -1,4 +1,4 @@
-"""What goes into the model: the golden images, and seeded noise in more buffers than the cache holds."""
+"""What goes into the model: the golden images, the operator's own data, seeded noise in more than the cache holds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _NOISE_VALUES = (1 << 20) + 7  # no power of two, so that no two buffers are ali
 
 @dataclass(frozen=True)
 class Golden:
-    """Seeded samples and the framework's FP32 outputs, each with the samples first: (n, ...) float32."""
+    """Samples and their reference outputs, each with the samples first: (n, ...). The golden ones are seeded, with the
+    framework's own FP32 outputs; of the operator's own data `outputs` may be empty: there is no reference then."""
 
     inputs: Dict[str, Array]
     outputs: Dict[str, Array]
@@ -45,9 +46,12 @@ class Golden:
         """The outputs of `batches` against the reference; the worst tensor decides.
 
         Error = ||y - y'|| / ||y - mean over the samples of y||: a plain relative error has no power on random weights.
+        Errors: ValueError without a reference, DeviceError where nothing can be judged.
         """
         import numpy as np
 
+        if not self.outputs:
+            raise ValueError("there is no reference to compare with")
         worst = ParityCheck(-1.0, limit, "")
         for name, reference in self.outputs.items():
             wanted = reference.astype(np.float64)
@@ -73,23 +77,60 @@ def read_golden(path: Path, spec: JobSpec) -> Golden:
     return Golden(inputs, outputs)
 
 
-def noise(spec: JobSpec, cache_bytes: Optional[int]) -> List[Dict[str, Array]]:
-    """Seeded noise in the inputs' range, in enough buffers to outgrow the last cache (one with `hot_input`)."""
+def read_data(path: Path, spec: JobSpec) -> Golden:
+    """Read the operator's own data: arrays `input:<name>`, and `output:<name>` where there is a reference.
+
+    Errors: DeviceError when a shape or a type is not the model's; edge.data has looked before it was shipped.
+    """
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as arrays:
+        inputs = {tensor.name: _array(arrays, f"input:{tensor.name}", path) for tensor in spec.inputs}
+        keys = {tensor.name: f"output:{tensor.name}" for tensor in spec.outputs}
+        outputs = {name: arrays[key] for name, key in keys.items() if key in arrays}
+    found = Golden(inputs, outputs)
+    for tensor in spec.inputs:
+        _check_fit(f"input {tensor.name!r}", inputs[tensor.name], tensor, found.count, path)
+        _check_castable(tensor, inputs[tensor.name], path)
+    for tensor in spec.outputs:
+        if tensor.name in outputs:
+            _check_fit(f"output {tensor.name!r}", outputs[tensor.name], tensor, found.count, path)
+    return found
+
+
+def data_buffers(data: Golden, spec: JobSpec, cache_bytes: Optional[int], least: int = 1) -> List[Dict[str, Array]]:
+    """The operator's samples in batches, in rotation, repeated until they outgrow the last cache as noise does, each
+    in memory of its own. Every batch is there once, as far as 512 buffers or 256 MiB reach; the first alone with
+    `hot_input`; `least` as in `noise`."""
+    size = sum(_bytes(tensor) for tensor in spec.inputs)
+    batches = data.batches(spec)
+    if spec.hot_input:
+        return [batches[0]] * least
+    room = max(2, least, min(_MAX_BUFFERS, _MAX_BYTES // size))
+    count = min(room, max(len(batches), buffer_count(False, size, cache_bytes, least)))
+    kept = batches[:count]
+    again = (kept[index % len(kept)] for index in range(len(kept), count))
+    return kept + [{name: array.copy() for name, array in batch.items()} for batch in again]
+
+
+def noise(spec: JobSpec, cache_bytes: Optional[int], least: int = 1) -> List[Dict[str, Array]]:
+    """Seeded noise in the inputs' range, in enough buffers to outgrow the last cache (the same one with `hot_input`);
+    `least` is how many slots the load pattern needs (measure.slots_needed)."""
     import numpy as np
 
     size = sum(_bytes(tensor) for tensor in spec.inputs)
-    count = buffer_count(spec.hot_input, size, cache_bytes)
+    count = buffer_count(spec.hot_input, size, cache_bytes, least)
     base = np.random.default_rng(spec.seed).random(_NOISE_VALUES, dtype=np.float32)
-    stacks = {tensor.name: _stack(tensor, base, count) for tensor in spec.inputs}
-    return [{name: stack[index] for name, stack in stacks.items()} for index in range(count)]
+    stacks = {tensor.name: _stack(tensor, base, 1 if spec.hot_input else count) for tensor in spec.inputs}
+    return [{name: stack[index % len(stack)] for name, stack in stacks.items()} for index in range(count)]
 
 
-def buffer_count(hot_input: bool, size: int, cache_bytes: Optional[int]) -> int:
-    """Buffers of `size` bytes that together outgrow the cache; at least 2, at most 512 or 256 MiB."""
+def buffer_count(hot_input: bool, size: int, cache_bytes: Optional[int], least: int = 1) -> int:
+    """Buffers of `size` bytes that together outgrow the cache; at least 2 and `least`, at most 512 or 256 MiB."""
     if hot_input:
-        return 1
+        return least
     wanted = (cache_bytes or _FALLBACK_CACHE_BYTES) // size + 1
-    return max(2, min(wanted, _MAX_BUFFERS, _MAX_BYTES // size))
+    return max(2, least, min(wanted, _MAX_BUFFERS, _MAX_BYTES // size))
 
 
 def _stack(tensor: TensorSpec, base: Array, count: int) -> Array:
@@ -113,3 +154,29 @@ def _array(arrays: Mapping[str, Array], key: str, path: Path) -> Array:
             "artifact_damaged", "load", f"no array {key!r}", where=str(path), fix="export the model again"
         )
     return arrays[key]
+
+
+def _check_fit(what: str, array: Array, tensor: TensorSpec, count: int, path: Path) -> None:
+    shape = tuple(int(dim) for dim in tensor.shape[1:])
+    if array.shape[1:] != shape or len(array) != count or not count:
+        raise _damaged(f"{what} is {array.shape}, wanted are samples of {shape}, as many of each array", path)
+
+
+def _check_castable(tensor: TensorSpec, array: Array, path: Path) -> None:
+    """A cast may round, as FP32 to FP16 does; it may not make numbers of another kind or lose them beyond the range."""
+    import numpy as np
+
+    wanted = np.dtype(tensor.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = array.astype(wanted)
+    whole = wanted.kind in "iub"
+    if (
+        (array.dtype.kind in "iub") != whole
+        or (whole and not np.array_equal(cast, array))
+        or not np.isfinite(cast).all()
+    ):
+        raise _damaged(f"input {tensor.name!r} holds {array.dtype} that {wanted} cannot hold", path)
+
+
+def _damaged(message: str, path: Path) -> DeviceError:
+    return DeviceError("artifact_damaged", "load", message, where=str(path), fix="give --inputs again")

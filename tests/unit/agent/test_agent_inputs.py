@@ -104,6 +104,10 @@ class TestTheErrorMeasure:
         with pytest.raises(DeviceError, match="'scores' has values that are not finite"):
             golden().compare([{"scores": output}], 1e-3)
 
+    def test_without_a_reference_is_a_mistake_and_no_pass(self) -> None:
+        with pytest.raises(ValueError, match="no reference"):
+            inputs.Golden(golden().inputs, {}).compare([{"scores": golden().outputs["scores"]}], 1.0)
+
     def test_against_a_reference_without_any_spread_is_refused(self) -> None:
         same = np.ones((COUNT, 5), np.float32)
         with pytest.raises(DeviceError, match="the same for every golden sample"):
@@ -154,3 +158,83 @@ class TestTheBuffers:
     def test_are_one_when_the_input_is_to_be_hot(self) -> None:
         assert inputs.buffer_count(True, 1000, 1 << 30) == 1
         assert len(inputs.noise(spec(hot_input=True), 1 << 30)) == 1
+
+    @pytest.mark.parametrize("least", [2, 8])
+    def test_are_as_many_as_the_load_pattern_needs(self, least: int) -> None:
+        """More than the limit of 256 MiB allows, if need be; the same data in each when it is to be hot."""
+        assert inputs.buffer_count(False, 200 * self.MB, 1, least) == least
+        assert len(inputs.noise(spec(shape=(3, 512, 512)), 1, least)) == max(2, least)
+        hot = inputs.noise(spec(hot_input=True), 1 << 30, least)
+        assert len(hot) == least
+        assert all(np.shares_memory(buffer["image"], hot[0]["image"]) for buffer in hot)
+
+
+def write(path: Path, **arrays: object) -> Path:
+    np.savez(path, **{name.replace("__", ":"): np.asarray(array) for name, array in arrays.items()})
+    return path
+
+
+class TestTheOperatorsData:
+    IMAGES = np.random.default_rng(2).uniform(-2, 3, (5, 3, 4, 4)).astype(np.float32)
+    SCORES = np.random.default_rng(4).standard_normal((5, 5)).astype(np.float32)
+
+    def test_is_read_with_the_reference_that_it_has(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "data.npz", input__image=self.IMAGES, output__scores=self.SCORES)
+        found = inputs.read_data(path, spec())
+        assert found.count == 5
+        assert np.array_equal(found.inputs["image"], self.IMAGES)
+        assert found.compare([{"scores": self.SCORES}], 0.0).passed
+        assert inputs.read_data(write(tmp_path / "bare.npz", input__image=self.IMAGES), spec()).outputs == {}
+
+    @pytest.mark.parametrize(
+        ("arrays", "dtype", "what"),
+        [
+            ({"output__scores": SCORES}, "float32", "no array 'input:image'"),
+            ({"input__image": IMAGES[:, :, :3]}, "float32", "samples of (3, 4, 4)"),
+            ({"input__image": IMAGES[0]}, "float32", "samples of (3, 4, 4)"),
+            ({"input__image": IMAGES[:0]}, "float32", "samples of (3, 4, 4)"),
+            ({"input__image": IMAGES, "output__scores": SCORES[:4]}, "float32", "output 'scores'"),
+            ({"input__image": IMAGES * 1e5}, "float16", "float32 that float16 cannot hold"),
+            ({"input__image": np.where(IMAGES > 2.9, np.nan, IMAGES)}, "float32", "cannot hold"),
+            ({"input__image": (IMAGES * 9).astype(np.uint8)}, "float32", "uint8 that float32 cannot hold"),
+            ({"input__image": IMAGES}, "uint8", "float32 that uint8 cannot hold"),
+            ({"input__image": np.full((2, 3, 4, 4), 256)}, "uint8", "int64 that uint8 cannot hold"),
+        ],
+    )
+    def test_that_is_not_the_models_is_refused(
+        self, tmp_path: Path, arrays: dict[str, object], dtype: str, what: str
+    ) -> None:
+        with pytest.raises(DeviceError) as caught:
+            inputs.read_data(write(tmp_path / "data.npz", **arrays), spec(1, dtype))
+        assert caught.value.info.code == "artifact_damaged"
+        assert what in caught.value.info.message
+
+    @pytest.mark.parametrize("kind", ["float16", "float64"])
+    def test_may_be_rounded(self, tmp_path: Path, kind: str) -> None:
+        path = write(tmp_path / "data.npz", input__image=self.IMAGES.astype(kind))
+        (batch, *_) = inputs.read_data(path, spec(2, "float16")).batches(spec(2, "float16"))
+        assert batch["image"].dtype == np.float16
+        assert np.array_equal(batch["image"], self.IMAGES[:2].astype(kind).astype(np.float16))
+
+    @pytest.mark.parametrize("batch", [1, 2, 5, 8])
+    def test_is_timed_in_rotation_until_it_outgrows_the_cache(self, batch: int) -> None:
+        data = inputs.Golden({"image": self.IMAGES}, {})
+        size, cache = batch * 48 * 4, 64 * 48 * 4
+        buffers = inputs.data_buffers(data, spec(batch), cache)
+        assert len(buffers) * size > cache
+        samples = np.concatenate([buffer["image"] for buffer in buffers])
+        calls = -(-5 // batch)
+        order = np.arange(len(samples)) % (calls * batch) % 5
+        assert np.array_equal(samples, self.IMAGES[order])
+        assert not any(np.shares_memory(one["image"], buffers[0]["image"]) for one in buffers[1:])
+
+    def test_is_timed_whole_when_it_is_more_than_the_cache(self) -> None:
+        data = inputs.Golden({"image": np.repeat(self.IMAGES, 20, axis=0)}, {})
+        assert len(inputs.data_buffers(data, spec(), cache_bytes=100)) == 100
+        assert len(inputs.data_buffers(data, spec(hot_input=True), 100)) == 1
+        assert len(inputs.data_buffers(data, spec(hot_input=True), 100, least=4)) == 4
+
+    def test_of_many_samples_is_timed_as_far_as_the_limit_reaches(self) -> None:
+        data = inputs.Golden({"image": np.zeros((600, 3, 4, 4), np.float32)}, {})
+        assert len(inputs.data_buffers(data, spec(), 100)) == 512
+        assert len(data.batches(spec())) == 600
