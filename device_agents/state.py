@@ -36,3 +36,10 @@ def snapshot(system: System) -> Readings:
     if kind != "cpu":
         readings.update(load_kind(kind).state(system))
     return readings
+
+
+def busy_share(system: System, window_s: float = 0.25) -> Reading:
+    """Share of the accelerator that somebody else's work took while this process slept, 0 to 1: of the GPU where there
+    is one, else of the processors."""
+    reading: Reading = load_kind(detect_kind(system)).busy_share(system, window_s)
+    return reading

@@ -1,4 +1,4 @@
-"""Jetson Linux: /etc/nv_tegra_release, nvpmodel -q, the device tree's model. Recorded examples are in the tests."""
+"""Jetson Linux: /etc/nv_tegra_release, nvpmodel, the device tree's model. Recorded examples are in the tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import Optional
 
 _RELEASE = re.compile(r"#\s*R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)")
+_MODE = re.compile(r"POWER_MODEL:?\s+ID=(\d+)\s+NAME=(\S+)")
 
 # L4T to JetPack, the longer number first: https://developer.nvidia.com/embedded/jetpack-archive
 _JETPACK = (
@@ -40,3 +41,26 @@ def parse_power_mode(text: str) -> Optional[str]:
         if line.startswith("NV Power Mode:"):
             return line.partition(":")[2].strip() or None
     return None
+
+
+def parse_power_modes(text: str) -> Optional[str]:
+    """`0:15W 1:7W`, id and name, from /etc/nvpmodel.conf (`< POWER_MODEL ID=0 NAME=15W >`) or `nvpmodel -p`."""
+    found = dict.fromkeys(f"{number}:{name}" for number, name in _MODE.findall(text))
+    return " ".join(found) or None
+
+
+def power_mode_id(modes: str, name: str) -> Optional[int]:
+    """The id of a mode in what `parse_power_modes` gave. Ids differ from board to board: never assume one."""
+    for mode in modes.split():
+        number, _, called = mode.partition(":")
+        if called == name:
+            return int(number)
+    return None
+
+
+def cuda_of(l4t: str) -> Optional[str]:
+    """The CUDA release of an L4T's JetPack: https://developer.nvidia.com/embedded/jetpack-archive."""
+    for prefix, cuda in (("39.", "13.2"), ("38.", "13.0"), ("36.4", "12.6"), ("36.5", "12.6"), ("36.", "12.2")):
+        if l4t.startswith(prefix):
+            return cuda
+    return "11.4" if l4t.startswith("35.") else None

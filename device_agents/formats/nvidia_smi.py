@@ -1,8 +1,10 @@
-"""nvidia-smi --query-gpu=... --format=csv,noheader,nounits: one line a GPU, fields parted by a comma and a space."""
+"""nvidia-smi --query-gpu and --query-compute-apps, with --format=csv,noheader,nounits: a line each, commas between."""
 
 from __future__ import annotations
 
 from typing import Dict, Optional, Sequence
+
+NO_PROCESS = "none"
 
 
 def parse_query(text: str, fields: Sequence[str]) -> Optional[Dict[str, str]]:
@@ -14,6 +16,24 @@ def parse_query(text: str, fields: Sequence[str]) -> Optional[Dict[str, str]]:
     if len(values) != len(fields):
         return None
     return {field: value for field, value in zip(fields, values) if _tells(value)}
+
+
+def parse_processes(text: str) -> Optional[str]:
+    """`1234 python3 512 MiB, 99 ...` from --query-compute-apps=pid,process_name,used_memory of all GPUs; `none` where
+    nothing computes; None when that is not what the text says. A name may hold commas, and is cut to the program's."""
+    found = []
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        pid, _, rest = line.partition(",")
+        name, _, memory = rest.rpartition(",")
+        if not pid.strip().isdigit() or not name.strip():
+            return None
+        name = name.strip()  # the whole command line on some drivers, `[Not Found]` for a process of another container
+        short = "unnamed" if name.startswith("[") else name.split()[0].rpartition("/")[2]
+        size = f" {memory.strip()} MiB" if memory.strip().isdigit() else ""
+        found.append(f"{pid.strip()} {short[:60]}{size}")
+    return ", ".join(found) or NO_PROCESS
 
 
 def _tells(value: str) -> bool:

@@ -7,6 +7,7 @@ import platform
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import List, Optional, Tuple
 
 from device_agents.contract import Reading
@@ -32,6 +33,9 @@ def context(system: System) -> Readings:
     return {
         "hostname": Reading(socket.gethostname() or "unnamed", "gethostname"),
         "memory_bytes": system.text("/proc/meminfo", lambda text: parse_meminfo(text, "MemTotal")),
+        "memory_free_bytes": system.text("/proc/meminfo", lambda text: parse_meminfo(text, "MemAvailable")),
+        "clock_unix_s": Reading(int(time.time()), "time"),
+        "virtual_environment": Reading(virtual_environment(), sys.prefix),
         "cgroup_cpu_limit": cgroup_cpu_limit(system),
         "last_cache_bytes": known(last_cache_bytes(system), _CACHE, "no cache is described"),
     }
@@ -44,6 +48,19 @@ def state(system: System) -> Readings:
         "load_1m": system.text("/proc/loadavg", lambda text: float(text.split()[0])),
         "memory_available_bytes": system.text("/proc/meminfo", lambda text: parse_meminfo(text, "MemAvailable")),
     }
+
+
+def virtual_environment() -> str:
+    """`none`, `open` (sees the system's packages) or `closed`, of the Python that runs this: see PEP 405."""
+    if sys.prefix == sys.base_prefix:
+        return "none"
+    try:
+        text = Path(sys.prefix, "pyvenv.cfg").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "closed"
+    lines = (line.partition("=") for line in text.lower().splitlines())
+    seen = any(key.strip() == "include-system-site-packages" and value.strip() == "true" for key, _, value in lines)
+    return "open" if seen else "closed"
 
 
 def busy_share(system: System, window_s: float = 0.25) -> Reading:

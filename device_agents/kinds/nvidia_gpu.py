@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Dict, Sequence
+from typing import Dict, List, Sequence
 
+from device_agents import nvidia
 from device_agents.contract import Reading
-from device_agents.formats.nvidia_smi import parse_query
+from device_agents.formats.nvidia_smi import NO_PROCESS, parse_query
 from device_agents.system import Readings, System, parsed
 
 _IDENTITY = ("name", "uuid", "driver_version", "compute_cap", "memory.total", "mig.mode.current", "ecc.mode.current")
+_CONTEXT = ("persistence_mode", "enforced.power.limit")
 _STATE = ("pstate", "clocks.sm", "clocks.mem", "temperature.gpu", "power.draw", "memory.used", "utilization.gpu")
 _NUMBERS = {"memory.total", *_STATE} - {"pstate"}
 
@@ -18,18 +20,34 @@ def identity(system: System) -> Readings:
 
 
 def context(system: System) -> Readings:
-    return _query(system, ("persistence_mode", "enforced.power.limit"))
+    return {**_query(system, _CONTEXT), "gpu_processes": nvidia.processes(system), **nvidia.installed(system)}
 
 
 def state(system: System) -> Readings:
     return _query(system, _STATE)
 
 
+def busy_share(system: System, window_s: float = 0.25) -> Reading:  # noqa: ARG001 - the driver has a window of its own
+    """The GPU's utilisation over the driver's last sample period (1/6 to 1 s), 0 to 1.
+
+    Where the driver keeps that to itself, as with MIG, 0 if nothing computes there.
+    """
+    used = _query(system, ("utilization.gpu",))["gpu_utilization_gpu"]
+    if isinstance(used.value, float):
+        return Reading(round(used.value / 100, 4), used.source)
+    running = nvidia.processes(system)
+    if running.value == NO_PROCESS:
+        return Reading(0.0, running.source)
+    return Reading(unknown=used.unknown if running.unknown else f"{running.source}: {running.value}, its load not told")
+
+
 def _query(system: System, fields: Sequence[str]) -> Readings:
-    source = f"nvidia-smi --query-gpu={','.join(fields)}"
-    output = system.run(["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"])
-    values: Dict[str, str] = (output is not None and parse_query(output, fields)) or {}
+    """Every field a reading. A driver that does not know one of them refuses the whole: then each is asked alone."""
+    values = _answers(system, fields)
+    if not values and _answers(system, fields[:1]):
+        values = {name: value for field in fields for name, value in _answers(system, [field]).items()}
     readings: Readings = {}
+    source = f"nvidia-smi --query-gpu={','.join(fields)}"
     for field in fields:
         name = f"gpu_{field.replace('.', '_')}"
         if field not in values:
@@ -37,3 +55,9 @@ def _query(system: System, fields: Sequence[str]) -> Readings:
         else:
             readings[name] = parsed(values[field], float if field in _NUMBERS else str, source)
     return readings
+
+
+def _answers(system: System, fields: Sequence[str]) -> Dict[str, str]:
+    argv: List[str] = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+    output = system.run(argv)
+    return (output is not None and parse_query(output, fields)) or {}

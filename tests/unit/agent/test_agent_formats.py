@@ -101,6 +101,38 @@ class TestJetsonLinux:
         assert l4t.parse_model(f"{name}\0") == name
         assert l4t.parse_model("\0") is None
 
+    CONF = """\
+< PARAM TYPE=FILE NAME=CPU_ONLINE >
+CORE_0 /sys/devices/system/cpu/cpu0/online
+< POWER_MODEL ID=0 NAME=15W >
+CPU_ONLINE CORE_0 1
+< POWER_MODEL ID=1 NAME=25W >
+< POWER_MODEL ID=2 NAME=MAXN_SUPER >
+< PM_CONFIG DEFAULT=1 >
+"""
+
+    def test_the_power_modes_of_a_board_by_id(self) -> None:
+        modes = l4t.parse_power_modes(self.CONF)
+        assert modes == "0:15W 1:25W 2:MAXN_SUPER"
+        assert l4t.power_mode_id(modes, "MAXN_SUPER") == 2
+        assert l4t.power_mode_id(modes, "MAXN") is None
+
+    def test_the_tool_s_own_list_of_them(self) -> None:
+        text = "NVPM VERB: POWER_MODEL: ID=0 NAME=MAXN\nNVPM VERB: POWER_MODEL: ID=3 NAME=MODE_50W\n"
+        assert l4t.parse_power_modes(text) == "0:MAXN 3:MODE_50W"
+
+    @pytest.mark.parametrize("text", ["", "NVPM ERROR: failed\n", "< POWER_MODEL NAME=MAXN >\n"])
+    def test_no_power_modes_are_none(self, text: str) -> None:
+        assert l4t.parse_power_modes(text) is None
+
+    @pytest.mark.parametrize(
+        ("release", "cuda"),
+        [("35.4.1", "11.4"), ("36.3.0", "12.2"), ("36.4.7", "12.6"), ("36.5.0", "12.6"), ("38.2.0", "13.0"),
+         ("39.2.0", "13.2"), ("32.7.4", None), ("", None)],
+    )  # fmt: skip
+    def test_the_cuda_of_a_release(self, release: str, cuda: str | None) -> None:
+        assert l4t.cuda_of(release) == cuda
+
 
 class TestNvidiaSmi:
     FIELDS = ("name", "uuid", "driver_version", "memory.total", "mig.mode.current", "ecc.mode.current")
@@ -138,6 +170,25 @@ class TestNvidiaSmi:
     @pytest.mark.parametrize("text", ["", "\n", "No devices were found\n", "P0, 1410\n", "a, b, c, d\n"])
     def test_an_answer_to_another_question_is_none(self, text: str) -> None:
         assert nvidia_smi.parse_query(text, ("pstate", "clocks.sm", "power.draw")) is None
+
+
+class TestComputingProcesses:
+    def test_each_by_pid_name_and_memory(self) -> None:
+        text = "1234, /usr/bin/python3 -m train --lr 1e-3, 5120\n99, /opt/tritonserver, 800\n"
+        assert nvidia_smi.parse_processes(text) == "1234 python3 5120 MiB, 99 tritonserver 800 MiB"
+
+    def test_a_name_with_commas(self) -> None:
+        assert nvidia_smi.parse_processes("7, python -c f(1, 2), 10\n") == "7 python 10 MiB"
+
+    def test_what_a_container_may_not_see_counts_all_the_same(self) -> None:
+        assert nvidia_smi.parse_processes("1234, [Not Found], [N/A]\n") == "1234 unnamed"
+
+    def test_nothing_is_said_in_one_word(self) -> None:
+        assert nvidia_smi.parse_processes("\n") == nvidia_smi.NO_PROCESS
+
+    @pytest.mark.parametrize("text", ["No devices were found\n", "[N/A], [N/A], [N/A]\n", "12\n"])
+    def test_an_answer_to_another_question_is_none(self, text: str) -> None:
+        assert nvidia_smi.parse_processes(text) is None
 
 
 class TestProcessor:

@@ -7,6 +7,7 @@ nvpmodel and nvidia-smi print. They are stand-ins, and the readings of a recorde
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -145,6 +146,66 @@ class TestAJetson:
         assert identity["jetpack"].unknown == "L4T 99.4.7: no JetPack is known for it"
 
 
+class TestTheGpuOfAJetson:
+    @pytest.fixture(params=[("17000000.ga10b", "ga10b"), ("17000000.gpu", "gpu")], ids=["JetPack 6", "JetPack 7"])
+    def gpu(self, orin: Device, request: pytest.FixtureRequest) -> str:
+        folder, name = request.param
+        orin.file("/sys/class/devfreq/158a0000.vic/cur_freq", "115200000\n")
+        orin.file("/sys/class/devfreq/158a0000.vic/device/of_node/name", "vic\0")
+        for file, text in (("cur_freq", "306000000\n"), ("min_freq", "306000000\n"), ("max_freq", "1300500000\n"),
+                           ("device/of_node/name", f"{name}\0"), ("device/load", "125\n")):  # fmt: skip
+            orin.file(f"/sys/class/devfreq/{folder}/{file}", text)
+        return f"/sys/class/devfreq/{folder}"
+
+    def test_tells_its_clocks_by_sysfs(self, orin: Device, gpu: str) -> None:
+        found = state.snapshot(orin.system)
+        assert [found[f"gpu_clock_{name}"].value for name in ("hz", "min_hz", "max_hz")] == [
+            306_000_000, 306_000_000, 1_300_500_000,
+        ]  # fmt: skip
+        assert found["gpu_clock_hz"].source == f"{gpu}/cur_freq"
+
+    def test_is_busy_by_its_load_and_not_by_the_processor_s(self, orin: Device, gpu: str) -> None:
+        reading = state.busy_share(orin.system, window_s=0.01)
+        assert reading.value == 0.125, "125 per mille"
+        assert reading.source == f"{gpu}/device/load over 0.01 s"
+
+    def test_whose_load_cannot_be_read_is_unknown(self, orin: Device, gpu: str) -> None:
+        orin.file(f"{gpu}/device/load", "?\n")
+        assert str(state.busy_share(orin.system, window_s=0.01).unknown).startswith(f"{gpu}/device/load")
+
+    def test_that_is_not_there_is_unknown(self, orin: Device) -> None:
+        assert state.busy_share(orin.system).unknown == "/sys/class/devfreq: none of its devices is the GPU"
+
+
+class TestWhatAJetsonHas:
+    def test_its_power_modes_by_id(self, orin: Device) -> None:
+        orin.file("/etc/nvpmodel.conf", "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=2 NAME=MODE_30W >\n")
+        assert state.describe(orin.system)[2]["power_modes"].value == "0:MAXN 2:MODE_30W"
+
+    def test_where_the_file_is_missing_nvpmodel_is_asked(self, orin: Device) -> None:
+        orin.tool("nvpmodel", '[ "$1" = -p ] && echo "NVPM VERB: POWER_MODEL: ID=0 NAME=MAXN"')
+        assert state.describe(orin.system)[2]["power_modes"].value == "0:MAXN"
+
+    def test_the_cuda_runtime_by_version_and_place(self, orin: Device) -> None:
+        folder = "/usr/local/cuda-12.6/targets/aarch64-linux/lib"
+        orin.file(f"{folder}/libcudart.so.12.6.77", "")
+        (orin.root / folder.lstrip("/") / "libcudart.so.12").symlink_to("libcudart.so.12.6.77")
+        reading = state.describe(orin.system)[2]["cudart"]
+        assert reading.value == "12.6.77"
+        assert str(reading.source).startswith(f"{folder}/libcudart.so.12")
+
+    def test_trtexec_and_the_module_of_the_system_s_python(self, orin: Device) -> None:
+        context = state.describe(orin.system)[2]
+        assert context["trtexec"].unknown
+        assert context["tensorrt_module"].unknown
+        assert str(context["cudart"].unknown).startswith("no CUDA runtime (libcudart) in ")
+        orin.file("/usr/src/tensorrt/bin/trtexec", "")
+        orin.file("/usr/lib/python3.10/dist-packages/tensorrt/__init__.py", "")
+        context = state.describe(orin.system)[2]
+        assert context["trtexec"].value == "/usr/src/tensorrt/bin/trtexec"
+        assert context["tensorrt_module"].value == "/usr/lib/python3.10/dist-packages/tensorrt"
+
+
 class TestADiscreteGpu:
     A100 = """\
 case "$1" in
@@ -171,10 +232,65 @@ esac"""
         for name in ("gpu_memory_used", "gpu_utilization_gpu"):
             assert str(found[name].unknown).startswith("nvidia-smi --query-gpu=pstate,")
 
+    def test_a_field_that_the_driver_does_not_know_leaves_the_others(self, device: Device) -> None:
+        """An old driver refuses the whole query: `Field "compute_cap" is not a valid field to query.`, exit code 2."""
+        device.tool(
+            "nvidia-smi",
+            """\
+case "$1" in
+    -L) echo "GPU 0: Tesla T4" ;;
+    *compute_cap*) echo 'Field "compute_cap" is not a valid field to query.'; exit 2 ;;
+    --query-gpu=name) echo "Tesla T4" ;;
+    --query-gpu=driver_version) echo "450.51.06" ;;
+    *) exit 2 ;;
+esac""",
+        )
+        _, identity, _ = state.describe(device.system)
+        assert identity["gpu_name"].value == "Tesla T4"
+        assert identity["gpu_driver_version"].value == "450.51.06"
+        assert identity["gpu_compute_cap"].unknown
+
+    def test_is_busy_by_its_own_utilisation(self, device: Device) -> None:
+        device.tool("nvidia-smi", '[ "$1" = -L ] && exit; [ "$1" = --query-gpu=utilization.gpu ] && echo 37')
+        assert state.busy_share(device.system).value == 0.37
+
+    @pytest.mark.parametrize(
+        ("processes", "share"), [("", 0.0), ("echo 1234, python3, 5120", None)], ids=["idle", "somebody computes"]
+    )
+    def test_with_mig_the_processes_tell_whether_it_is_idle(
+        self, device: Device, processes: str, share: float | None
+    ) -> None:
+        device.tool(
+            "nvidia-smi",
+            f"""\
+case "$1" in
+    -L) ;;
+    --query-gpu=utilization.gpu) echo "[N/A]" ;;
+    --query-compute-apps=*) {processes or ":"} ;;
+esac""",
+        )
+        reading = state.busy_share(device.system)
+        assert reading.value == share
+        assert share == 0.0 or "1234 python3 5120 MiB" in str(reading.unknown)
+
     @pytest.mark.parametrize("words", ["P0, fast, 1593, 34, 62.18, 1, 2", "garbage", ""])
     def test_an_answer_that_makes_no_sense_is_unknown_and_no_crash(self, device: Device, words: str) -> None:
         device.tool("nvidia-smi", f'[ "$1" = -L ] || echo "{words}"')
         assert state.snapshot(device.system)["gpu_clocks_sm"].unknown
+
+
+class TestThePythonThatRunsIt:
+    @pytest.mark.parametrize(("answer", "kind"), [("false", "closed"), ("true", "open")])
+    def test_in_a_virtual_environment_sees_the_system_s_packages_or_not(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, kind: str
+    ) -> None:
+        (tmp_path / "pyvenv.cfg").write_text(f"home = /usr/bin\ninclude-system-site-packages = {answer}\n")
+        monkeypatch.setattr(sys, "prefix", str(tmp_path))
+        assert cpu.virtual_environment() == kind
+
+    def test_is_in_none_where_its_prefix_is_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+        assert cpu.virtual_environment() == "none"
 
 
 class TestThisMachine:
