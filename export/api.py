@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from device_agents.contract import Dim, Precision, SchemaViolation, from_json, to_json
 from export.artifact import Artifact, ExportRequest, Store, sha256_file
 from export.cache import adopt, find_any, is_twin, lookup, remember, weights_key, write_copy
-from export.child import Run, run_job
+from export.child import Run, memory_limit, run_job
 from export.models import ONNX, ModelRef, frameworks_of, installed, missing, parse_model
 from profiles.errors import ConfigError, ExportError
 from profiles.load import unknown
@@ -59,7 +58,7 @@ def export_model(
     log = store.root / "logs" / f"{ref.name.replace(':', '-')}-{framework}.log"
     try:
         with store.workspace() as workspace:
-            run = Run(workspace, log, progress, timeout_s, memory_limit_bytes or _default_memory_limit())
+            run = Run(workspace, log, progress, timeout_s, memory_limit_bytes or memory_limit())
             artifact = _make(ref, request, store, run)
         remember(ref, request, store, artifact)
     except OSError as error:
@@ -147,8 +146,3 @@ def _read_draft(answer: dict[str, Any], out: Path) -> Artifact:
         return from_json(Artifact, {**answer, "path": out})
     except SchemaViolation as error:
         raise ExportError(f"the exporter's answer is not understood ({error})") from None
-
-
-def _default_memory_limit() -> int:
-    """80 % of this machine's memory, in bytes: an export that needs more would make everything else swap."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 8 // 10

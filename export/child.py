@@ -163,6 +163,11 @@ def _check_bounds(pid: int, deadline: float, pending: int, run: Run) -> None:
         raise ExportError(message, fix="export on a machine with more memory", stage="export")
 
 
+def memory_limit() -> int:
+    """80 % of this machine's memory, in bytes: a child that needs more would make everything else swap."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 8 // 10
+
+
 def group_rss(group: int) -> int:
     """Resident bytes of every process in this group, from /proc; 0 where there is no /proc. (A limit on address space
     would not do: CUDA builds of torch reserve tens of gigabytes.)"""

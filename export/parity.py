@@ -73,8 +73,11 @@ def judge(reference: Arrays, outputs: Arrays, precision: Precision, half: Framew
     )
 
 
-def run(graph: bytes, inputs: Arrays, precision: Precision) -> dict[str, NDArray[np.float32]]:
-    """The graph's outputs (float32) from onnxruntime on the CPU, in batches of the size that it takes.
+def run(
+    graph: bytes, inputs: Arrays, precision: Precision, at_once: int | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """The graph's outputs (float32) from onnxruntime on the CPU, in batches of the size that it takes; `at_once`
+    samples where it takes any number, or all of them.
 
     FP16 graphs run with basic optimisation: at full optimisation the CPU provider crashed on an FP16 ViT (1.24, 1.27),
     and it computes much of FP16 in FP32 anyway, hence `storage only`.
@@ -99,7 +102,7 @@ def run(graph: bytes, inputs: Arrays, precision: Precision) -> dict[str, NDArray
             return {name: np.asarray(value, np.float32) for name, value in values}
 
         first = session.get_inputs()[0].shape[0]
-        return in_batches(call, inputs, first if isinstance(first, int) else None)
+        return in_batches(call, inputs, first if isinstance(first, int) else at_once)
     except Exception as error:  # onnxruntime's exceptions have no common base but this
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ExportError(f"onnxruntime does not run the graph ({reason[:300]})", stage="parity") from error

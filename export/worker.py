@@ -44,6 +44,9 @@ def main(answer_fd: int) -> None:
 
 def _do(job: dict[str, Any], progress: Callable[..., None]) -> dict[str, Any]:
     """The file name of a framework is its registration."""
+    if job["op"] == "answer":
+        answers: dict[str, Any] = import_module("export.reference").compute(job, progress)
+        return answers
     module = import_module(f"export.frameworks.{job['framework']}")
     paths = {name: Path(value) for name, value in job["paths"].items()}
     request = from_json(ExportRequest, {**job["request"], **paths})

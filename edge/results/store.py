@@ -30,10 +30,22 @@ SAMPLES = "samples.i64le"
 
 
 @dataclass(frozen=True)
+class OwnInputs:
+    """The operator's own data that was timed: the SHA-256 of what was given, how many samples, a sentence on where the
+    reference outputs come from or why there are none, and whether there are any."""
+
+    sha256: str
+    samples: int
+    reference: str
+    checked: bool
+
+
+@dataclass(frozen=True)
 class Origin:
     """What a job was started with: fixed before the trial, whoever collects it and whenever.
 
-    `power_mode` is the mode that is expected, `thresholds` are the verdict's, `produced_by` the artifact's versions.
+    `power_mode` is the mode that is expected, `thresholds` are the verdict's, `produced_by` the artifact's versions,
+    `inputs` the operator's own data where that was timed.
     """
 
     device_profile: str
@@ -44,6 +56,7 @@ class Origin:
     agent_sha256: str
     edgebench: str
     produced_by: Mapping[str, str] = field(default_factory=dict)
+    inputs: OwnInputs | None = None
 
 
 @dataclass(frozen=True)
