@@ -1,4 +1,4 @@
-"""The agent's command line: `python agent.pyz probe | run | wait | cancel | gc`. JSON on stdout, one object.
+"""The agent's command line: `python agent.pyz probe | run | wait | cancel | engines | gc`. JSON on stdout, one object.
 
 Everything lies under --workdir. A failure is `{"error": {...}}` with exit code 1.
 """
@@ -54,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         ("wait", _wait, ("--workdir", "--job", "--timeout")),
         ("cancel", _cancel, ("--workdir", "--job")),
         ("gc", _gc, ("--workdir", "--keep-days")),
-        ("worker", _worker, ("--job", "--artifact", "--index", "--supervisor")),
+        ("engines", _engines, ("--workdir",)),
+        ("worker", _worker, ("--job", "--task", "--index", "--supervisor")),
     ):
         command = commands.add_parser(name)
         command.set_defaults(command=function)
@@ -122,11 +123,18 @@ def _cancel(arguments: argparse.Namespace) -> Any:
     return jobs.cancel(Path(arguments.workdir), arguments.job)
 
 
+def _engines(arguments: argparse.Namespace) -> Dict[str, Any]:
+    """The manifests of the engines that were built here, newest first."""
+    from device_agents.engines import Engines
+
+    return {"engines": [to_json(report) for report in Engines(Path(arguments.workdir)).all()]}
+
+
 def _worker(arguments: argparse.Namespace) -> int:
     from device_agents import worker
 
     worker.die_with(int(arguments.supervisor))
-    return worker.main(Path(arguments.job), Path(arguments.artifact), int(arguments.index))
+    return worker.main(Path(arguments.job), arguments.task, int(arguments.index))
 
 
 def _gc(arguments: argparse.Namespace) -> Dict[str, Any]:

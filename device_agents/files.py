@@ -35,6 +35,11 @@ def verify(folder: Path, files: Sequence[FileEntry]) -> None:
             raise _damaged(path, "is not what was shipped")
 
 
+def entry_of(path: Path) -> FileEntry:
+    """Name, bytes and hash of a file that was just written."""
+    return FileEntry(path.name, path.stat().st_size, _sha256(path))
+
+
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:

@@ -23,7 +23,7 @@ def collect(workdir: Path, keep_days: float) -> List[str]:
     unfinished = {path for path in workdir.glob("jobs/*") if _is_unfinished(workdir, path.name)}
     keep = unfinished | _artifacts_of(workdir, unfinished)
     removed: List[str] = []
-    for pattern in ("jobs/*", "artifacts/*", "agents/*"):
+    for pattern in ("jobs/*", "artifacts/*", "agents/*", "engines/*", "caches/*"):
         for path in sorted(workdir.glob(pattern)):
             if path in keep or path.stat().st_mtime > oldest or path.name == Path(sys.argv[0]).name:
                 continue

@@ -17,26 +17,31 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Dict, List, NoReturn, Optional
+from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
-from device_agents import locks, state, status, worker
+from device_agents import backends, locks, state, status, tasks, worker
 from device_agents.contract import (
     SCHEMA,
+    EngineUse,
     ErrorInfo,
     JobResult,
     JobSpec,
     JobStatus,
+    Layer,
+    Opinion,
     ProcessResult,
     Reading,
     SampleRange,
+    Scalar,
     dumps,
     from_json,
     loads,
 )
 from device_agents.errors import DeviceError, io_error
 from device_agents.files import verify, write_atomic
-from device_agents.kinds.cpu import busy_share
 from device_agents.system import Readings, System
+
+_UNLOADABLE = ("engine_damaged", "engine_foreign")
 
 
 class _Cancelled(Exception):
@@ -70,9 +75,10 @@ def finish(job: Path, name: str, error: Optional[ErrorInfo] = None) -> int:
 
 class _Job:
     def __init__(self, workdir: Path, job: Path, spec: JobSpec) -> None:
+        self._workdir = workdir
         self._folder = job
         self._spec = spec
-        self._artifact = workdir / "artifacts" / spec.artifact
+        self._lock = -1  # the accelerator's, once it is held
         self._begin = time.monotonic()
         self._deadline = float("inf")  # counted from the lock: waiting for the accelerator has a limit of its own
         boot_id, ticks = status.process_identity(os.getpid())
@@ -82,23 +88,20 @@ class _Job:
         self._say("queued", "waiting for the accelerator")
         system = System.here()
         kind, identity, context = state.describe(system)
-        lock = self._lock_accelerator(kind, identity)
+        self._lock = self._lock_accelerator(kind, identity)
         self._deadline = time.monotonic() + self._spec.deadline_s
         started_at = locks.now()
         waited_s = time.monotonic() - self._begin
         self._say("running", "checking the artifact")
-        verify(self._artifact, self._spec.files)
+        self._verify()
         verify_s = time.monotonic() - self._begin - waited_s
-        processes, samples = [], b""
-        for index in range(self._spec.timing.processes):
-            self._say("running", f"process {index + 1} of {self._spec.timing.processes}")
-            before = {"busy_share_idle_window": busy_share(system), **state.snapshot(system)}
-            found = self._run_worker(index, lock)
-            after = state.snapshot(system)
-            offset = len(samples) // 8
-            samples += (self._folder / f"process-{index}.i64le").read_bytes()
-            readings = {**_named(before, "before"), **_named(after, "after")}
-            processes.append(replace(_shift(found, offset), state=readings))
+        engine = self._engine()
+        build_s = time.monotonic() - self._begin - waited_s - verify_s
+        processes, samples, engine = self._trials(system, engine)
+        layers, command, reason = self._layers(engine)
+        if reason:
+            context["layer_profile"] = Reading(unknown=reason)
+        opinion = self._opinion(engine)
         self._say("running", "writing the result")
         write_atomic(self._folder / "samples.i64le", samples)
         result = JobResult(
@@ -107,15 +110,87 @@ class _Job:
             artifact=self._spec.artifact,
             backend=self._spec.backend,
             started_at=started_at,
-            switches=loads((self._folder / "process-0.switches.json").read_bytes()),
+            switches=self._switches(),
             identity=identity,
             context=context,
             processes=tuple(processes),
             samples_count=len(samples) // 8,
             samples_sha256=hashlib.sha256(samples).hexdigest(),
-            seconds={"waited": waited_s, "verify": verify_s, "total": time.monotonic() - self._begin},
-        )
+            seconds={
+                "waited": waited_s, "verify": verify_s, "build": build_s, "total": time.monotonic() - self._begin
+            },
+            task=self._spec.task,
+            engine=engine,
+            layers=layers,
+            command=command,
+            opinion=opinion,
+        )  # fmt: skip
         write_atomic(self._folder / "result.json", dumps(result).encode())
+
+    def _verify(self) -> None:
+        spec = self._spec
+        artifacts = self._workdir / "artifacts"
+        verify(artifacts / spec.artifact, spec.files)
+        if spec.data is not None:
+            verify(artifacts / spec.data.artifact, (spec.data.file,))
+
+    def _engine(self, attempt: int = 0) -> Optional[EngineUse]:
+        """The engine to time, where the backend builds one. A second attempt builds it anew."""
+        if not backends.create(self._spec.backend).builds:
+            if self._spec.task == "build":
+                raise DeviceError("unsupported", "build", f"{self._spec.backend} builds no engines")
+            return None
+        self._say("running", "building the engine")
+        return from_json(EngineUse, self._work("build", attempt))
+
+    def _trials(
+        self, system: System, engine: Optional[EngineUse]
+    ) -> Tuple[List[ProcessResult], bytes, Optional[EngineUse]]:
+        """Every process with its samples, and the engine that they ran: one that does not load is built anew once."""
+        if self._spec.task == "build":
+            return [], b"", engine
+        processes: List[ProcessResult] = []
+        samples = b""
+        for index in range(self._spec.timing.processes):
+            self._say("running", f"process {index + 1} of {self._spec.timing.processes}")
+            before = {"busy_share_idle_window": state.busy_share(system), **state.snapshot(system)}
+            try:
+                outcome = self._work("trial", index)
+            except DeviceError as error:
+                if index or engine is None or self._spec.engine.given or error.info.code not in _UNLOADABLE:
+                    raise
+                fresh = self._engine(attempt=1)
+                engine = fresh and replace(fresh, why=f"built anew: {error.info.message}")
+                outcome = self._work("trial", index)
+            found = from_json(ProcessResult, outcome)
+            after = state.snapshot(system)
+            offset = len(samples) // 8
+            samples += (self._folder / f"process-{index}.i64le").read_bytes()
+            readings = {**_named(before, "before"), **_named(after, "after")}
+            processes.append(replace(_shift(found, offset), state=readings))
+        return processes, samples, engine
+
+    def _layers(self, engine: Optional[EngineUse]) -> Tuple[Tuple[Layer, ...], str, str]:
+        """Layers with their times, the equivalent command, and why there are none: a profile that fails costs no
+        measurement."""
+        if engine is None or self._spec.task == "build":
+            return (), "", ""
+        self._say("running", "profiling the layers")
+        try:
+            outcome = self._work("layers", 0)
+        except DeviceError as error:
+            return (), "", error.info.message
+        return tuple(from_json(Layer, layer) for layer in outcome["layers"]), outcome["command"], ""
+
+    def _opinion(self, engine: Optional[EngineUse]) -> Optional[Opinion]:
+        if self._spec.check_with is None or engine is None or self._spec.task == "build":
+            return None
+        self._say("running", f"asking {self._spec.check_with}")
+        return from_json(Opinion, self._work("opinion", 0))
+
+    def _switches(self) -> Dict[str, Scalar]:
+        path = self._folder / "process-0.switches.json"
+        return dict(loads(path.read_bytes())) if self._spec.task != "build" else {}
 
     def _say(self, name: str, phase: str) -> None:
         status.write(self._folder, replace(self._status, state=name, phase=phase))
@@ -134,9 +209,12 @@ class _Job:
             locks.sign(lock, {"user": _user(), "job": self._spec.job, "pid": os.getpid(), "since": locks.now()})
         return lock
 
-    def _run_worker(self, index: int, lock: int) -> ProcessResult:
-        argv = worker.command(self._folder, self._artifact, index)
-        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(lock,)) as child:
+    def _work(self, task: str, index: int) -> Any:
+        """What a fresh process made of a task, as plain JSON. Errors: DeviceError, its own or of its death."""
+        argv = worker.command(self._folder, task, index)
+        path = tasks.outcome_path(self._folder, task, index)
+        path.unlink(missing_ok=True)
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(self._lock,)) as child:
             try:
                 # not wait(timeout=): that looks 20 times a second, beside the measurement
                 with locks.alarm(max(1e-3, self._deadline - time.monotonic())):
@@ -148,21 +226,22 @@ class _Job:
             except BaseException:
                 child.kill()
                 raise
-        path = self._folder / f"process-{index}.json"
         if not path.exists():
-            raise self._died(index, code)
+            raise self._died(task, index, code)
         outcome = loads(path.read_bytes())
         if "error" in outcome:
             info = from_json(ErrorInfo, outcome["error"])
             raise DeviceError(info.code, info.stage, info.message, where=info.where, fix=info.fix)
-        return from_json(ProcessResult, outcome)
+        return outcome
 
-    def _died(self, index: int, code: int) -> DeviceError:
+    def _died(self, task: str, index: int, code: int) -> DeviceError:
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         tail = _tail(self._folder / "log")
         hint = " (often: out of memory)" if code == -signal.SIGKILL else ""
         last = f"; its last words: {tail}" if tail else ""
-        return DeviceError("worker_died", "run", f"worker {index} ended {how}{hint}{last}", where=str(self._folder))
+        which = f"worker {index}" if task == "trial" else f"the {task} worker"
+        message = f"{which} ended {how}{hint}{last}"
+        return DeviceError("worker_died", "build" if task == "build" else "run", message, where=str(self._folder))
 
 
 def _tidy(job: Path, keep_result: bool) -> None:
@@ -174,8 +253,11 @@ def _tidy(job: Path, keep_result: bool) -> None:
 
 
 def _shift(result: ProcessResult, offset: int) -> ProcessResult:
-    warmup = SampleRange(result.warmup.offset + offset, result.warmup.count)
-    return replace(result, warmup=warmup, timed=SampleRange(result.timed.offset + offset, result.timed.count))
+    def shifted(part: SampleRange) -> SampleRange:
+        return SampleRange(part.offset + offset, part.count)
+
+    parts = {name: shifted(part) for name, part in result.parts.items()}
+    return replace(result, warmup=shifted(result.warmup), timed=shifted(result.timed), parts=parts)
 
 
 def _named(readings: Readings, when: str) -> Readings:

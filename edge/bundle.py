@@ -1,14 +1,17 @@
 """The agent as one file: device_agents/ in a zip that Python runs. The same sources give the same bytes.
 
-Stored, not compressed: what zlib makes of the same bytes differs between its builds.
+Stored, not compressed: what zlib makes of the same bytes differs between its builds. Docstrings and comments stay at
+home; every line keeps its number, so that a traceback from a device points into the sources.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import io
 import sys
+import tokenize
 import zipfile
 from dataclasses import dataclass
 from importlib.resources import files
@@ -55,10 +58,10 @@ def build() -> Bundle:
 
 
 def backend_names() -> tuple[str, ...]:
-    """The backends that the agent carries: a file each."""
+    """The backends that the agent carries: a file each, whose `_` is a `-` in the backend's name."""
     folder = files("device_agents") / "backends"
     stems = (PurePosixPath(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".py"))
-    return tuple(sorted(stem for stem in stems if stem not in ("__init__", "base")))
+    return tuple(sorted(stem.replace("_", "-") for stem in stems if stem not in ("__init__", "base")))
 
 
 def _sources(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
@@ -68,5 +71,24 @@ def _sources(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
         if entry.is_dir():
             found += _sources(entry, name)
         elif entry.name.endswith(".py"):
-            found.append((name, entry.read_bytes().replace(b"\r\n", b"\n")))
+            found.append((name, _lean(entry.read_text(encoding="utf-8")).encode()))
     return found
+
+
+def _lean(source: str) -> str:
+    """The same program without docstrings and comments, line for line."""
+    lines = source.replace("\r\n", "\n").split("\n")
+    for token in tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            _blank(lines, node.body[0])
+    return "\n".join(lines)
+
+
+def _blank(lines: list[str], docstring: ast.stmt) -> None:
+    """Leave an empty one: a body may hold nothing else."""
+    first, last = docstring.lineno - 1, docstring.end_lineno or docstring.lineno
+    lines[first:last] = [" " * docstring.col_offset + '""', *[""] * (last - first - 1)]

@@ -11,8 +11,9 @@ from device_agents.errors import DeviceError
 
 
 def names() -> Tuple[str, ...]:
-    """The backends this agent has."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"))
+    """The backends this agent has; `tensorrt_rtx.py` is called tensorrt-rtx."""
+    stems = (module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
+    return tuple(sorted(stem.replace("_", "-") for stem in stems))
 
 
 def create(name: str) -> Backend:
@@ -20,6 +21,6 @@ def create(name: str) -> Backend:
     if name not in names():
         known = ", ".join(names())
         raise DeviceError("unsupported", "load", f"the agent has no backend {name!r}", fix=f"it has: {known}")
-    module = importlib.import_module(f"device_agents.backends.{name}")
+    module = importlib.import_module(f"device_agents.backends.{name.replace('-', '_')}")
     backend: Backend = module.Backend()
     return backend

@@ -57,7 +57,7 @@ class TestCancelling:
 
     def test_a_job_that_does_not_listen_is_killed_and_tidied_up(self, lab: Lab) -> None:
         supervisor = _stopped_before_the_result(lab)
-        assert {"process-0.json", "process-0.i64le"} < lab.left_in()
+        assert {"process-trial-0.json", "process-0.i64le"} < lab.left_in()
         assert lab.call("cancel", "--job", "job-0001").status.state == "cancelled"
         until(lambda: not alive(supervisor))
         assert lab.left_in() == {"lock", "log", "spec.json", "status.json"}
@@ -255,7 +255,7 @@ def test_a_supervisor_sleeps_while_its_worker_measures(lab: Lab) -> None:
 
 def test_what_the_agent_itself_cannot_read_fails_the_job_with_the_reason(lab: Lab) -> None:
     supervisor = _stopped_before_the_result(lab)
-    (lab.folder() / "process-0.json").write_bytes(b"{}")
+    (lab.folder() / "process-trial-0.json").write_bytes(b"{}")
     os.kill(supervisor, signal.SIGCONT)
     found = lab.wait().status
     assert found.state == "failed"
@@ -280,7 +280,7 @@ def _stopped_before_the_result(lab: Lab) -> int:
     supervisor = lab.started()
     until(lambda: worker_of(supervisor))
     os.kill(supervisor, signal.SIGSTOP)
-    until((lab.folder() / "process-0.json").exists)
+    until((lab.folder() / "process-trial-0.json").exists)
     return supervisor
 
 

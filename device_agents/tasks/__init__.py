@@ -1,0 +1,49 @@
+"""What a worker can be told to do, one file a task: `run(work)` returns what goes home as JSON."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+from device_agents.contract import EngineUse, JobSpec, from_json, loads
+
+
+@dataclass(frozen=True)
+class Work:
+    """A worker's share of a job. `started_ns` is when its process began, on the monotonic clock."""
+
+    spec: JobSpec
+    job: Path
+    index: int
+    started_ns: int
+
+    @property
+    def workdir(self) -> Path:
+        return self.job.parent.parent
+
+    @property
+    def artifact(self) -> Path:
+        return self.workdir / "artifacts" / self.spec.artifact
+
+    @property
+    def model(self) -> Path:
+        """The artifact's model file: ONNX, from which an engine is built."""
+        return self.artifact / self.spec.model_file
+
+    @property
+    def engine(self) -> EngineUse:
+        """What the build task of this job came to."""
+        return from_json(EngineUse, loads(outcome_path(self.job, "build", 0).read_bytes()))
+
+
+def load(name: str) -> Callable[[Work], Any]:
+    """The task of that name: build, trial, layers or opinion."""
+    run: Callable[[Work], Any] = importlib.import_module(f"device_agents.tasks.{name}").run
+    return run
+
+
+def outcome_path(job: Path, task: str, index: int) -> Path:
+    """Where a worker writes what came of its task."""
+    return job / f"process-{task}-{index}.json"

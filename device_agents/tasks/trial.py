@@ -1,0 +1,189 @@
+"""One fresh process that loads a model, checks it, warms it up and times it."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from array import array
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+from device_agents import inputs, measure, runtimes
+from device_agents.backends.base import Backend, SelfTimed
+from device_agents.contract import JobSpec, ParityCheck, ProcessResult, SampleRange, dumps
+from device_agents.engines import Engines
+from device_agents.files import write_atomic
+from device_agents.kinds.cpu import last_cache_bytes
+from device_agents.measure import Samples, Timed
+from device_agents.system import System
+from device_agents.tasks import Work
+
+
+def run(work: Work) -> ProcessResult:
+    """Writes the samples and switches beside its outcome."""
+    clock = Stopwatch(work.started_ns)
+    clock.lap("start")
+    backend, version = runtimes.start(work.spec)
+    clock.lap("import")
+    golden = golden_of(work)
+    clock.lap("golden")
+    trial = _SelfTimed() if isinstance(backend, SelfTimed) else _Trial()
+    try:
+        trial.run(work, backend, golden, clock)
+        switches = {"input_buffers": trial.buffers, "runtime_version": version, **backend.switches()}
+        memory = backend.memory()
+    finally:
+        backend.close()
+    write_atomic(work.job / f"process-{work.index}.switches.json", dumps(switches).encode())
+    samples = _Layout(trial.timed)
+    write_atomic(work.job / f"process-{work.index}.i64le", samples.data)
+    return ProcessResult(
+        index=work.index,
+        import_ns=round(clock.seconds["import"] * 1e9),
+        load_ns=trial.load_ns,
+        first_inference_ns=trial.first_inference_ns,
+        warmup=samples.warmup,
+        timed=samples.timed,
+        elapsed_ns=trial.timed.elapsed_ns,
+        warmup_stable=trial.timed.warmup_stable,
+        timer_overhead_ns=trial.overhead_ns,
+        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        seconds={**clock.seconds, "warmup": trial.timed.warmup_ns / 1e9, "timed": trial.timed.elapsed_ns / 1e9},
+        parity_before=trial.before,
+        parity_after=trial.after,
+        parts=samples.parts,
+        counts=trial.timed.counts,
+        memory=memory,
+    )
+
+
+def golden_of(work: Work) -> Optional[inputs.Golden]:
+    """What the outputs are held against: the operator's data where it has a reference, else the artifact's golden
+    samples; None where there is neither."""
+    spec = work.spec
+    if spec.data is not None:
+        own = inputs.read_data(data_path(work), spec)
+        if own.outputs:
+            return own
+    return inputs.read_golden(work.artifact / spec.golden_file, spec) if spec.golden_file else None
+
+
+def data_path(work: Work) -> Path:
+    data = work.spec.data
+    if data is None:
+        raise RuntimeError("the job has no data of the operator")
+    return work.workdir / "artifacts" / data.artifact / data.file.name
+
+
+def loadable(work: Work, backend: Backend) -> Path:
+    """The file that the backend loads: the engine where it builds one, else the model."""
+    return Engines(work.workdir).path(work.engine, work.spec) if backend.builds else work.model
+
+
+class _Trial:
+    """A backend that is asked for one inference after another."""
+
+    def __init__(self) -> None:
+        self.buffers = 0
+        self.load_ns = self.first_inference_ns = self.overhead_ns = 0
+        self.before: Optional[ParityCheck] = None
+        self.after: Optional[ParityCheck] = None
+        self.timed: Timed
+
+    def run(self, work: Work, backend: Backend, golden: Optional[inputs.Golden], clock: Stopwatch) -> None:
+        spec = work.spec
+        buffers = _buffers(work, measure.slots_needed(backend, spec.pattern))
+        self.buffers = len(buffers)
+        clock.lap("inputs")
+        backend.load(loadable(work, backend), spec)
+        self.load_ns = clock.lap("load")
+        for slot, buffer in enumerate(buffers):
+            backend.bind(buffer, slot)
+        clock.lap("bind")
+        backend.enqueue(0)
+        backend.wait(0)
+        self.first_inference_ns = clock.lap("first_inference")
+        self.before = _check(backend, spec, golden, len(buffers))
+        clock.lap("parity_before")
+        self.overhead_ns = measure.timer_overhead_ns(spec.pattern.kind, backend.in_flight)
+        clock.lap("calibration")
+        self.timed = measure.measure(backend, len(buffers), spec.pattern, spec.timing, spec.seed)
+        clock.lap("loop")
+        self.after = _check(backend, spec, golden, len(buffers))
+        clock.lap("parity_after")
+
+
+class _SelfTimed(_Trial):
+    """A tool with a loop of its own. It shows its outputs once, after timing."""
+
+    def run(self, work: Work, backend: Backend, golden: Optional[inputs.Golden], clock: Stopwatch) -> None:
+        assert isinstance(backend, SelfTimed)  # noqa: S101 - for the type checker: run() chose this class by it
+        batches = golden.batches(work.spec) if golden else []
+        clock.lap("inputs")
+        own = backend.time(loadable(work, backend), work.spec, batches, work.job)
+        clock.lap("loop")
+        self.load_ns, self.first_inference_ns = own.load_ns, own.first_inference_ns
+        parts = {name: array("q", values) for name, values in own.parts.items()}
+        samples = array("q", own.samples_ns)
+        self.timed = Timed(array("q"), samples, own.elapsed_ns, own.warmup_ns, True, parts, {})
+        limit = work.spec.parity_limit
+        if golden and own.outputs is not None and limit is not None:
+            self.before = self.after = golden.compare(own.outputs, limit)
+
+
+class _Layout:
+    """Warm-up, timed part and its parts, one after another in one file of 64-bit little-endian integers."""
+
+    def __init__(self, timed: Timed) -> None:
+        self._end = 0
+        self._data: List[bytes] = []
+        self.warmup = self._add(timed.warmup)
+        self.timed = self._add(timed.timed)
+        self.parts: Dict[str, SampleRange] = {name: self._add(part) for name, part in timed.parts.items()}
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(self._data)
+
+    def _add(self, samples: Samples[int]) -> SampleRange:
+        place = SampleRange(self._end, len(samples))
+        self._end += len(samples)
+        self._data.append(_little_endian(samples))
+        return place
+
+
+def _buffers(work: Work, at_least: int) -> Sequence[Dict[str, inputs.Array]]:
+    cache_bytes = last_cache_bytes(System.here())
+    if work.spec.data is None:
+        return inputs.noise(work.spec, cache_bytes, at_least)
+    own = inputs.read_data(data_path(work), work.spec)
+    return inputs.data_buffers(own, work.spec, cache_bytes, at_least)
+
+
+def _check(backend: Backend, spec: JobSpec, golden: Optional[inputs.Golden], slot: int) -> Optional[ParityCheck]:
+    """Send the golden inputs through the timed path, in the slot after the timed ones."""
+    if golden is None or spec.parity_limit is None:
+        return None
+    return golden.compare(runtimes.answers(backend, golden.batches(spec), slot), spec.parity_limit)
+
+
+def _little_endian(samples: Samples[int]) -> bytes:
+    if sys.byteorder == "big":
+        samples = samples[:]
+        samples.byteswap()
+    return samples.tobytes()
+
+
+class Stopwatch:
+    """Seconds by phase; every lap begins where the last one ended."""
+
+    def __init__(self, begin_ns: int) -> None:
+        self._last_ns = begin_ns
+        self.seconds: Dict[str, float] = {}
+
+    def lap(self, name: str) -> int:
+        now_ns = time.perf_counter_ns()
+        lap_ns, self._last_ns = now_ns - self._last_ns, now_ns
+        self.seconds[name] = lap_ns / 1e9
+        return lap_ns
