@@ -1,37 +1,47 @@
-"""ONNX Runtime: CPU provider everywhere, CUDA provider where there is a GPU; I/O binding always.
+"""ONNX Runtime: the CPU provider everywhere; CUDA's and TensorRT's where there is a GPU. I/O binding always.
 
-A request for CUDA that would fall back to the CPU is an error, never a slow number. TF32 is off: FP32 means FP32.
-Options of the providers: https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html
+A request for a GPU that would fall back to the processor is an error, never a slow number: nodes that compute there
+are counted, named and refused. TF32 is off: FP32 means FP32. On a GPU the streams are ours, so that the parts of an
+inference are told and `pipelined` overlaps; where that cannot be, the switch `parts` says why.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Optional
+from typing import Any, ClassVar, Dict, Optional, Tuple, Union
 
 from device_agents.backends import base
-from device_agents.backends.base import Arrays
-from device_agents.contract import JobSpec, Precision, Scalar
+from device_agents.backends.base import Arrays, Parts
+from device_agents.contract import JobSpec, Reading, Scalar
+from device_agents.cuda import Cuda
 from device_agents.errors import DeviceError
-
-_CPU = "CPUExecutionProvider"
-_CUDA = "CUDAExecutionProvider"
+from device_agents.ort import placement, providers
+from device_agents.ort.host import HostRunner
+from device_agents.ort.look import look
+from device_agents.ort.providers import Choice
+from device_agents.ort.streams import StreamRunner, Streams
 
 
 class Backend(base.Backend):
+    patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate")
     options: ClassVar[Dict[str, str]] = {
-        "provider": "cpu or cuda; without it, cuda where there is an NVIDIA GPU and the provider, else cpu",
-        "cuda_graph": "true: capture the inference as a CUDA graph and replay it (cuda only)",
+        "provider": "cpu, cuda or tensorrt; without it, cuda where there is an NVIDIA GPU and the provider, else cpu",
+        "cuda_graph": "true: capture the inference as a CUDA graph and replay it (cuda, tensorrt)",
+        "nhwc": "true: CUDA's provider lays convolutions out channels last (cuda)",
+        "workspace_mib": "the most memory TensorRT's provider may use for scratch, in MiB; 0 (default) leaves it to it",
+        "parts": "true (default): own streams on a GPU, so that copies and computing are told apart",
+        "allow_fallback": "true: measure although nodes compute on the processor instead of the GPU",
         "threads": "threads within an operator; 0 (default) leaves it to the runtime",
-        "spin": "true (default): idle threads spin between operators; false: they block",
+        "spin": "true (default): idle threads spin between operators, and the host while it waits for a GPU; "
+        "false: they block",
     }
 
     def __init__(self) -> None:
         self._ort: Any = None
         self._session: Any = None
-        self._slots: Dict[int, _Slot] = {}
+        self._runner: Union[HostRunner, StreamRunner, None] = None
         self._switches: Dict[str, Scalar] = {}
-        self._spec: Optional[JobSpec] = None
+        self._unlooked: Optional[Tuple[Path, JobSpec, Choice]] = None
 
     def start(self) -> str:
         import onnxruntime
@@ -39,87 +49,115 @@ class Backend(base.Backend):
         self._ort = onnxruntime
         return str(onnxruntime.__version__)
 
+    def facts(self) -> Dict[str, Reading]:
+        there = self._ort.get_available_providers()
+        known = [short for short, name in providers.NAMES.items() if name in there]
+        found = {"providers": Reading(" ".join(known), "onnxruntime.get_available_providers")}
+        for name, number in providers.built_for().items():
+            found[f"built_for_{name.lower()}"] = Reading(number, "onnxruntime.capi.build_and_package_info")
+        return found
+
     def load(self, path: Path, spec: JobSpec) -> None:
-        provider = self._choose_provider(spec)
-        options = self._session_options(spec, provider)
+        """A model whose compute fell back is refused by `bind`: looking costs time that is not loading."""
+        choice = providers.choose(self._ort, spec)
+        cuda, why_not = self._own_cuda(choice)
+        overlap = spec.pattern.kind == "pipelined"
+        if overlap and cuda is None:
+            message = f"onnxruntime's provider {choice.provider} cannot run the load pattern pipelined ({why_not})"
+            raise DeviceError("unsupported", "load", message, fix="use serial, or mend that")
+        self._switches = {**providers.described(choice, spec), "parts": why_not or "told"}
+        options = providers.session_options(self._ort, choice, spec)
+        options.add_session_config_entry(placement.RECORD, "1" if choice.on_gpu else "0")
         try:
-            self._session = self._ort.InferenceSession(str(path), options, providers=_providers(provider, spec))
-        except Exception as error:  # noqa: BLE001 - onnxruntime raises its own classes by status, and RuntimeError
-            fix = "check that the file is ONNX and its opset one that this onnxruntime reads"
-            message = f"onnxruntime could not load the model ({base.first_line(error)})"
-            raise DeviceError("load_failed", "load", message, where=path.name, fix=fix) from None
-        self._refuse_fallback(provider)
-        self._check_inputs(spec)
-        self._spec = spec
-        self._switches["provider"] = provider
+            streams = None if cuda is None else Streams(cuda, overlap=overlap)
+            handle = None if streams is None else streams.compute.handle
+            chosen = providers.settings(self._ort, choice, spec, handle)
+            self._session = providers.session(self._ort, path, choice, options, chosen)
+            self._check_inputs(spec)
+            if cuda is None or streams is None:
+                self._runner = HostRunner(
+                    self._ort, self._session, spec, on_gpu=choice.on_gpu, cuda_graph=choice.cuda_graph
+                )
+            else:
+                self._switches.update(streams=3 if overlap else 1, cudart=cuda.path)
+                self._runner = StreamRunner(
+                    self._ort, cuda, streams, self._session, spec,
+                    in_flight=self.in_flight if overlap else 1, cuda_graph=choice.cuda_graph,
+                )  # fmt: skip
+        except BaseException:
+            self._session = None
+            if cuda is not None:
+                cuda.close()
+            raise
+        self._unlooked = (path, spec, choice) if choice.on_gpu else None
 
     def bind(self, inputs: Arrays, slot: int) -> None:
-        self._slots[slot] = _Slot(self._ort, self._session, self._loaded(), inputs, self._switches)
+        if self._unlooked:
+            self._look(*self._unlooked)
+        self._ready().bind(inputs, slot)
 
     def enqueue(self, slot: int) -> None:
-        self._slots[slot].run()
+        self._ready().enqueue(slot)
 
     def wait(self, slot: int) -> None:
-        """run_with_iobinding has returned: it is finished."""
+        self._ready().wait(slot)
+
+    def parts(self, slot: int) -> Optional[Parts]:
+        return self._ready().parts(slot)
 
     def outputs(self, slot: int) -> Arrays:
-        return self._slots[slot].outputs()
+        return self._ready().outputs(slot)
 
     def switches(self) -> Dict[str, Scalar]:
         return dict(self._switches)
 
+    def memory(self) -> Dict[str, int]:
+        return self._ready().memory()
+
     def close(self) -> None:
-        self._slots.clear()
+        runner, self._runner = self._runner, None
         self._session = None
+        if runner is not None:
+            runner.close()
 
-    def _loaded(self) -> JobSpec:
-        if self._spec is None:
-            raise RuntimeError("bind comes after load")
-        return self._spec
+    def _ready(self) -> Union[HostRunner, StreamRunner]:
+        if self._runner is None:
+            raise RuntimeError("load comes first")
+        return self._runner
 
-    def _choose_provider(self, spec: JobSpec) -> str:
-        wanted = spec.options.get("provider")
-        there = self._ort.get_available_providers()
-        if wanted is None:
-            return "cuda" if _CUDA in there and Path("/dev/nvidiactl").exists() else "cpu"
-        if wanted not in ("cpu", "cuda"):
-            raise DeviceError("unsupported", "load", f"onnxruntime has no provider {wanted!r}", fix="use cpu or cuda")
-        if wanted == "cuda" and _CUDA not in there:
-            fix = "install onnxruntime-gpu for this Python, or ask for provider=cpu"
-            raise DeviceError("unsupported", "load", "this onnxruntime has no CUDA provider", fix=fix)
-        if wanted == "cuda" and hasattr(self._ort, "preload_dlls"):
-            self._ort.preload_dlls()  # finds the CUDA libraries of pip's nvidia packages
-        return str(wanted)
+    def _own_cuda(self, choice: Choice) -> Tuple[Optional[Cuda], str]:
+        """CUDA for streams of our own, or the reason why the runtime keeps its own."""
+        if not choice.on_gpu:
+            return None, "not told: it computes on the processor"
+        if not choice.parts:
+            return None, "not told: the option parts is false"
+        if providers.version(self._ort) < providers.OWN_STREAM_SINCE:
+            return None, f"not told: onnxruntime {self._ort.__version__} takes no stream from Python, 1.18 does"
+        try:
+            cuda = Cuda.load()
+            cuda.set_schedule("spin" if choice.spin else "block")
+            cuda.set_device(0)
+        except DeviceError as error:
+            return None, f"not told: {error.info.message}"
+        return cuda, ""
 
-    def _session_options(self, spec: JobSpec, provider: str) -> Any:
-        options = self._ort.SessionOptions()
-        # The CPU provider crashed the process on an FP16 ViT at full optimisation (onnxruntime 1.24, 1.27).
-        basic = provider == "cpu" and spec.precision is Precision.FP16
-        levels = self._ort.GraphOptimizationLevel
-        options.graph_optimization_level = levels.ORT_ENABLE_BASIC if basic else levels.ORT_ENABLE_ALL
-        threads = _whole_number(spec, "threads")
-        options.intra_op_num_threads = threads
-        spin = bool(spec.options.get("spin", True))
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
-        for name, size in spec.free_dims.items():
-            options.add_free_dimension_override_by_name(name, size)
-        self._switches.update(
-            graph_optimization="basic" if basic else "all",
-            threads=threads,
-            spin=spin,
-            cuda_graph=provider == "cuda" and bool(spec.options.get("cuda_graph", False)),
-            transfers=spec.transfers,
-            streams=1,
-        )
-        if provider == "cuda":
-            self._switches["tf32"] = False
-        return options
-
-    def _refuse_fallback(self, provider: str) -> None:
-        first = self._session.get_providers()[0]
-        if provider == "cuda" and first != _CUDA:
-            fix = "see the job's log for the library that is missing, or ask for provider=cpu"
-            raise DeviceError("unsupported", "load", f"CUDA was asked for, onnxruntime fell back to {first}", fix=fix)
+    def _look(self, path: Path, spec: JobSpec, choice: Choice) -> None:
+        """Where the nodes run, once a process. Errors: DeviceError when compute fell back, or nobody can tell."""
+        self._unlooked = None
+        wanted = providers.NAMES[choice.provider]
+        found = placement.assigned(self._session)
+        try:
+            if found is None:
+                # A session with a CUDA graph is refused by the runtime itself where a node fell back.
+                plain = providers.settings(self._ort, choice._replace(cuda_graph=False), spec, None)
+                found = placement.judge(look(path, choice, spec, plain), wanted)
+        except DeviceError as error:
+            if not choice.allow_fallback:
+                raise
+            self._switches["fallback"] = error.info.message
+            return
+        self._switches.update(placement.switches(found))
+        placement.refuse_compute(found, choice.provider, allowed=choice.allow_fallback)
 
     def _check_inputs(self, spec: JobSpec) -> None:
         names = [tensor.name for tensor in self._session.get_inputs()]
@@ -127,61 +165,3 @@ class Backend(base.Backend):
         if sorted(names) != sorted(wanted):
             message = f"the model takes {', '.join(names)}; the manifest says {', '.join(wanted)}"
             raise DeviceError("load_failed", "load", message, fix="export the model again")
-
-
-class _Slot:
-    """One binding of inputs to preallocated outputs.
-
-    On the CPU, and on a GPU with transfers, inputs and outputs live in host memory and the runtime copies. Without
-    transfers they live on the GPU. A CUDA graph replays fixed addresses, so there the copies are made here.
-    """
-
-    def __init__(self, ort: Any, session: Any, spec: JobSpec, inputs: Arrays, switches: Dict[str, Scalar]) -> None:
-        import numpy as np
-
-        cuda = switches.get("tf32") is False
-        graph = bool(switches["cuda_graph"])
-        place = "cuda" if cuda and (graph or not spec.transfers) else "cpu"
-        self._session = session
-        self._binding = session.io_binding()
-        self._copies = []
-        for tensor in spec.inputs:
-            host = np.ascontiguousarray(inputs[tensor.name])
-            value = ort.OrtValue.ortvalue_from_numpy(host, place, 0)
-            self._binding.bind_ortvalue_input(tensor.name, value)
-            if graph and spec.transfers:
-                self._copies.append((value, host))
-        self._names = [tensor.name for tensor in spec.outputs]
-        self._outputs = []
-        for tensor in spec.outputs:
-            empty = np.empty([int(dim) for dim in tensor.shape], dtype=tensor.dtype)
-            value = ort.OrtValue.ortvalue_from_numpy(empty, place, 0)
-            self._binding.bind_ortvalue_output(tensor.name, value)
-            self._outputs.append(value)
-        self._fetch = graph and spec.transfers
-        self._fetched: List[Any] = []
-
-    def run(self) -> None:
-        for value, host in self._copies:
-            value.update_inplace(host)
-        self._session.run_with_iobinding(self._binding)
-        if self._fetch:
-            self._fetched = [value.numpy() for value in self._outputs]
-
-    def outputs(self) -> Arrays:
-        return {name: value.numpy() for name, value in zip(self._names, self._outputs)}
-
-
-def _whole_number(spec: JobSpec, name: str) -> int:
-    value = spec.options.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise DeviceError("unsupported", "load", f"the option {name} takes a whole number, got {value!r}")
-    return value
-
-
-def _providers(provider: str, spec: JobSpec) -> List[Any]:
-    if provider == "cpu":
-        return [_CPU]
-    graph = bool(spec.options.get("cuda_graph", False))
-    settings = {"device_id": "0", "use_tf32": "0", "enable_cuda_graph": "1" if graph else "0"}
-    return [(_CUDA, settings), _CPU]
