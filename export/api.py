@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from device_agents.contract import Dim, Precision, SchemaViolation, from_json, to_json
+from device_agents.contract import Dim, DimRange, Precision, SchemaViolation, from_json, to_json
 from export.artifact import Artifact, ExportRequest, Store, sha256_file
 from export.cache import adopt, find_any, is_twin, lookup, remember, weights_key, write_copy
 from export.child import Run, memory_limit, run_job
@@ -27,6 +28,10 @@ __all__ = [
 ]
 
 DEFAULT_TIMEOUT_S = 1800.0
+DEFAULT_OPSET = 18
+"""The highest that every exporter writes. TensorRT 8.5 and 8.6 read 17 at most."""
+
+_MAX_BATCH = 4096
 
 
 def export_model(
@@ -38,7 +43,8 @@ def export_model(
     weights: str,
     store: Store,
     progress: Progress = silent,
-    opset: int = 18,
+    opset: int | None = None,
+    bounds: tuple[DimRange, ...] = (),
     memory_limit_bytes: int | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     fresh: bool = False,
@@ -46,11 +52,13 @@ def export_model(
     """The artifact that answers this request: from `store` if it is there (no framework needed), else made now.
 
     `batch` is a number or "dynamic"; `weights` is pretrained, random or the path of a file, and is not looked at for
-    an .onnx file, which has its own. `fresh` makes it anew. The memory limit is 80 % of this machine's by default.
+    an .onnx file, which has its own. `opset` is DEFAULT_OPSET by default; an .onnx file keeps its own, and is refused
+    when that is higher than an `opset` given. `bounds` of a dynamic batch travel with the artifact, one optimization
+    profile each. `fresh` makes it anew. The memory limit is 80 % of this machine's by default.
     Errors: ConfigError before any work; ExportError when the framework fails, runs out of memory or time;
     ParityError when the graph's outputs are not the framework's.
     """
-    request = _request(ref, framework, precision, batch, weights=weights, opset=opset)
+    request = _request(ref, framework, precision, batch, weights=weights, opset=opset, bounds=bounds)
     hit = None if fresh else lookup(ref, request, store)
     if hit is not None:
         return hit
@@ -77,25 +85,54 @@ def _make(ref: ModelRef, request: ExportRequest, store: Store, run: Run) -> Arti
 
 
 def _request(
-    ref: ModelRef, framework: str, precision: Precision, batch: Dim, *, weights: str, opset: int
+    ref: ModelRef,
+    framework: str,
+    precision: Precision,
+    batch: Dim,
+    *,
+    weights: str,
+    opset: int | None,
+    bounds: tuple[DimRange, ...],
 ) -> ExportRequest:
     if framework not in frameworks_of(ref):
         raise unknown("framework", framework, frameworks_of(ref), where=ref.name)
     if precision is Precision.INT8:
         raise ConfigError("int8 is not made yet", where=ref.name, fix="use fp32 or fp16")
-    if batch != "dynamic" and not (isinstance(batch, int) and 1 <= batch <= 4096):
-        raise ConfigError(f"batch {batch!r} is neither 'dynamic' nor a number from 1 to 4096", where=ref.name)
+    if batch != "dynamic" and not (isinstance(batch, int) and 1 <= batch <= _MAX_BATCH):
+        raise ConfigError(f"batch {batch!r} is neither 'dynamic' nor a number from 1 to {_MAX_BATCH}", where=ref.name)
+    _check_bounds(ref, batch, bounds)
     if ref.path is not None:
         content = f"sha256:{sha256_file(ref.path)}"
-        return ExportRequest(content, framework, precision, batch, content, opset, model_path=ref.path)
+        return ExportRequest(
+            content, framework, precision, batch, content, opset or 0, model_path=ref.path, bounds=bounds
+        )
+    if opset is not None:
+        _check_opset(ref, framework, opset)
+    request = ExportRequest(ref.name, framework, precision, batch, weights, opset or DEFAULT_OPSET, bounds=bounds)
     if weights in ("pretrained", "random"):
-        return ExportRequest(ref.name, framework, precision, batch, weights, opset)
+        return request
     path = Path(weights).expanduser()
     if not path.is_file():
         fix = "--weights takes pretrained, random or the path of a file"
         raise ConfigError("no such weights file", where=weights, fix=fix)
-    content = f"sha256:{sha256_file(path)}"
-    return ExportRequest(ref.name, framework, precision, batch, content, opset, weights_path=path.resolve())
+    return replace(request, weights=f"sha256:{sha256_file(path)}", weights_path=path.resolve())
+
+
+def _check_bounds(ref: ModelRef, batch: Dim, bounds: tuple[DimRange, ...]) -> None:
+    if bounds and batch != "dynamic":
+        fix = "leave --bounds out, or use --batch dynamic"
+        raise ConfigError(f"the batch is fixed to {batch}: there is nothing to bound", where=ref.name, fix=fix)
+    high = max((one.max for one in bounds), default=0)
+    if high > _MAX_BATCH:
+        raise ConfigError(f"a batch of {high} is over {_MAX_BATCH}", where=ref.name)
+
+
+def _check_opset(ref: ModelRef, framework: str, opset: int) -> None:
+    """Errors: ConfigError for an opset that the framework's exporter does not write."""
+    can: range = import_module(f"export.frameworks.{framework}").OPSETS
+    if opset not in can:
+        message = f"opset {opset} cannot be written from {framework}"
+        raise ConfigError(message, where=ref.name, fix=f"use one from {can[0]} to {can[-1]}")
 
 
 def require(framework: str) -> None:

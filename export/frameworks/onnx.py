@@ -40,6 +40,7 @@ class Exporter:
             raise ExportError("the request names a file by hash and gives no path")
         self.progress(f"check {path.name}")
         proto = _read(path)
+        _check_opset(proto, request.opset, path)
         graph.sanitise(proto)
         specs = graph.specs(proto.graph.input)
         graph.specs(proto.graph.output)  # an output without a shape is refused here, by name
@@ -80,6 +81,14 @@ def _read(path: Path) -> Any:
     if not kept:
         raise ExportError("the graph takes no input", where=str(path))
     return proto
+
+
+def _check_opset(proto: Any, highest: int, path: Path) -> None:
+    """Errors: ExportError when the file has a higher opset than was asked for; 0 is any."""
+    given = graph.opset(proto)
+    if highest and given > highest:
+        fix = f"make the file anew with opset {highest}"
+        raise ExportError(f"the file has opset {given}, over {highest}, and is not converted", where=str(path), fix=fix)
 
 
 def _fix_batch(proto: Any, specs: tuple[TensorSpec, ...], batch: Dim, path: Path) -> None:
