@@ -30,7 +30,6 @@ import os
 import platform
 import re
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -103,7 +102,6 @@ _BLOCKING_SYNC, _NO_TIMING = 1, 2  # cudaEventBlockingSync, cudaEventDisableTimi
 _EXTERNAL = 1  # cudaEventRecordExternal
 _NEWEST_KNOWN = ("libcudart.so", "libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0")
 
-_Call = Callable[..., int]
 _T = TypeVar("_T", bound="_Handle")
 
 
@@ -152,7 +150,7 @@ class Cuda:
             except (OSError, AttributeError) as error:
                 refused.append(f"{candidate}: {error}")
                 continue
-            if 0 < cuda.driver_version() // 1000 < cuda.runtime_version() // 1000:
+            if cuda.newer_than_driver():
                 too_new = too_new or cuda
                 continue
             return cuda
@@ -171,12 +169,17 @@ class Cuda:
         self._closed = False
 
     def runtime_version(self) -> int:
-        """1000 * major + 10 * minor, such as 12060."""
+        """1000 * major + 10 * minor, such as 12060. Errors: CudaError, when CUDA 11 does not find its driver."""
         return self._number("cudaRuntimeGetVersion")
 
     def driver_version(self) -> int:
         """The newest CUDA that the driver knows, written like `runtime_version`; 0 where there is no driver."""
         return self._number("cudaDriverGetVersion")
+
+    def newer_than_driver(self) -> bool:
+        """Whether there is a driver and it does not know the CUDA of this library; minor versions do not matter."""
+        driver, runtime = self.driver_version() // 1000, self._runtime() // 1000
+        return driver > 0 and (runtime == 0 or runtime > driver)
 
     def device_count(self) -> int:
         """How many GPUs there are, at least one. Errors: CudaError `no_device` where there is none."""
@@ -271,14 +274,13 @@ class Cuda:
         """
         self._closed = True
         problem: Optional[CudaError] = None
-        if self._handles and self.failed is None:  # memory under a copy that still runs must not be freed
-            code = self._calls["cudaDeviceSynchronize"]()
-            problem = self.error("cudaDeviceSynchronize", code) if code else None
+        if self._handles:  # memory under a copy that still runs must not be freed
+            problem = self._quiet("cudaDeviceSynchronize")
         for handle in reversed(list(self._handles)):
             try:
                 handle.close()
             except CudaError as error:
-                problem = problem or error
+                problem = error
         if problem is not None:
             raise problem
 
@@ -286,8 +288,11 @@ class Cuda:
         return self
 
     def __exit__(self, kind: Optional[type], *_: object) -> None:
-        with suppress(*(() if kind is None else (CudaError,))):
+        try:
             self.close()
+        except CudaError:
+            if kind is None:  # what is raised in the block tells more
+                raise
 
     def own(self, handle: _Handle) -> None:
         """For handles: belong to this library until `free`."""
@@ -300,13 +305,15 @@ class Cuda:
     def free(self, handle: _Handle, call: str, pointer: ctypes.c_void_p) -> None:
         """For handles: give one back. Errors: CudaError, unless a call had failed before."""
         self._handles.pop(handle, None)
-        code = self._calls[call](pointer)
-        if code in (0, _UNLOADING):
-            return
-        if self.failed is not None:
-            self._forget_error()
-            return
-        raise self.error(call, code)
+        problem = self._quiet(call, pointer)
+        if problem is not None:
+            raise problem
+
+    def discard(self, graph: ctypes.c_void_p) -> None:
+        """For captures: give a graph back, or none where the capture failed, after which no error is remembered."""
+        if graph:
+            self._calls["cudaGraphDestroy"](graph)
+        self._forget_error()
 
     def ready(self, call: str, code: int) -> bool:
         """The answer to a query. Errors: CudaError for anything but done and not done."""
@@ -317,10 +324,28 @@ class Cuda:
             raise self.error(call, code)
         return True
 
+    def _quiet(self, call: str, *args: Any) -> Optional[CudaError]:
+        """Call a function that tidies up: its error counts when it is the first, and the process is not ending."""
+        code = self._calls[call](*args)
+        if code in (0, _UNLOADING):
+            return None
+        if self.failed is None:
+            return self.error(call, code)
+        self._forget_error()
+        return None
+
     def _number(self, call: str, value: Any = None) -> int:
         value = ctypes.c_int() if value is None else value
         self.check(call, ctypes.byref(value))
         return int(value.value)
+
+    def _runtime(self) -> int:
+        """The version, or 0: CUDA 11 tells it only once it has found a driver that is new enough."""
+        value = ctypes.c_int()
+        code = self._calls["cudaRuntimeGetVersion"](ctypes.byref(value))
+        if code:
+            self._forget_error()
+        return 0 if code else value.value
 
     def _attribute(self, ordinal: int, attribute: int) -> int:
         value = ctypes.c_int()
@@ -348,13 +373,12 @@ class Cuda:
         return f"{wanted}, {_mib(left.value)} of {_mib(total.value)} free"
 
     def _driver_trouble(self, call: str, name: str) -> Tuple[str, str, str]:
-        runtime, driver = _version(self.runtime_version()), self.driver_version()
+        number, driver = self._runtime(), self.driver_version()
+        runtime = f"CUDA {_version(number)}" if number else "an unknown version of CUDA"
         if not driver:
             fix = "install NVIDIA's driver; in a container, start it with `--runtime nvidia` or `--gpus all`"
-            return "no_device", f"{call} failed: there is no NVIDIA driver for CUDA {runtime} ({name})", fix
-        message = (
-            f"{call} failed: the driver knows CUDA {_version(driver)} at most, {self.path} is CUDA {runtime} ({name})"
-        )
+            return "no_device", f"{call} failed: there is no NVIDIA driver for {self.path}, {runtime} ({name})", fix
+        message = f"{call} failed: the driver knows CUDA {_version(driver)} at most, {self.path} is {runtime} ({name})"
         fix = f"update the driver, or install a libcudart of CUDA {driver // 1000} and name it by {LIBRARY_VARIABLE}"
         return "driver_too_old", message, fix
 
@@ -385,8 +409,11 @@ class _Handle:
         return self
 
     def __exit__(self, kind: Optional[type], *_: object) -> None:
-        with suppress(*(() if kind is None else (CudaError,))):
+        try:
             self.close()
+        except CudaError:
+            if kind is None:  # what is raised in the block tells more
+                raise
 
     if not TYPE_CHECKING:
 
@@ -495,7 +522,7 @@ class Stream(_Handle):
         try:
             work()
         except BaseException:
-            self._end_capture()
+            self._cuda.discard(self._end_capture()[1])
             raise
         return self.end_capture()
 
@@ -511,7 +538,7 @@ class Stream(_Handle):
         try:
             return Graph(self._cuda, graph)
         finally:
-            self._cuda.function("cudaGraphDestroy")(graph)  # the executable graph has its own copy
+            self._cuda.discard(graph)  # the executable graph has its own copy
 
     def _end_capture(self) -> Tuple[int, ctypes.c_void_p]:
         graph = ctypes.c_void_p()
