@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge import fleet
+from edge.choosing import Survey
 from edge.connect import connect
 from edge.inventory import Device
 from edge.journal import open_journal
 from edge.places import Places
 from edge.plan import Plan
-from edge.planning import Request, artifact_source
+from edge.planning import Request
 from edge.report.rows import Row, read
 from edge.results.store import Store
 from edge.results.verdict import Status
+from edge.sources import artifact_source, data_source
 from export.artifact import Store as Artifacts
 from profiles.progress import Progress
 
@@ -48,18 +50,31 @@ class Deployment:
 
 
 def deploy(
-    request: Request, plan: Plan, devices: Sequence[Device], places: Places, progress: Progress, *, fresh: bool = False
+    request: Request,
+    plan: Plan,
+    devices: Sequence[Device],
+    places: Places,
+    progress: Progress,
+    *,
+    survey: Survey | None = None,
+    fresh: bool = False,
 ) -> Deployment:
-    """Measure the plan that was made of the request. Errors: ConfigError, fleet.Interrupted."""
+    """Measure the plan that was made of the request, and of the `survey`. Errors: ConfigError, fleet.Interrupted."""
     begin = time.monotonic()
     results = Store(places.results)
+    artifacts, survey = Artifacts(places.artifacts), survey or Survey()
     journal = open_journal(places.results, plan, fresh=fresh)
     try:
+        artifact = artifact_source(request, artifacts, progress, survey)
         tools = fleet.Tools(
-            artifact=artifact_source(request, Artifacts(places.artifacts), progress),
+            artifact=artifact,
             connect=lambda device: connect(device, places),
             results=results,
+            artifacts=artifacts,
             progress=progress,
+            data=data_source(request, artifact, artifacts, progress) if request.inputs else None,
+            survey=survey,
+            rebuild=request.rebuild,
         )
         report = fleet.run(plan, {device.name: device for device in devices}, journal, tools)
     except fleet.Interrupted:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
+from concurrent import futures
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from device_agents.contract import ErrorInfo
-from edge import bundle, version
+from device_agents.contract import ENGINE_FILE, ErrorInfo, GivenEngine
+from edge.builder_run import BuilderRun
+from edge.classes import Build
+from edge.device_work import DeviceWork, Tools, check_request
 from edge.inventory import Device
 from edge.jobspec import job_spec
 from edge.journal import Journal
 from edge.plan import Cell
-from edge.results.store import Measurement, Origin, Store
+from edge.results.store import Measurement, Origin
 from edge.session import Found, Session
-from edge.transport.base import Transport
 from export.artifact import Artifact
-from profiles.errors import ConnectError, EdgebenchError, HostKeyError, RunError, Timeout, TransportError
-from profiles.progress import Progress, silent
+from profiles.errors import BuildError, ConnectError, EdgebenchError, HostKeyError, RunError, Timeout, TransportError
+
+if TYPE_CHECKING:
+    from edge.data import Prepared
 
 _KEEP_DAYS = 30.0
+_LOOK_S = 0.2  # while a builder builds: nothing is measured then that looking could disturb
 
 
 @dataclass(frozen=True)
@@ -49,40 +53,31 @@ Outcome = Ok | Failed
 
 
 @dataclass(frozen=True)
-class Tools:
-    """What a run needs from outside: artifacts for cells, connections to devices, places for results."""
+class Orders:
+    """The cells of a device, in order; by the cell's id their artifacts, the operator's data where they take it, the
+    builds of another device that they wait for; and the builds that this device makes first, being a builder."""
 
-    artifact: Callable[[Cell], Artifact]
-    connect: Callable[[Device], Transport]
-    results: Store
-    progress: Progress = silent
+    cells: list[Cell]
+    artifacts: Mapping[str, Artifact]
+    data: Mapping[str, Prepared]
+    builds: Mapping[str, Build]
+    building: BuilderRun | None = None
 
 
-class DeviceRun:
-    """The cells of one device, in a thread of its own. `stop` and `cancel` come from another one."""
+class DeviceRun(DeviceWork):
+    """Measures the cells of one device."""
 
-    def __init__(
-        self, device: Device, cells: list[Cell], artifacts: Mapping[str, Artifact], journal: Journal, tools: Tools
-    ) -> None:
-        self.device = device
+    def __init__(self, device: Device, orders: Orders, journal: Journal, tools: Tools) -> None:
+        super().__init__(device, journal, tools)
         self.outcomes: list[Outcome] = []
-        self.bytes_sent = 0
         self.pythons: list[str] = []
-        self._cells = cells
-        self._artifacts = artifacts
-        self._journal = journal
-        self._tools = tools
-        self._shipped: set[str] = set()
-        self._lock = threading.Lock()
-        self._stopped = False
-        self._place = (0, len(cells))  # in the queue, for the progress
-        self._transport: Transport | None = None
-        self._session: Session | None = None
-        self._under_way: tuple[Cell, str] | None = None
+        self._orders = orders
+        self._place = (0, len(orders.cells))  # in the queue, for the progress
 
     def run(self) -> None:
         """Measure the cells. Whatever goes wrong ends in `outcomes`: another device's results do not depend on it."""
         try:
+            self._let_build()
             with self._connected() as session:
                 self._measure_all(session)
         except EdgebenchError as error:
@@ -92,56 +87,26 @@ class DeviceRun:
             failure.__cause__ = error
             self._fail_rest(failure)
 
-    def stop(self) -> None:
-        """End the thread's calls at once, and let it begin nothing more."""
-        with self._lock:
-            self._stopped = True
-            if self._transport is not None:
-                self._transport.close()
-
-    def cancel(self) -> list[str]:
-        """End the job that runs, over a connection of its own. Returns what to tell of it."""
-        if self._under_way is None or self._session is None:
-            return []
-        cell, job = self._under_way
-        try:
-            with contextlib.closing(self._tools.connect(self.device)) as transport:
-                ended = self._session.reconnect(transport).cancel(job)
-        except EdgebenchError as error:
-            if error.code != "no_job":
-                return [f"the job on {self.device.name} goes on ({error.message})"]
-        else:
-            if ended.state == "done":
-                return [f"the job on {self.device.name} had just ended"]
-        self._journal.cancelled(cell)
-        return [f"the job on {self.device.name} was cancelled"]
-
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[Session]:
-        self._tell("connecting")
-        with contextlib.closing(self._tools.connect(self.device)) as transport:
-            with self._lock:
-                self._check_stopped()
-                self._transport = transport
-                self._session = Session(self.device, transport)
-            yield self._session
+    def _let_build(self) -> None:
+        """A builder builds for its class before it measures: on one accelerator, one would disturb the other."""
+        building = self._orders.building
+        while building is not None and not building.ended.wait(_LOOK_S):
+            self._check_stopped()
 
     def _measure_all(self, session: Session) -> None:
-        found = session.prepare(sorted({cell.backend for cell in self._cells}), self._tell)
+        found = self._found(session, self._orders.cells)
         self.pythons = sorted({f"{item.python} ({item.version})" for item in found.values()})
-        for index, cell in enumerate(self._cells):
+        for index, cell in enumerate(self._orders.cells):
             self._check_stopped()
-            self._place = (index, len(self._cells))
-            self._one(session, cell, found[cell.backend])
+            self._place = (index, len(self._orders.cells))
+            self._one(session, cell, found)
         session.tidy(_KEEP_DAYS)
 
-    def _check_stopped(self) -> None:
-        if self._stopped:
-            raise TransportError("stopped", where=self.device.name)
-
-    def _one(self, session: Session, cell: Cell, found: Found) -> None:
+    def _one(self, session: Session, cell: Cell, found: Mapping[str, Found]) -> None:
         try:
-            measurement = self._join(session, cell) or self._measure(session, cell, found)
+            measurement = self._take_up(session, cell) or self._measure(session, cell, found)
+        except _NoEngine as error:
+            self._fail(cell, error, link=error.link)
         except (ConnectError, HostKeyError, Timeout):
             raise  # the rest of this device's cells share its fate
         except EdgebenchError as error:
@@ -152,33 +117,45 @@ class DeviceRun:
             self._journal.done(cell, measurement)
             self.outcomes.append(Ok(cell, measurement))
 
-    def _join(self, session: Session, cell: Cell) -> str | None:
-        """Collect the job that an earlier controller began, if the device still has something of it."""
-        known = self._journal.of(cell)
-        if known.job is None or known.origin is None:
-            return None
-        self._under_way = (cell, known.job)
-        self._tell(f"taking up {cell.label}, which was begun earlier", *self._place)
-        try:
-            session.wait(known.job)
-        except RunError as error:
-            if error.code not in ("no_job", "lost", "cancelled"):
-                raise
-            self._journal.failed(cell, error.info())
-            return None
-        return self._collect(session, cell, known.job, known.origin)
+    def _take_up(self, session: Session, cell: Cell) -> str | None:
+        """Collect the job that an earlier controller began."""
+        origin = self._journal.of(cell).origin
+        job = self._join(session, cell)
+        return self._collect(session, cell, job, origin) if job is not None and origin is not None else None
 
-    def _measure(self, session: Session, cell: Cell, found: Found) -> str:
-        _check_request(cell, found, self.device.name)
-        artifact = self._artifacts[cell.id]
-        if artifact.id not in self._shipped:
-            self.bytes_sent += session.ship(artifact.id, artifact.path, artifact.files, self._tell)
-            self._shipped.add(artifact.id)
-        job, origin = self._journal.begin(cell, self._origin(artifact))
+    def _measure(self, session: Session, cell: Cell, found: Mapping[str, Found]) -> str:
+        check_request(cell, found, self.device.name)
+        artifact = self._orders.artifacts[cell.id]
+        given = self._engine(session, cell)
+        self._ship(session, artifact)
+        own = self._orders.data.get(cell.id)
+        if own is not None:
+            self.bytes_sent += session.ship(own.data.artifact, own.folder, own.files, self._tell)
+        builds = found[cell.backend].report.builds and given is None
+        rebuild = self._tools.rebuild and self._orders.building is None  # a builder has just built anew
+        job, origin = self._journal.begin(cell, self._origin(artifact, own.used if own else None))
         self._under_way = (cell, job)
-        self._tell(f"measuring {cell.label}", *self._place)
-        session.run(job_spec(job, cell, artifact))
+        self._say(f"measuring {cell.label}")
+        data = own.data if own else None
+        session.run(job_spec(job, cell, artifact, builds=builds, rebuild=rebuild and builds, given=given, data=data))
         return self._collect(session, cell, job, origin)
+
+    def _engine(self, session: Session, cell: Cell) -> GivenEngine | None:
+        """The engine that this device's builder makes, sent there. Errors: _NoEngine when it did not."""
+        build = self._orders.builds.get(cell.id)
+        if build is None:
+            return None
+        if not build.engine.done():
+            self._say(f"waiting for {build.device} to build {build.label}")
+        while not futures.wait([build.engine], _LOOK_S).done:
+            self._check_stopped()
+        error = build.engine.exception()
+        if error is not None:
+            raise _NoEngine(build, error)
+        engine = build.engine.result()
+        self._ship(session, engine)
+        file = next(entry for entry in engine.files if entry.name == ENGINE_FILE)
+        return GivenEngine(engine.id, file, build.device)
 
     def _collect(self, session: Session, cell: Cell, job: str, origin: Origin) -> str:
         result, samples = session.collect(job, origin.artifact)
@@ -186,18 +163,6 @@ class DeviceRun:
         collected_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._tools.results.add(Measurement(job, self._journal.run, cell, origin, collected_at, result), samples)
         return job
-
-    def _origin(self, artifact: Artifact) -> Origin:
-        return Origin(
-            device_profile=self.device.profile.name,
-            power_mode=self.device.expected_power_mode,
-            thresholds=self.device.profile.thresholds,
-            artifact=artifact.id,
-            weights=artifact.weights,
-            agent_sha256=bundle.build().sha256,
-            edgebench=version(),
-            produced_by=artifact.produced_by,
-        )
 
     def _fail(self, cell: Cell, error: EdgebenchError, *, link: bool = False) -> None:
         self._under_way = None
@@ -210,7 +175,7 @@ class DeviceRun:
             return
         link = isinstance(error, TransportError)
         known = {outcome.cell.id for outcome in self.outcomes}
-        for cell in self._cells:
+        for cell in self._orders.cells:
             if cell.id in known:
                 continue
             progress = self._journal.of(cell)
@@ -219,21 +184,15 @@ class DeviceRun:
             else:
                 self._fail(cell, error, link=link)
 
-    def _tell(self, what: str, done: int = 0, total: int = 0) -> None:
-        self._tools.progress(f"{self.device.name}: {what}", done, total)
+    def _say(self, what: str) -> None:
+        self._tell(what, *self._place)
 
 
-def _check_request(cell: Cell, found: Found, device: str) -> None:
-    """Refuse before anything is shipped what the backend said it cannot do. Errors: RunError."""
-    report = found.report
-    if report.version.unknown is not None:
-        message = f"{cell.backend} is not there ({report.version.unknown})"
-        raise RunError(message, where=device, stage="probe", fix=f"install it for {found.python}")
-    if cell.pattern.kind not in report.patterns:
-        message = f"{cell.backend} cannot run the load pattern {cell.pattern}"
-        raise RunError(message, where=device, stage="probe", fix=f"use one of: {', '.join(report.patterns)}")
-    for name in cell.options:
-        if name not in report.options:
-            known = ", ".join(sorted(report.options)) or "none"
-            message = f"{cell.backend} has no option {name!r}; it has: {known}"
-            raise RunError(message, where=device, stage="probe")
+class _NoEngine(BuildError):
+    """The builder of the class did not deliver. `link`: it was not reached, or was lost."""
+
+    def __init__(self, build: Build, error: BaseException) -> None:
+        self.link = isinstance(error, TransportError)
+        message = f"the builder {build.device} made no engine ({getattr(error, 'message', error)})"
+        fix = "mend that, or let every device build its own: --engines own"
+        super().__init__(message, where=build.device, fix=fix, stage="build")

@@ -7,11 +7,14 @@ a run that was killed is taken up where it stood, and a job that outlived its co
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
-from edge.device_run import DeviceRun, Failed, Ok, Outcome, Tools
+from edge.builder_run import BuilderRun
+from edge.classes import Build, builds_for
+from edge.device_run import DeviceRun, Failed, Ok, Orders, Outcome
+from edge.device_work import DeviceWork, Tools
 from edge.inventory import Device
 from edge.journal import Journal
 from edge.plan import Cell, Plan
@@ -50,7 +53,8 @@ class Interrupted(KeyboardInterrupt):
 def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tools) -> Report:
     """Measure every cell of the plan that the journal does not know as done.
 
-    Errors: ConfigError of the export (nothing was begun); Interrupted on Ctrl-C. All else ends in the report.
+    Errors: ConfigError of the export or of the operator's data (nothing was begun); Interrupted on Ctrl-C. All else
+    ends in the report.
     """
     report = Report()
     outcomes: dict[str, Outcome] = {
@@ -63,14 +67,21 @@ def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tool
     for failure in failures:
         journal.failed(failure.cell, failure.error)
         outcomes[failure.cell.id] = failure
-    queues = _by_device([cell for cell in todo if cell.id in artifacts])
-    workers = [DeviceRun(devices[name], cells, artifacts, journal, tools) for name, cells in queues.items()]
-    # This machine last: elsewhere it is the controller, and its own work would disturb what it measures.
-    _run_all([worker for worker in workers if not worker.device.is_local])
+    todo = [cell for cell in todo if cell.id in artifacts]
+    data = {cell.id: tools.data(cell) for cell in todo if cell.inputs is not None and tools.data is not None}
+    builds = builds_for(todo, artifacts, devices)
+    building = _builder_runs(builds.values(), devices, journal, tools)
+    workers = []
+    for name, cells in _by_device(todo).items():
+        orders = Orders(cells, artifacts, data, builds, building.get(name))
+        workers.append(DeviceRun(devices[name], orders, journal, tools))
+    # Builders first: the pool begins in this order, and others wait for them. This machine measures last: elsewhere it
+    # is the controller, and its own work would disturb what it measures.
+    _run_all([*building.values(), *(worker for worker in workers if not worker.device.is_local)])
     _run_all([worker for worker in workers if worker.device.is_local])
+    report.bytes_sent = sum(worker.bytes_sent for worker in (*building.values(), *workers))
     for worker in workers:
         outcomes.update({outcome.cell.id: outcome for outcome in worker.outcomes})
-        report.bytes_sent += worker.bytes_sent
         if worker.pythons:
             report.pythons[worker.device.name] = worker.pythons
     report.outcomes = [outcomes[cell.id] for cell in plan.cells]
@@ -100,7 +111,17 @@ def _by_device(cells: list[Cell]) -> dict[str, list[Cell]]:
     return queues
 
 
-def _run_all(workers: list[DeviceRun]) -> None:
+def _builder_runs(
+    builds: Iterable[Build], devices: Mapping[str, Device], journal: Journal, tools: Tools
+) -> dict[str, BuilderRun]:
+    """By the builder's name; what several cells wait for is built once."""
+    by_device: dict[str, list[Build]] = {}
+    for build in {build.id: build for build in builds}.values():
+        by_device.setdefault(build.device, []).append(build)
+    return {name: BuilderRun(devices[name], its, journal, tools) for name, its in by_device.items()}
+
+
+def _run_all(workers: Sequence[DeviceWork]) -> None:
     if not workers:
         return
     pool = ThreadPoolExecutor(min(len(workers), _AT_ONCE), thread_name_prefix="device")
@@ -114,7 +135,7 @@ def _run_all(workers: list[DeviceRun]) -> None:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _cancelled(workers: list[DeviceRun]) -> str:
+def _cancelled(workers: Sequence[DeviceWork]) -> str:
     """Cancel what runs, and say so; a second Ctrl-C leaves the jobs to themselves, and says that.
 
     One key press can arrive twice (`timeout` signals the child, then its group): within a second it counts as one.

@@ -1,12 +1,13 @@
 """fleet.toml: which devices there are and how to reach them.
 
-    [defaults]              any key of a device but host; the device `local` takes none of them
+    [defaults]              any key of a device but host and builder; the device `local` takes none of them
     user = "nvidia"
 
     [devices.orin-lab-1]    host defaults to the device's name, so an alias of ~/.ssh/config works
     host = "10.0.0.21"
     profile = "jetson-agx-orin-64gb"
     tags = ["lab"]
+    builder = true          with --engines per-class it builds the engines of every device of its profile
 
     [deploy]
     models = ["resnet50"]   what `edgebench deploy` without a model takes
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -54,6 +55,7 @@ class Device:
     python: str | None = None
     workdir: PurePosixPath | None = None
     power_mode: str | None = None
+    builder: bool = False
 
     @property
     def expected_power_mode(self) -> str | None:
@@ -104,6 +106,7 @@ def load_fleet(source: Path | None) -> Fleet:
         return Fleet({LOCAL: _local(_LocalEntry())})
     file = parse(_File, read_toml(source), where=source)
     devices = {name: _device(name, entry, file.defaults, source) for name, entry in file.devices.items()}
+    _check_builders(devices.values(), source)
     names_local = LOCAL in devices
     if not names_local:
         devices[LOCAL] = _local(_LocalEntry())
@@ -116,6 +119,7 @@ class _LocalEntry:
     tags: tuple[str, ...] = ()
     python: str | None = None
     workdir: str | None = None
+    builder: bool = False
 
     def __post_init__(self) -> None:
         _check_common(self)
@@ -147,6 +151,7 @@ class _Defaults:
 @dataclass(frozen=True)
 class _Entry(_Defaults):
     host: str | None = None
+    builder: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -212,6 +217,7 @@ def _device(name: str, data: Any, defaults: _Defaults, source: Path) -> Device:
         python=values["python"],
         workdir=PurePosixPath(values["workdir"]) if values["workdir"] else None,
         power_mode=values["power_mode"],
+        builder=entry.builder,
     )
 
 
@@ -223,6 +229,7 @@ def _local(entry: _LocalEntry) -> Device:
         tags=entry.tags,
         python=entry.python or sys.executable,
         workdir=PurePosixPath(entry.workdir) if entry.workdir else None,
+        builder=entry.builder,
     )
 
 
@@ -235,6 +242,18 @@ def _refuse_group_name(name: str, source: Path) -> None:
             where=f"{source}, key {f'devices.{name}'!r}",
             fix=f"call it {name}-1, for example",
         )
+
+
+def _check_builders(devices: Iterable[Device], source: Path) -> None:
+    """One device builds for its class, so that every other one knows whose engine it loads."""
+    builders: dict[str, str] = {}
+    for device in devices:
+        if not device.builder:
+            continue
+        other = builders.setdefault(device.profile.name, device.name)
+        if other != device.name:
+            message = f"{other} and {device.name}, both of profile {device.profile.name}, have `builder = true`"
+            raise ConfigError(message, where=f"{source}, key 'devices.{device.name}.builder'", fix="leave it to one")
 
 
 def _first(value: Any, default: Any) -> Any:

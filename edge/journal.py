@@ -16,17 +16,31 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from device_agents.contract import SchemaViolation, from_json, to_json
-from edge.plan import Cell, Plan
+from edge.plan import Plan
 from edge.results.store import Origin
 from profiles.errors import ConfigError
 
 
+class Task(Protocol):
+    """What a journal follows: a cell of the plan, or an engine that a device builds for its class."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+
 @dataclass
 class Progress:
-    """Where a cell stands in a run: how often it was tried, the job under way, the measurement that came of it."""
+    """Where a task stands in a run: how often it was tried, the job under way, what came of it: the measurement of a
+    cell, the artifact of an engine."""
 
     attempts: int = 0
     job: str | None = None
@@ -46,27 +60,31 @@ class Journal:
     finished: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def of(self, cell: Cell) -> Progress:
-        return self.cells.setdefault(cell.id, Progress())
+    def of(self, task: Task) -> Progress:
+        return self.cells.setdefault(task.id, Progress())
 
-    def begin(self, cell: Cell, origin: Origin) -> tuple[str, Origin]:
+    def begin(self, task: Task, origin: Origin) -> tuple[str, Origin]:
         """Note a new attempt; its job id and what it is started with. A job under way keeps both."""
-        progress = self.of(cell)
+        progress = self.of(task)
         if progress.job is None or progress.origin is None:
-            job = job_id(cell, self.run, progress.attempts + 1)
-            facts = {"cell": cell.id, "label": cell.label, "device": cell.device, "job": job}
+            job = job_id(task, self.run, progress.attempts + 1)
+            facts = {"cell": task.id, "label": task.label, "device": task.device, "job": job}
             self._append("submitted", **facts, origin=to_json(origin))
             return job, origin
         return progress.job, progress.origin
 
-    def done(self, cell: Cell, measurement: str) -> None:
-        self._append("done", cell=cell.id, measurement=measurement)
+    def done(self, task: Task, measurement: str) -> None:
+        self._append("done", cell=task.id, measurement=measurement)
 
-    def failed(self, cell: Cell, error: Any) -> None:
-        self._append("failed", cell=cell.id, error=to_json(error))
+    def built(self, task: Task, engine: str) -> None:
+        """`engine` is the id of its artifact."""
+        self._append("built", cell=task.id, engine=engine)
 
-    def cancelled(self, cell: Cell) -> None:
-        self._append("cancelled", cell=cell.id)
+    def failed(self, task: Task, error: Any) -> None:
+        self._append("failed", cell=task.id, error=to_json(error))
+
+    def cancelled(self, task: Task) -> None:
+        self._append("cancelled", cell=task.id)
 
     def finish(self) -> None:
         self._append("finished")
@@ -95,11 +113,13 @@ class Journal:
             progress.job = None
         if event == "done":
             progress.done = line["measurement"]
+        if event == "built":
+            progress.done = line["engine"]
 
 
-def job_id(cell: Cell, run: str, attempt: int) -> str:
+def job_id(task: Task, run: str, attempt: int) -> str:
     """16 hexadecimal digits that name the job on the device and its measurement at home."""
-    return hashlib.sha256(f"{cell.id} {run} {attempt}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{task.id} {run} {attempt}".encode()).hexdigest()[:16]
 
 
 def open_journal(root: Path, plan: Plan, *, fresh: bool = False) -> Journal:

@@ -8,15 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from device_agents.contract import LoadPattern, Precision, Scalar, Timing, dumps
+from device_agents.contract import LoadPattern, Precision, Scalar, ShapeProfile, Timing, dumps
+
+OWN = "own"
+PER_CLASS = "per-class"
 
 
 @dataclass(frozen=True)
 class Cell:
     """One measurement to make: this model, from that framework, on this device, in this way.
 
-    `weights` is pretrained, random or sha256:<hex>. What equals its default does not enter the id, so that a new field
-    leaves old ids alone. Artifacts and hardware are recorded, not hashed.
+    `weights` is pretrained, random or sha256:<hex>. `build` numbers the engines of a lottery from 1; 0 is the engine
+    that the device keeps. `profiles` bound the batch of an engine (its free dimensions are all called `batch` here),
+    `inputs` is the SHA-256 of the operator's own data, `engines` says whose engine is timed: own or per-class.
+    What equals its default does not enter the id, so that a new field leaves old ids alone. Artifacts and hardware are
+    recorded, not hashed.
     """
 
     device: str
@@ -32,6 +38,11 @@ class Cell:
     hot_input: bool = False
     transfers: bool = True
     repeat: int = 0
+    build: int = 0
+    profiles: tuple[ShapeProfile, ...] = ()
+    inputs: str | None = None
+    check_with: str | None = None
+    engines: str = OWN
 
     @property
     def id(self) -> str:
@@ -41,7 +52,8 @@ class Cell:
     @property
     def label(self) -> str:
         """For people: `resnet18/pytorch fp32 batch 8`."""
-        return f"{self.model}/{self.framework} {self.precision} batch {self.batch}"
+        build = f" build {self.build}" if self.build else ""
+        return f"{self.model}/{self.framework} {self.precision} batch {self.batch}{build}"
 
 
 @dataclass(frozen=True)

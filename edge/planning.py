@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from device_agents.contract import Dim, LoadPattern, Precision, Scalar, SchemaViolation, Timing
-from edge import bundle
+from device_agents.contract import DimRange, LoadPattern, Precision, Scalar, SchemaViolation, Timing
+from edge import bundle, choosing
+from edge.choosing import AUTO, Choices, Survey
+from edge.classes import whose_engine
 from edge.inventory import Device
-from edge.plan import Cell, Plan
-from export.api import export_model, find_any, frameworks_of, installed, parse_model, require
-from export.artifact import Artifact, Store, sha256_file
-from export.models import ModelRef
-from profiles.errors import ConfigError, ExportError
-from profiles.load import unknown
-from profiles.progress import Progress
+from edge.plan import OWN, Cell, Plan
+from edge.sources import ALL, Sources
+from export.api import frameworks_of, installed, parse_model
+from export.artifact import FREE_BATCH, Store
+from export.models import ONNX, ModelRef
+from profiles.errors import ConfigError
 
-AUTO = "auto"
-ALL = "all"
-DYNAMIC = "dynamic"
+CHECKED_WITH_TRTEXEC = "tensorrt"
+MOST_BUILDS = 100
 
 
 @dataclass(frozen=True)
@@ -38,28 +37,30 @@ class Request:
     options: Mapping[str, Scalar] = field(default_factory=dict)
     hot_input: bool = False
     transfers: bool = True
+    bounds: tuple[DimRange, ...] = ()
+    builds: int = 1
+    rebuild: bool = False
+    inputs: Path | None = None
+    check_with: str | None = None
 
 
-@dataclass
-class Choices:
-    """What was chosen and why, one line each, in the order in which people read it."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def say(self, line: str) -> None:
-        if line not in self.lines:
-            self.lines.append(line)
-
-
-def make_plan(request: Request, devices: Sequence[Device], store: Store, choices: Choices) -> Plan:
-    """Expand the request into cells, device by device. Errors: ConfigError for whatever cannot be meant."""
+def make_plan(
+    request: Request,
+    devices: Sequence[Device],
+    store: Store,
+    choices: Choices,
+    survey: Survey | None = None,
+    builders: Mapping[str, str] | None = None,
+) -> Plan:
+    """Expand the request into cells, device by device. `builders` says who builds for whom, and is None where every
+    device builds its own. Errors: ConfigError for whatever cannot be meant."""
     refs = [parse_model(text) for text in request.models]
     _check_names(refs)
-    try:
-        pattern = LoadPattern.parse(request.pattern or "serial")
-    except SchemaViolation as error:
-        raise ConfigError(error.message, where="--pattern") from None
-    sources = _Sources(request, store, choices)
+    _check_engines(request)
+    pattern = _pattern(request)
+    survey = survey or Survey()
+    inputs = _fingerprint(request.inputs)
+    sources = Sources(request, store, choices, _oldest_opset(request, devices, survey))
     cells = [
         Cell(
             device=device.name,
@@ -74,111 +75,24 @@ def make_plan(request: Request, devices: Sequence[Device], store: Store, choices
             options=dict(request.options),
             hot_input=request.hot_input,
             transfers=request.transfers,
+            build=build,
+            profiles=tuple({FREE_BATCH: bounds} for bounds in request.bounds),
+            inputs=inputs,
+            check_with=_second_opinion(request, backend, choices),
+            engines=engines,
         )
         for device in devices
         for precision in [_precision(request, device, choices)]
         for ref in refs
         for framework in sources.frameworks(ref, precision)
-        for backend in _backends(request, device, choices)
+        for backend in choosing.backends(request.backends, device, survey, choices)
+        for engines in [_engines(device, backend, builders, survey, choices)]
         for batch in request.batches or (1,)
+        for build in _builds(request, device, backend, survey, choices)
     ]
+    _say_opsets(cells, survey, choices)
     _say_timing(request, choices)
     return Plan(tuple(cells))
-
-
-class _Sources:
-    """Which frameworks and weights a model comes from; asked for every cell, found out once a model and precision."""
-
-    def __init__(self, request: Request, store: Store, choices: Choices) -> None:
-        self._request = request
-        self._store = store
-        self._choices = choices
-        self._frameworks: dict[tuple[str, Precision], tuple[str, ...]] = {}
-        self._weights: dict[tuple[str, str, Precision], str] = {}
-
-    def frameworks(self, ref: ModelRef, precision: Precision) -> tuple[str, ...]:
-        key = (ref.name, precision)
-        if key not in self._frameworks:
-            self._frameworks[key] = self._find_frameworks(ref, precision)
-        return self._frameworks[key]
-
-    def weights(self, ref: ModelRef, framework: str, precision: Precision) -> str:
-        key = (ref.name, framework, precision)
-        if key not in self._weights:
-            self._weights[key] = self._find_weights(ref, framework, precision)
-        return self._weights[key]
-
-    def _find_frameworks(self, ref: ModelRef, precision: Precision) -> tuple[str, ...]:
-        has, wanted = frameworks_of(ref), self._request.framework
-        if wanted == ALL or (wanted is None and ref.path is not None):
-            return has
-        if wanted is not None:
-            if wanted not in has:
-                raise unknown("framework", wanted, has, where=f"model {ref.name}")
-            return (wanted,)
-        usable = tuple(name for name in has if installed(name) or self._there(ref, name, precision) is not None)
-        if not usable:
-            extras = " or ".join(f"pip install 'edgebench[{name}]'" for name in has)
-            raise ConfigError(f"no framework that has {ref.name} is installed ({', '.join(has)})", fix=extras)
-        self._choices.say(f"frameworks {', '.join(usable)} for {ref.name} (those that have it and are installed)")
-        return usable
-
-    def _find_weights(self, ref: ModelRef, framework: str, precision: Precision) -> str:
-        weights = self._request.weights
-        if ref.path is not None:
-            return f"sha256:{sha256_file(ref.path)}"
-        if weights is None:
-            there = self._there(ref, framework, precision)
-            if there is not None:
-                self._choices.say(f"weights {there.weights} for {ref.name}/{framework} (the artifact that is there)")
-                return there.weights
-            self._choices.say(f"weights pretrained for {ref.name}/{framework} (--weights random needs no download)")
-        if self._there(ref, framework, precision) is None:
-            require(framework)
-        if weights in (None, "pretrained", "random"):
-            return weights or "pretrained"
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            fix = "--weights takes pretrained, random or the path of a file"
-            raise ConfigError("no such weights file", where=weights, fix=fix)
-        return f"sha256:{sha256_file(path)}"
-
-    def _there(self, ref: ModelRef, framework: str, precision: Precision) -> Artifact | None:
-        return find_any(self._store, ref, framework, precision, DYNAMIC)
-
-
-def artifact_source(request: Request, store: Store, progress: Progress) -> Callable[[Cell], Artifact]:
-    """What finds or exports the artifact of a cell: one with a dynamic batch serves every batch, but a user's file is
-    fixed to the batch, as it may have a fixed one already. What failed once is not tried again."""
-    refs = {ref.name: ref for ref in map(parse_model, request.models)}
-
-    @functools.cache
-    def make(model: str, framework: str, precision: Precision, batch: Dim) -> Artifact | ExportError:
-        if request.weights is None:
-            there = find_any(store, refs[model], framework, precision, batch)
-            if there is not None:
-                return there
-        try:
-            return export_model(
-                refs[model],
-                framework=framework,
-                precision=precision,
-                batch=batch,
-                weights=request.weights or "pretrained",
-                store=store,
-                progress=progress,
-            )
-        except ExportError as error:
-            return error
-
-    def artifact(cell: Cell) -> Artifact:
-        batch: Dim = cell.batch if refs[cell.model].path else DYNAMIC
-        made = make(cell.model, cell.framework, cell.precision, batch)
-        if isinstance(made, ExportError):
-            raise made
-        return made
-
-    return artifact
 
 
 def _check_names(refs: Sequence[ModelRef]) -> None:
@@ -189,6 +103,45 @@ def _check_names(refs: Sequence[ModelRef]) -> None:
         raise ConfigError(f"{', '.join(twice)} is named twice", where="MODEL", fix=fix)
 
 
+def _check_engines(request: Request) -> None:
+    """Errors: ConfigError for a wish that no engine could fulfil."""
+    if not 1 <= request.builds <= MOST_BUILDS:
+        raise ConfigError(f"{request.builds} is not between 1 and {MOST_BUILDS}", where="--builds")
+    for batch in request.batches or (1,):
+        if request.bounds and not any(bounds.min <= batch <= bounds.max for bounds in request.bounds):
+            told = ", ".join(map(str, request.bounds))
+            fix = "widen them, or give --batch a size within"
+            raise ConfigError(f"batch {batch} is outside the bounds {told}", where="--bounds", fix=fix)
+    if request.check_with not in (None, *bundle.backend_names()):
+        raise ConfigError(f"the agent has no {request.check_with}", where="--check-with")
+
+
+def _pattern(request: Request) -> LoadPattern:
+    try:
+        return LoadPattern.parse(request.pattern or "serial")
+    except SchemaViolation as error:
+        raise ConfigError(error.message, where="--pattern") from None
+
+
+def _fingerprint(inputs: Path | None) -> str | None:
+    """Errors: ConfigError when there is nothing there to use."""
+    if inputs is None:
+        return None
+    from edge.data import fingerprint
+
+    return fingerprint(inputs)
+
+
+def _oldest_opset(request: Request, devices: Sequence[Device], survey: Survey) -> int | None:
+    """The newest opset that every device reads, as far as they were asked; None for any."""
+    found = [
+        choosing.max_opset(device.name, backend, survey)
+        for device in devices
+        for backend in choosing.backends(request.backends, device, survey, Choices())
+    ]
+    return min((opset for opset in found if opset is not None), default=None)
+
+
 def _precision(request: Request, device: Device, choices: Choices) -> Precision:
     if request.precision is not None:
         return request.precision
@@ -196,28 +149,34 @@ def _precision(request: Request, device: Device, choices: Choices) -> Precision:
     return device.profile.precision
 
 
-def _backends(request: Request, device: Device, choices: Choices) -> tuple[str, ...]:
-    carried = bundle.backend_names()
-    chosen = []
-    for name in request.backends:
-        if name == AUTO:
-            chosen.append(_auto_backend(device, carried, choices))
-        elif name in carried:
-            chosen.append(name)
-        else:
-            raise unknown("backend", name, (*carried, AUTO), where="--backend")
-    return tuple(dict.fromkeys(chosen))
+def _engines(device: Device, backend: str, builders: Mapping[str, str] | None, survey: Survey, choices: Choices) -> str:
+    if builders is None or not choosing.builds(device.name, backend, survey):
+        return OWN
+    return whose_engine(device, backend, builders, survey, choices)
 
 
-def _auto_backend(device: Device, carried: Sequence[str], choices: Choices) -> str:
-    wanted = device.profile.backends
-    usable = [name for name in wanted if name in carried]
-    if not usable:
-        raise ConfigError(f"none of the profile's backends ({', '.join(wanted)}) exists yet", where=device.name)
-    missing = wanted[: wanted.index(usable[0])]
-    why = f"profile {device.profile.name}" + (f"; {', '.join(missing)} is not there yet" if missing else "")
-    choices.say(f"backend {usable[0]} ({why})")
-    return usable[0]
+def _builds(request: Request, device: Device, backend: str, survey: Survey, choices: Choices) -> Sequence[int]:
+    if request.builds == 1:
+        return (0,)
+    if not choosing.builds(device.name, backend, survey):
+        choices.say(f"{backend} on {device.name} builds no engine: it is measured once, not {request.builds} times")
+        return (0,)
+    return range(1, request.builds + 1)
+
+
+def _second_opinion(request: Request, backend: str, choices: Choices) -> str | None:
+    if request.check_with is None or backend == CHECKED_WITH_TRTEXEC:
+        return request.check_with
+    choices.say(f"no second opinion on {backend}: {request.check_with} runs engines of {CHECKED_WITH_TRTEXEC} alone")
+    return None
+
+
+def _say_opsets(cells: Sequence[Cell], survey: Survey, choices: Choices) -> None:
+    for cell in cells:
+        opset = choosing.max_opset(cell.device, cell.backend, survey)
+        if opset is not None and cell.framework != ONNX:
+            version = survey.version(cell.device, cell.backend)
+            choices.say(f"opset {opset} or older for {cell.device} ({cell.backend} {version} reads no newer)")
 
 
 def _say_timing(request: Request, choices: Choices) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -86,9 +86,15 @@ class Session:
         self._agent = PurePosixPath()
 
     def prepare(
-        self, backends: Sequence[str], progress: Progress = silent, *, only_look: bool = False
+        self,
+        backends: Sequence[str],
+        progress: Progress = silent,
+        *,
+        only_look: bool = False,
+        known: Mapping[str, Found] | None = None,
     ) -> dict[str, Found]:
-        """Install the agent and find for each backend the first Python that imports it.
+        """Install the agent and find for each backend the first Python that imports it. `known` is what was found there
+        just before: what is in it and there is not looked for again.
 
         Errors: TransportError; RunError that says what every Python answered when none imports any, or, with
         `only_look`, when none runs the agent.
@@ -100,7 +106,12 @@ class Session:
             local = Path(folder) / self._agent.name
             local.write_bytes(agent.data)
             self._transport.put(local, self._agent, sha256=agent.sha256, timeout=_CALL_S, progress=progress)
-        return self._find_backends(backends, only_look)
+        there = {name: item for name, item in (known or {}).items() if item.report.version.unknown is None}
+        for name, item in there.items():
+            self._python = self._python_of[name] = item.python
+        missing = [name for name in backends if name not in there]
+        looked = self._find_backends(missing, only_look) if missing else {}
+        return {name: looked[name] if name in looked else there[name] for name in backends}
 
     def ship(self, artifact: str, folder: Path, files: Sequence[FileEntry], progress: Progress = silent) -> int:
         """Put an artifact's files on the device, where they are not there already. Returns the bytes sent."""
@@ -241,7 +252,7 @@ class Session:
                     found[name] = Found(python, probe, report)
                 else:
                     answers.append(f"{python} ({probe.identity.get('python')}): {report.version.unknown}")
-        if self._python_of or (found and only_look):
+        if found and (self._python_of or only_look):
             return found
         names = " or ".join(backends)
         fix = f"install {names} for one of them, or name another interpreter with `python =` in fleet.toml"

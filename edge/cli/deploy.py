@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,11 +13,11 @@ from edge.cli.export import WeightsHelp
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from device_agents.contract import ErrorInfo, Scalar, Timing
+    from device_agents.contract import DimRange, ErrorInfo, Scalar, Timing
+    from edge.choosing import Choices
     from edge.deploy import Deployment
     from edge.device_run import Failed
     from edge.inventory import Fleet
-    from edge.planning import Choices
 
 
 @command
@@ -27,7 +28,10 @@ def deploy(
         Literal["pytorch", "tensorflow", "onnx", "all"] | None,
         typer.Option(help="Which framework's export.", show_default="all that are installed"),
     ] = None,
-    backend: Annotated[str, typer.Option(help="Runtimes, comma between; auto asks the device's profile.")] = "auto",
+    backend: Annotated[
+        str,
+        typer.Option(help="Runtimes to compare, comma between; auto takes the first of the profile's that is there."),
+    ] = "auto",
     precision: Annotated[
         Literal["fp32", "fp16"] | None, typer.Option(show_default="fp16 on GPUs, fp32 on CPUs")
     ] = None,
@@ -36,13 +40,32 @@ def deploy(
         str | None, typer.Option(help=WeightsHelp, show_default="of the artifact that is there, else pretrained")
     ] = None,
     pattern: Annotated[
-        str | None, typer.Option(help="Load pattern: serial or pipelined.", show_default="serial")
+        str | None,
+        typer.Option(help="Load: serial, pipelined, rate:FPS or rate:FPS,poisson arrivals.", show_default="serial"),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One process, at most 4 s: a first look.")] = False,
     processes: Annotated[int | None, typer.Option(help="Fresh processes a cell.", show_default="5")] = None,
     option: Annotated[list[str] | None, typer.Option("--option", help="KEY=VALUE for the backend; repeat it.")] = None,
     hot_input: Annotated[bool, typer.Option("--hot-input", help="One input buffer: it stays in the cache.")] = False,
     transfers: Annotated[bool, typer.Option(help="Copy inputs and outputs in the timed part.")] = True,
+    inputs: Annotated[
+        Path | None, typer.Option(help="Your own data: an .npz, or a folder of arrays or images.", show_default="noise")
+    ] = None,
+    bounds: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="MIN:OPT:MAX batch of an engine; repeat it for several profiles.", show_default="what was exported"
+        ),
+    ] = None,
+    builds: Annotated[int, typer.Option(help="Engines to build and time: how much does one differ from the next?")] = 1,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build engines anew, cached or not.")] = False,
+    engines: Annotated[
+        Literal["own", "per-class"],
+        typer.Option(help="Whose engine: every device's own, or that of its profile's builder in fleet.toml."),
+    ] = "own",
+    check_with: Annotated[
+        Literal["trtexec"] | None, typer.Option(help="A second opinion on the same engine.", show_default="none")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure anew, do not take up an unfinished run.")] = False,
     fleet: FleetOption = None,
     json: JsonOption = False,
@@ -53,9 +76,13 @@ def deploy(
     """
     from device_agents.contract import Precision
     from edge import deploy as work
+    from edge.choosing import Choices
+    from edge.classes import builders
     from edge.cli.progress import drawn
     from edge.places import places
-    from edge.planning import Choices, Request, make_plan
+    from edge.plan import PER_CLASS
+    from edge.planning import Request, make_plan
+    from edge.probing import survey
     from edge.selector import select
     from export.artifact import Store
 
@@ -74,13 +101,22 @@ def deploy(
         options=_options(option or []),
         hot_input=hot_input,
         transfers=transfers,
+        bounds=_bounds(bounds or []),
+        builds=builds,
+        rebuild=rebuild,
+        inputs=inputs,
+        check_with=check_with,
     )
+    builds_for = builders(known, devices) if engines == PER_CLASS else None
     choices = Choices()
-    plan = make_plan(request, devices, Store(places().artifacts), choices)
+    with drawn() as progress:
+        about_engines = builds > 1 or builds_for is not None
+        found = survey(request.backends, devices, places(), progress, engines=about_engines)
+    plan = make_plan(request, devices, Store(places().artifacts), choices, found, builds_for)
     for line in choices.lines:
         say(f"chosen: {line}", err=json)
     with drawn() as progress:
-        deployment = work.deploy(request, plan, devices, places(), progress, fresh=fresh)
+        deployment = work.deploy(request, plan, devices, places(), progress, survey=found, fresh=fresh)
     if json:
         print_json(_as_json(deployment, choices))
     else:
@@ -114,6 +150,22 @@ def _batches(text: str) -> tuple[int, ...]:
     if not all(word.isascii() and word.isdigit() and 1 <= int(word) <= 4096 for word in words):
         raise ConfigError(f"{text!r} is no list of numbers from 1 to 4096", where="--batch", fix="for example 1,8,32")
     return tuple(dict.fromkeys(map(int, words)))
+
+
+def _bounds(texts: list[str]) -> tuple[DimRange, ...]:
+    from device_agents.contract import DimRange, SchemaViolation
+    from profiles.errors import ConfigError
+
+    found = []
+    for text in texts:
+        words = text.split(":")
+        if len(words) != 3 or not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
+            raise ConfigError(f"{text!r} is not MIN:OPT:MAX", where="--bounds", fix="for example 1:8:32")
+        try:
+            found.append(DimRange(*map(int, words)))
+        except SchemaViolation as error:
+            raise ConfigError(error.message, where="--bounds") from None
+    return tuple(dict.fromkeys(found))
 
 
 def _timing(quick: bool, processes: int | None) -> Timing:

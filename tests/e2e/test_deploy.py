@@ -87,7 +87,7 @@ def test_without_a_model_the_fleet_file_s_are_taken(operator: Operator, tiny_onn
 def test_the_pipelined_pattern_is_refused_by_a_runtime_that_cannot(operator: Operator, tiny_onnx: Path) -> None:
     answer = operator.run("deploy", tiny_onnx, "--quick", "--pattern", "pipelined")
     assert answer.code == 1
-    assert "onnxruntime cannot run the load pattern pipelined; use one of: serial" in answer.out
+    assert "onnxruntime's provider cpu cannot run the load pattern pipelined" in answer.out
 
 
 def test_an_option_reaches_the_runtime_and_an_unknown_one_is_refused(operator: Operator, tiny_onnx: Path) -> None:
@@ -95,7 +95,8 @@ def test_an_option_reaches_the_runtime_and_an_unknown_one_is_refused(operator: O
     shown = operator.run("results", "show", one["id"], "--json").json["measurement"]["result"]["switches"]
     assert shown["threads"] == 1
     refused = operator.run("deploy", tiny_onnx, "--quick", "--option", "treads=1")
-    assert "onnxruntime has no option 'treads'; it has: cuda_graph, provider, spin, threads" in refused.out
+    assert "onnxruntime has no option 'treads'; it has: " in refused.out
+    assert "threads" in refused.out.partition("it has: ")[2]
 
 
 def test_json_is_one_object_on_stdout_and_progress_is_on_stderr(operator: Operator, tiny_onnx: Path) -> None:

@@ -70,6 +70,24 @@ def test_local_may_be_described(fleet_file: Path) -> None:
     assert fleet.declared == (local,)
 
 
+def test_one_device_of_a_profile_may_build_for_the_others(fleet_file: Path) -> None:
+    fleet_file.write_text("""
+        [defaults]
+        profile = "jetson-agx-orin-64gb"
+        [devices.orin-1]
+        builder = true
+        [devices.orin-2]
+        [devices.t4-1]
+        profile = "t4-16gb"
+        builder = true
+        [devices.local]
+        profile = "h100-80gb"
+        builder = true
+    """)
+    builders = {name: device.builder for name, device in load_fleet(fleet_file).devices.items()}
+    assert builders == {"orin-1": True, "orin-2": False, "t4-1": True, "local": True}
+
+
 def test_defaults_are_not_for_local(fleet_file: Path) -> None:
     fleet_file.write_text('[defaults]\npython = "/opt/python"\nprofile = "t4-16gb"\n')
     assert load_fleet(fleet_file).devices["local"].python == sys.executable
@@ -102,6 +120,12 @@ def test_defaults_are_not_for_local(fleet_file: Path) -> None:
         ('[devices.all]\nprofile = "t4-16gb"', "'all' cannot name a device"),
         ('[devices."a\\n"]\nprofile = "t4-16gb"', "cannot name a device"),
         ('[devices.orin]\nprofile = "jetson-agx-orin-64gb"', "is that of a profile or family"),
+        ("[defaults]\nbuilder = true", "key 'defaults': unknown key 'builder'"),
+        ('[devices.a]\nprofile = "t4-16gb"\nbuilder = 1', "key 'devices.a.builder': expected true or false"),
+        (
+            '[defaults]\nprofile = "t4-16gb"\n[devices.a]\nbuilder = true\n[devices.b]\nbuilder = true',
+            "key 'devices.b.builder': a and b, both of profile t4-16gb, have `builder = true`; leave it to one",
+        ),
         ("devices = 3", "key 'devices': expected a table"),
         ("[devices]\na = 3", "key 'devices.a': expected a table"),
         ('[deploy]\nmodels = "resnet50"', "key 'deploy.models': expected a list"),

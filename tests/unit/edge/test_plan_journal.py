@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.contract import ErrorInfo, Precision, Timing
+from device_agents.contract import DimRange, ErrorInfo, LoadPattern, Precision, Timing, dumps, from_json, loads
+from edge.classes import Build
 from edge.journal import Journal, open_journal
 from edge.plan import Cell, Plan
 from edge.results.store import Origin
 from profiles.errors import ConfigError
 from profiles.schema import Thresholds
+from tests.plans import artifact
 
 
 def cell(**changes: object) -> Cell:
@@ -25,6 +27,7 @@ def cell(**changes: object) -> Cell:
 
 
 ORIGIN = Origin("local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0")
+ARTIFACT = artifact()
 PLAN = Plan((cell(), cell(batch=8)))
 
 
@@ -38,16 +41,40 @@ def test_defaults_are_part_of_what_an_id_means() -> None:
     give the field another name instead."""
     timing = (5, 1.0, 50, 60.0, 2.0, 150, 120.0)
     assert astuple(Timing()) == timing
-    assert astuple(cell())[6:] == ("pretrained", ("serial",), timing, {}, False, True, 0)
+    pattern, engines = ("serial", 0.0, False), (0, (), None, None, "own")
+    assert astuple(cell())[6:] == ("pretrained", pattern, timing, {}, False, True, 0, *engines)
 
 
 @pytest.mark.parametrize(
     "change",
     [{"batch": 8}, {"device": "other"}, {"precision": Precision.FP16}, {"timing": Timing.quick()}, {"repeat": 1},
-     {"options": {"threads": 1}}, {"weights": "random"}],
+     {"options": {"threads": 1}}, {"weights": "random"}, {"build": 1}, {"profiles": ({"batch": DimRange(1, 8, 32)},)},
+     {"inputs": "d" * 64}, {"check_with": "trtexec"}, {"engines": "per-class"}, {"pattern": LoadPattern("rate", 30.0)}],
 )  # fmt: skip
 def test_whatever_is_asked_otherwise_is_another_cell(change: dict[str, object]) -> None:
     assert cell(**change).id != cell().id
+
+
+def test_a_cell_is_read_back_as_it_was_written() -> None:
+    """Journals and measurements keep cells as JSON."""
+    asked = cell(profiles=({"batch": DimRange(1, 8, 32)},), build=2, inputs="d" * 64, pattern=LoadPattern("rate", 30.0))
+    assert from_json(Cell, loads(dumps(asked))) == asked
+    assert from_json(Cell, loads(dumps(asked))).id == asked.id
+
+
+def test_an_engine_that_was_built_for_a_class_is_known_when_the_run_is_taken_up(tmp_path: Path) -> None:
+    build = Build(cell(device="builder"), ARTIFACT)
+    first = open_journal(tmp_path, PLAN)
+    job, _ = first.begin(build, ORIGIN)
+    first.close()
+    second = open_journal(tmp_path, PLAN)
+    assert second.of(build).job == job, "a build under way is joined"
+    second.built(build, "e" * 64)
+    second.close()
+    third = open_journal(tmp_path, PLAN)
+    assert (third.of(build).done, third.of(build).job) == ("e" * 64, None)
+    assert third.of(build.cell).done is None, "the builder's own measurement of that cell is another task"
+    third.close()
 
 
 def test_a_plan_is_the_same_in_any_order() -> None:

@@ -41,7 +41,7 @@ def test_local_is_the_operators_own_python_on_a_cpu() -> None:
 @pytest.mark.parametrize("profile", [p for p in ALL if p.kind != "cpu"], ids=lambda profile: profile.name)
 def test_an_accelerator_runs_fp16_on_tensorrt_first_under_the_systems_python(profile: DeviceProfile) -> None:
     assert profile.precision is Precision.FP16
-    assert profile.backends == ("tensorrt", "onnxruntime")
+    assert profile.backends == ("tensorrt", "trtexec", "onnxruntime")
     assert profile.python == "/usr/bin/python3"
     assert profile.peaks
 

@@ -1,0 +1,121 @@
+"""Which backend measures on a device: what was asked, what its profile prefers, what a probe found there, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edge import bundle
+from edge.inventory import Device
+from profiles.errors import ConfigError
+from profiles.load import unknown
+
+if TYPE_CHECKING:
+    from device_agents.contract import BackendReport
+    from edge.session import Found
+    from profiles.errors import EdgebenchError
+
+AUTO = "auto"
+
+# Their parser's version decides which graphs they read: TensorRT 8.x ends at opset 17 (onnx-tensorrt's operators.md).
+_PARSES_BY_VERSION = ("tensorrt", "trtexec")
+_OLDEST_MAJOR, _OLD_OPSET = 8, 17
+
+
+@dataclass
+class Choices:
+    """What was chosen and why, one line each, in the order in which people read it."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def say(self, line: str) -> None:
+        if line not in self.lines:
+            self.lines.append(line)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What devices answered before the plan was made, by device and backend. A device that was not asked is in neither;
+    `failed` are those that could not be asked: they fail again, with their own error, when they are measured."""
+
+    found: Mapping[str, Mapping[str, Found]] = field(default_factory=dict)
+    failed: Mapping[str, EdgebenchError] = field(default_factory=dict)
+
+    def report(self, device: str, backend: str) -> BackendReport | None:
+        found = self.found.get(device, {}).get(backend)
+        return None if found is None else found.report
+
+    def version(self, device: str, backend: str) -> str | None:
+        """Of the backend's runtime on that device; None where it is not there, or nobody looked."""
+        report = self.report(device, backend)
+        return None if report is None or report.version.unknown is not None else str(report.version)
+
+
+def worth_asking(asked: Sequence[str], device: Device, *, engines: bool) -> tuple[str, ...]:
+    """The backends to look for on the device before the plan is made; none where the answer would change nothing.
+
+    `engines` says that it matters whether a backend builds any. Errors: ConfigError for an unknown backend.
+    """
+    candidates = dict.fromkeys(name for ask in asked for name in _candidates(ask, device))
+    chooses = any(len(_candidates(ask, device)) > 1 for ask in asked)
+    if chooses or engines or any(name in _PARSES_BY_VERSION for name in candidates):
+        return tuple(candidates)
+    return ()
+
+
+def backends(asked: Sequence[str], device: Device, survey: Survey, choices: Choices) -> tuple[str, ...]:
+    """The backends to measure with on the device. Errors: ConfigError for an unknown one."""
+    chosen = [_auto(device, survey, choices) if ask == AUTO else _candidates(ask, device)[0] for ask in asked]
+    return tuple(dict.fromkeys(chosen))
+
+
+def builds(device: str, backend: str, survey: Survey) -> bool:
+    """Whether the backend builds engines there; where nobody answered, it is believed to."""
+    report = survey.report(device, backend)
+    return report is None or report.builds
+
+
+def max_opset(device: str, backend: str, survey: Survey) -> int | None:
+    """The newest opset that the backend's parser reads on that device; None where nothing is known against any."""
+    major = re.match(r"\d+", survey.version(device, backend) or "")
+    if backend not in _PARSES_BY_VERSION or major is None or int(major.group()) > _OLDEST_MAJOR:
+        return None
+    return _OLD_OPSET
+
+
+def _candidates(ask: str, device: Device) -> tuple[str, ...]:
+    carried = bundle.backend_names()
+    if ask == AUTO:
+        usable = tuple(name for name in device.profile.backends if name in carried)
+        if not usable:
+            wanted = ", ".join(device.profile.backends)
+            raise ConfigError(f"none of the profile's backends ({wanted}) exists yet", where=device.name)
+        return usable
+    if ask not in carried:
+        raise unknown("backend", ask, (*carried, AUTO), where="--backend")
+    return (ask,)
+
+
+def _auto(device: Device, survey: Survey, choices: Choices) -> str:
+    names, profile = _candidates(AUTO, device), f"profile {device.profile.name}"
+    if len(names) == 1:
+        choices.say(f"backend {names[0]} ({profile})")
+        return names[0]
+    if device.name not in survey.found:
+        choices.say(f"backend {names[0]} on {device.name} ({profile}, its first: the device gave no answer)")
+        return names[0]
+    there = next((name for name in names if survey.version(device.name, name) is not None), None)
+    if there is None:
+        choices.say(f"backend {names[0]} on {device.name} ({profile}; none of {', '.join(names)} is there)")
+        return names[0]
+    absent = [_why_not(name, survey.report(device.name, name)) for name in names[: names.index(there)]]
+    why = "; ".join(absent) or f"the first of {', '.join(names)} that is there"
+    choices.say(f"backend {there} {survey.version(device.name, there)} on {device.name} ({profile}; {why})")
+    return there
+
+
+def _why_not(name: str, report: BackendReport | None) -> str:
+    reason = report.version.unknown if report is not None else None
+    return f"{name} is not there" + (f": {reason}" if reason else "")
