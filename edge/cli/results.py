@@ -32,7 +32,13 @@ def list_results(
         except ResultError as error:
             damaged.append(error)
     if json:
-        print_json({"measurements": [rows.as_json(row) for row in found], "damaged": [e.info() for e in damaged]})
+        print_json(
+            {
+                "measurements": [rows.as_json(row) for row in found],
+                "lotteries": rows.lotteries_as_json(found),
+                "damaged": [e.info() for e in damaged],
+            }
+        )
         return
     for mistake in damaged:
         typer.echo(f"edgebench: {mistake}", err=True)
@@ -52,7 +58,8 @@ def show(
 ) -> None:
     """Show one measurement: figures, verdict with reasons, device, versions."""
     from edge.places import places
-    from edge.report import rows, table
+    from edge.report import rows
+    from edge.report.details import details
     from edge.results.store import Store
 
     store = Store(places().results)
@@ -60,5 +67,5 @@ def show(
     if json:
         print_json({**rows.as_json(row), "measurement": row.measurement})
         return
-    typer.echo(table.details(row, console_width()))
+    typer.echo(details(row, console_width()))
     typer.echo(f"files: {store.folder(row.measurement.id)}")

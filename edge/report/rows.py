@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
+from edge.results.layers import layers_of, precision_shares, slowest
+from edge.results.lottery import build_lottery
 from edge.results.stats import Estimate, Summary, summarise
 from edge.results.store import Measurement, Store
 from edge.results.verdict import Verdict, judge
 
+CLOCKS = {
+    "h2d": "the device's clock",
+    "compute": "the device's clock",
+    "d2h": "the device's clock",
+    "enqueue": "the host's clock",
+}
 _PHASES = ("import", "load", "first_inference", "parity_before", "warmup", "timed", "parity_after")
 
 
@@ -20,6 +29,22 @@ class Row:
     verdict: Verdict
 
     @property
+    def runtime(self) -> str:
+        """What the result is labelled with: the backend, and whose engine it ran where another runtime built that."""
+        backend, engine = self.measurement.cell.backend, self.measurement.result.engine
+        built_by = engine.report.runtime if engine else backend
+        return backend if built_by == backend else f"{backend} on an engine of {built_by}"
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Bytes by what uses them, the most of all processes."""
+        found: dict[str, int] = {}
+        for process in self.measurement.result.processes:
+            for name, size in process.memory.items():
+                found[name] = max(size, found.get(name, 0))
+        return found
+
+    @property
     def measuring_s(self) -> float:
         """Seconds that were spent loading, checking, warming up and timing, over all processes."""
         return sum(process.seconds.get(name, 0.0) for process in self.measurement.result.processes for name in _PHASES)
@@ -28,6 +53,32 @@ class Row:
     def waited_s(self) -> float:
         """Seconds for which somebody else held the accelerator."""
         return self.measurement.result.seconds.get("waited", 0.0)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One figure as we have it and as another tool does, in ms or inferences a second; `ratio` is ours over theirs."""
+
+    figure: str
+    ours: float | None
+    theirs: float
+
+    @property
+    def ratio(self) -> float | None:
+        return self.ours / self.theirs if self.ours is not None and self.theirs else None
+
+
+def opinion_ratios(row: Row) -> list[Ratio]:
+    """The second opinion's figures beside ours; empty without one."""
+    opinion, summary = row.measurement.result.opinion, row.summary
+    if opinion is None:
+        return []
+    ours: dict[str, float | None] = {f"{name}_median": value for name, value in summary.parts.items()}
+    ours["latency_median"] = summary.median.value_ns if summary.median else None
+    ratios = [Ratio(f"{name} ms", _ms(ours.get(name)), value / 1e6) for name, value in opinion.figures_ns.items()]
+    if opinion.throughput_per_s is not None:
+        ratios.append(Ratio("throughput_per_s", summary.throughput_per_s, opinion.throughput_per_s))
+    return ratios
 
 
 def read(store: Store, measurement_id: str) -> Row:
@@ -47,14 +98,16 @@ def as_json(row: Row) -> dict[str, object]:
         "model": cell.model,
         "framework": cell.framework,
         "backend": cell.backend,
+        "runtime": row.runtime,
         "provider": measurement.result.switches.get("provider"),
         "precision": cell.precision,
         "batch": cell.batch,
         "pattern": str(cell.pattern),
-        "median_ms": summary.median.value_ns / 1e6,
-        "median_half_width_ms": _ms(summary.median.half_width_ns),
+        "build": cell.build,
+        "median_ms": _ms(summary.median.value_ns if summary.median else None),
+        "median_half_width_ms": _ms(summary.median.half_width_ns if summary.median else None),
         "within_run": summary.within_run,
-        "mean_ms": summary.mean_ns / 1e6,
+        "mean_ms": _ms(summary.mean_ns),
         "p90_ms": _ms(summary.p90_ns),
         "p95_ms": _ms(summary.p95_ns),
         "p99_ms": _ms(summary.p99.value_ns if summary.p99 else None),
@@ -65,12 +118,52 @@ def as_json(row: Row) -> dict[str, object]:
         "samples": summary.samples,
         "processes": summary.processes,
         "spread": summary.spread,
+        "spread_within_run": summary.within,
         "drift": summary.drift,
+        "streams": summary.streams,
+        "parts": {name: {"median_ms": value / 1e6, "clock": CLOCKS[name]} for name, value in summary.parts.items()},
+        "counts": summary.counts,
         "verdict": row.verdict.status,
         "findings": list(row.verdict.findings),
+        "flags": list(row.verdict.flags),
+        "inputs": measurement.origin.inputs,
+        "memory_bytes": row.memory,
+        **_engine_as_json(row),
         "started_at": measurement.result.started_at,
         "measuring_s": row.measuring_s,
         "waited_s": row.waited_s,
+    }
+
+
+def lotteries_as_json(rows: Iterable[Row]) -> list[dict[str, object]]:
+    """The build lotteries among these measurements, names with units, spreads as shares of 1."""
+    return [asdict(lottery) for lottery in build_lottery(rows)]
+
+
+def _engine_as_json(row: Row) -> dict[str, object]:
+    result = row.measurement.result
+    layers, use = layers_of(result), result.engine
+    shares = precision_shares(layers)
+    engine = use and {
+        "reused": use.reused,
+        "why": use.why,
+        "runtime": use.report.runtime,
+        "runtime_version": use.report.runtime_version,
+        "sha256": use.report.file.sha256,
+        "bytes": use.report.file.size,
+        "built_at": use.report.built_at,
+        "builder": use.report.builder,
+        "build_seconds": use.report.seconds,
+        "device_memory_bytes": use.report.device_memory_bytes,
+        "warnings": use.report.warnings,
+    }
+    return {
+        "engine": engine,
+        "precision_shares": shares,
+        "slowest_layers": [{"layer": layer, "share": share} for layer, share in slowest(layers)],
+        "command": result.command or None,
+        "opinion": result.opinion,
+        "opinion_ratios": [{**asdict(ratio), "ratio": ratio.ratio} for ratio in opinion_ratios(row)],
     }
 
 

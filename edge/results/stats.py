@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from device_agents.contract import JobResult
+from device_agents.contract import JobResult, ProcessResult
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # q^n + n (1 - q) q^(n-1) <= 0.01. MLPerf LoadGen's early stopping (https://arxiv.org/abs/1911.02549).
 SUPPORT = {50.0: 11, 90.0: 64, 95.0: 130, 99.0: 662, 99.9: 6636}
 
+_STRETCHES = 10  # of a run, for the spread within it
+_ADDED = ("arrivals", "late", "dropped", "waiting")
 _APPROXIMATE_BELOW = 10  # processes: under that the interval of a percentile in the tail is called approximate
 
 # Two-sided 95 % points of Student's t for 1 to 30 degrees of freedom (NIST/SEMATECH e-Handbook, 1.3.6.7.2).
@@ -46,14 +48,17 @@ class Estimate:
 class Summary:
     """One measurement in figures. A percentile that the samples do not support is None.
 
-    `spread` is the coefficient of variation of the per-process medians (None for one process: "within run"),
-    `drift` the largest relative change from the first to the last quarter of a process.
+    With several streams inferences overlap, and a latency is none: median, mean and percentiles are None.
+    `spread` is the coefficient of variation of the per-process medians (None for one process: "within run"), `within`
+    that of the medians of ten stretches of a run (root mean square over processes; None for short runs), `drift` the
+    largest relative change from the first to the last quarter of a process. `parts` are medians in ns of an inference
+    taken apart, `counts` those of a rate: summed over processes, but the largest `wake_lag_ns` and the first `seed`.
     """
 
     samples: int
     processes: int
-    median: Estimate
-    mean_ns: float
+    median: Estimate | None
+    mean_ns: float | None
     p90_ns: int | None
     p95_ns: int | None
     p99: Estimate | None
@@ -62,6 +67,10 @@ class Summary:
     drift: float
     load_ns: float
     first_inference_ns: float
+    within: float | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    streams: int = 1
 
     @property
     def within_run(self) -> bool:
@@ -74,19 +83,25 @@ def summarise(result: JobResult, samples_ns: Samples, batch: int) -> Summary:
     pooled = np.concatenate(runs)
     medians = [float(percentile(run, 50.0)) for run in runs]
     elapsed_s = sum(process.elapsed_ns for process in result.processes) / 1e9
+    streams = result.switches.get("streams", 1)
+    alone = not isinstance(streams, int) or streams <= 1
     return Summary(
         samples=len(pooled),
         processes=len(runs),
-        median=Estimate(float(np.mean(medians)), half_width(medians)),
-        mean_ns=float(pooled.mean()),
-        p90_ns=supported(pooled, 90.0),
-        p95_ns=supported(pooled, 95.0),
-        p99=_p99(runs, pooled),
+        median=Estimate(float(np.mean(medians)), half_width(medians)) if alone else None,
+        mean_ns=float(pooled.mean()) if alone else None,
+        p90_ns=supported(pooled, 90.0) if alone else None,
+        p95_ns=supported(pooled, 95.0) if alone else None,
+        p99=_p99(runs, pooled) if alone else None,
         throughput_per_s=batch * len(pooled) / elapsed_s,
         spread=float(np.std(medians, ddof=1) / np.mean(medians)) if len(medians) > 1 else None,
         drift=max((drift(run) for run in runs), key=abs),
         load_ns=float(np.median([process.load_ns for process in result.processes])),
         first_inference_ns=float(np.median([process.first_inference_ns for process in result.processes])),
+        within=_within(runs),
+        parts=_parts(result.processes, samples_ns),
+        counts=_counts(result.processes),
+        streams=int(streams) if isinstance(streams, int) else 1,
     )
 
 
@@ -128,6 +143,40 @@ def drift(samples_ns: Samples) -> float:
         return 0.0
     first, last = np.median(samples_ns[:quarter]), np.median(samples_ns[-quarter:])
     return float(last / first - 1.0)
+
+
+def _within(runs: Sequence[Samples]) -> float | None:
+    """How much the median wanders within a run; None where a stretch would hold too few samples for a median."""
+    if min(len(run) for run in runs) < _STRETCHES * SUPPORT[50.0]:
+        return None
+    medians = [[float(np.median(part)) for part in np.array_split(run, _STRETCHES)] for run in runs]
+    spreads = [float(np.std(values, ddof=1) / np.mean(values)) for values in medians]
+    return math.sqrt(sum(spread * spread for spread in spreads) / len(spreads))
+
+
+def _parts(processes: Sequence[ProcessResult], samples_ns: Samples) -> dict[str, float]:
+    """The mean over processes of the median of each part, where every process tells it."""
+    parts = {}
+    for name in ProcessResult.PARTS:
+        places = [process.parts[name] for process in processes if name in process.parts]
+        if len(places) == len(processes):
+            medians = [percentile(samples_ns[place.offset : place.offset + place.count], 50.0) for place in places]
+            parts[name] = float(np.mean(medians))
+    return parts
+
+
+def _counts(processes: Sequence[ProcessResult]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for process in processes:
+        for name, value in process.counts.items():
+            before = counts.get(name)
+            if before is None:
+                counts[name] = value
+            elif name in _ADDED:
+                counts[name] = before + value
+            elif name == "wake_lag_ns":
+                counts[name] = max(before, value)
+    return counts
 
 
 def _p99(runs: Sequence[Samples], pooled: Samples) -> Estimate | None:

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from device_agents.contract import Precision
+from edge.results.layers import layers_of, precision_shares
 from edge.results.stats import SUPPORT, Summary
 from edge.results.store import Measurement
 
 _TIMER_SHARE = 0.01
 _TIMER_NS = 2_000
+_FP16_SHARE = 0.5  # of the computing: what must stay FP32 (softmax, norms, a node that overflows) is far less
+_ENQUEUE_SHARE = 0.8  # trtexec warns when enqueueing takes longer than computing
 
 
 class Status(str, enum.Enum):
@@ -37,9 +40,18 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """Something to know about a measurement that does not make it less true."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     status: Status
     findings: tuple[Finding, ...]
+    flags: tuple[Flag, ...] = ()
 
     @property
     def broken(self) -> tuple[Finding, ...]:
@@ -59,9 +71,10 @@ class Verdict:
 def judge(measurement: Measurement, summary: Summary) -> Verdict:
     """Apply every rule of docs/measuring.md: one broken makes INVALID, else one without data makes UNJUDGED."""
     findings = tuple(finding for rule in _RULES for finding in rule(measurement, summary))
+    flags = tuple(_flags(summary))
     if any(finding.broken for finding in findings):
-        return Verdict(Status.INVALID, findings)
-    return Verdict(Status.UNJUDGED if findings else Status.VALID, findings)
+        return Verdict(Status.INVALID, findings, flags)
+    return Verdict(Status.UNJUDGED if findings else Status.VALID, findings, flags)
 
 
 Rule = Callable[[Measurement, Summary], Iterable[Finding]]
@@ -86,7 +99,7 @@ def _parity(measurement: Measurement, _: Summary) -> Iterable[Finding]:
     for process in measurement.result.processes:
         checks = (process.parity_before, process.parity_after)
         if None in checks:
-            yield Finding("parity_failed", False, "the artifact carries no reference outputs")
+            yield Finding("parity_unknown", False, _why_unknown(measurement))
             return
         for when, check in zip(("before", "after"), checks, strict=True):
             if check is not None and not check.passed:
@@ -95,8 +108,24 @@ def _parity(measurement: Measurement, _: Summary) -> Iterable[Finding]:
                 return
 
 
+def _why_unknown(measurement: Measurement) -> str:
+    """Why no outputs were compared, as well as it is known."""
+    told = measurement.result.context.get("parity")
+    if told is not None and told.unknown:
+        return told.unknown
+    own = measurement.origin.inputs
+    if own is not None and not own.checked:
+        return f"no outputs were compared; the reference for the operator's data: {own.reference}"
+    return f"no outputs were compared: the artifact has no reference, or {measurement.cell.backend} shows no outputs"
+
+
 def _timer_overhead(measurement: Measurement, summary: Summary) -> Iterable[Finding]:
-    overhead_ns = max(process.timer_overhead_ns for process in measurement.result.processes)
+    """At a rate the interval begins with the arrival, so how late we woke to it is inside."""
+    overhead_ns = max(
+        process.timer_overhead_ns + process.counts.get("wake_lag_ns", 0) for process in measurement.result.processes
+    )
+    if summary.median is None:
+        return
     if overhead_ns > _TIMER_NS and overhead_ns > _TIMER_SHARE * summary.median.value_ns:
         share = overhead_ns / summary.median.value_ns
         yield Finding("timer_overhead", True, f"the clock costs {overhead_ns} ns a sample, {share:.1%} of the median")
@@ -124,8 +153,25 @@ def _wrong_power_mode(measurement: Measurement, _: Summary) -> Iterable[Finding]
 
 
 def _not_fp16(measurement: Measurement, _: Summary) -> Iterable[Finding]:
-    if measurement.cell.precision is Precision.FP16:
+    """Asked for FP16, at least half of the computing must be in it; layers of unclear precision count for neither."""
+    if measurement.cell.precision is not Precision.FP16:
+        return
+    shares = precision_shares(layers_of(measurement.result))
+    if shares is None or shares.unclear > 1 - 1e-9:
         yield Finding("not_fp16", False, f"{measurement.cell.backend} does not tell the precision of its layers")
+    elif shares.of("fp16") + shares.unclear < _FP16_SHARE:
+        yield Finding("not_fp16", True, f"asked for FP16, the engine computes in {shares}")
+    elif shares.of("fp16") < _FP16_SHARE:
+        yield Finding("not_fp16", False, f"too much of the engine is unclear: {shares}")
+
+
+def _flags(summary: Summary) -> Iterable[Flag]:
+    enqueue_ns, compute_ns = (summary.parts.get(name, 0.0) for name in ("enqueue", "compute"))
+    if enqueue_ns > _ENQUEUE_SHARE * compute_ns > 0:
+        reason = (
+            f"enqueueing takes {enqueue_ns / compute_ns:.2f} times as long as computing, so the host may set the pace"
+        )
+        yield Flag("enqueue_bound", f"{reason}; a CUDA graph or a larger batch helps")
 
 
 def _not_watched(_: Measurement, __: Summary) -> Iterable[Finding]:

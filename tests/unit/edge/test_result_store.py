@@ -99,6 +99,22 @@ def test_a_sample_that_is_no_latency_is_refused(store: Store) -> None:
     assert store.readable("aaaa1111")
 
 
+@pytest.mark.parametrize(("value", "said"), [(0, None), (-1, "a part of an inference is negative")])
+def test_a_part_may_take_no_time_but_not_less(store: Store, value: int, said: str | None) -> None:
+    """Without transfers there is nothing to copy."""
+    found = measurement("dddd5555")
+    values = np.concatenate([VALUES, np.full(15, value, "<i8")])
+    part = replace(found.result.processes[0], parts={"h2d": SampleRange(20, 15)})
+    hashed = hashlib.sha256(values.tobytes()).hexdigest()
+    result = replace(found.result, processes=(part,), samples_count=35, samples_sha256=hashed)
+    store.add(replace(found, result=result), values.tobytes())
+    if said is None:
+        assert store.samples_ns(store.get("dddd5555")).tolist() == values.tolist()
+        return
+    with pytest.raises(ResultError, match=said):
+        store.samples_ns(store.get("dddd5555"))
+
+
 def test_a_full_or_forbidden_disk_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "measurements").write_text("a file where the folder belongs")
     with pytest.raises(ResultError, match="cannot be written"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,3 +129,50 @@ def test_the_interval_covers_a_known_truth_at_its_stated_rate() -> None:
         assert width is not None
         held += abs(float(np.mean(medians)) - truth) <= width
     assert held / trials == pytest.approx(0.95, abs=0.025)
+
+
+def test_several_streams_have_a_throughput_and_no_latency() -> None:
+    samples = np.arange(1000, 1700)
+    part = process(0, 0, 0, 700, 10**9)
+    alone = stats.summarise(replace(job([part], 700), switches={"streams": 1}), samples, batch=2)
+    assert alone.median is not None
+    several = stats.summarise(replace(job([part], 700), switches={"streams": 4}), samples, batch=2)
+    assert (several.median, several.mean_ns, several.p90_ns, several.p95_ns, several.p99) == (None,) * 5
+    assert several.throughput_per_s == alone.throughput_per_s == 1400.0
+    assert several.streams == 4
+
+
+def test_parts_are_medians_over_the_processes_that_all_tell_them() -> None:
+    """Two processes; their samples lie apart in the file, each followed by its parts."""
+    samples = np.array([10, 11, 12, 1, 2, 3, 20, 21, 22, 5, 6, 70])
+    told = [
+        replace(process(0, 0, 0, 3, 1), parts={"compute": SampleRange(3, 3)}),
+        replace(process(1, 6, 0, 3, 1), parts={"compute": SampleRange(9, 3)}),
+    ]
+    assert stats.summarise(job(told, 12), samples, batch=1).parts == {"compute": (2 + 6) / 2}
+    silent = replace(told[1], parts={})
+    assert stats.summarise(job([told[0], silent], 12), samples, batch=1).parts == {}
+
+
+def test_counts_of_a_rate_add_up_over_processes() -> None:
+    one = {"arrivals": 60, "late": 1, "dropped": 0, "waiting": 0, "wake_lag_ns": 900, "seed": 4}
+    two = {"arrivals": 61, "late": 2, "dropped": 3, "waiting": 1, "wake_lag_ns": 700, "seed": 5}
+    parts = [replace(process(i, 12 * i, 0, 12, 1), counts=counts) for i, counts in enumerate((one, two))]
+    found = stats.summarise(job(parts, 24), np.ones(24, np.int64), batch=1).counts
+    assert found == {"arrivals": 121, "late": 3, "dropped": 3, "waiting": 1, "wake_lag_ns": 900, "seed": 4}
+
+
+@pytest.mark.parametrize("spread", [0.002, 0.02])
+def test_the_spread_within_a_run_is_that_of_its_stretches(spread: float) -> None:
+    """Noise alone hardly moves a median of many samples; a level that wanders does, by as much as it wanders."""
+    rng = np.random.default_rng(5)
+    levels = rng.normal(1e6, spread * 1e6, size=400)
+    runs = [np.repeat(levels[index : index + 10], 200) + rng.normal(0, 1e4, 2000) for index in range(0, 400, 10)]
+    parts = [process(index, 2000 * index, 0, 2000, 1) for index in range(40)]
+    pooled = np.concatenate(runs).astype(np.int64)
+    within = stats.summarise(job(parts, len(pooled)), pooled, batch=1).within
+    assert within == pytest.approx(math.hypot(spread, 0.01 * 1.25 / math.sqrt(200)), rel=0.15)
+
+
+def test_a_short_run_has_no_spread_within() -> None:
+    assert stats.summarise(job([process(0, 0, 0, 109, 1)], 109), np.arange(1, 110), batch=1).within is None

@@ -7,10 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from device_agents.contract import SCHEMA, JobResult, ParityCheck, Precision, ProcessResult, Reading, SampleRange
+from device_agents.contract import (
+    SCHEMA,
+    EngineReport,
+    EngineUse,
+    FileEntry,
+    JobResult,
+    Layer,
+    ParityCheck,
+    Precision,
+    ProcessResult,
+    Reading,
+    SampleRange,
+)
 from edge.plan import Cell
 from edge.results.stats import summarise
-from edge.results.store import Measurement, Origin
+from edge.results.store import Measurement, Origin, OwnInputs
 from edge.results.verdict import Status, Verdict, judge
 from profiles.schema import Thresholds
 
@@ -27,7 +39,7 @@ def measurement(
     identity = {"power_mode": Reading("MAXN", "nvpmodel -q")} if power_mode else {}
     result = JobResult(
         SCHEMA, "job-1", "a" * 64, "onnxruntime", "2026-01-01T00:00:00Z", {}, identity, {},
-        (replace(part, **changes),), 100, "0" * 64, {},
+        (replace(part, **changes),), 300, "0" * 64, {},
     )  # fmt: skip
     cell = Cell("local", "resnet18", "pytorch", "onnxruntime", precision, 1)
     origin = Origin("local", power_mode, Thresholds(), "a" * 64, "random", "b" * 64, "0")
@@ -71,8 +83,25 @@ def test_outputs_that_are_off_before_or_after_timing_fail_parity(when: str) -> N
     assert when.removeprefix("parity_") in found.broken[0].reason
 
 
-def test_no_reference_outputs_leave_parity_unjudged() -> None:
-    assert "parity_failed" in unjudged(verdict(measurement(parity_before=None, parity_after=None)))
+@pytest.mark.parametrize("silent", [("parity_before", "parity_after"), ("parity_before",), ("parity_after",)])
+def test_outputs_that_nobody_compared_leave_parity_unknown(silent: tuple[str, ...]) -> None:
+    found = verdict(measurement(**dict.fromkeys(silent)))
+    assert "parity_unknown" in unjudged(found)
+    assert "parity_failed" not in unjudged(found)
+    assert broken(found) == []
+
+
+def test_why_parity_is_unknown_is_told_as_well_as_it_is_known() -> None:
+    bare = measurement(parity_before=None, parity_after=None)
+
+    def reason(found: Measurement) -> str:
+        return next(f.reason for f in verdict(found).unjudged if f.rule == "parity_unknown")
+
+    assert "onnxruntime shows no outputs" in reason(bare)
+    own = OwnInputs("c" * 64, 1, "none: one sample, so an error has no scale", checked=False)
+    assert "one sample, so an error has no scale" in reason(replace(bare, origin=replace(bare.origin, inputs=own)))
+    told = {"parity": Reading(unknown="trtexec 8.5 writes no outputs")}
+    assert reason(replace(bare, result=replace(bare.result, context=told))) == "trtexec 8.5 writes no outputs"
 
 
 def test_a_slow_clock_counts_only_when_it_is_both_long_and_a_large_share() -> None:
@@ -94,5 +123,95 @@ def test_another_power_mode_than_the_profile_s_is_wrong() -> None:
     assert broken(verdict(measurement(power_mode="15W"))) == ["wrong_power_mode"]
 
 
-def test_fp16_is_not_proved_by_a_runtime_that_does_not_tell() -> None:
-    assert "not_fp16" in unjudged(verdict(measurement(precision=Precision.FP16)))
+def test_at_a_rate_waking_late_counts_as_the_clock_s_cost() -> None:
+    """The interval begins with the arrival: 100 ns of the loop and 3 us of waking are 3.1 us inside it."""
+    fast = np.full(100, 20_000)
+    assert broken(verdict(measurement(timer_overhead_ns=100, counts={"wake_lag_ns": 500}), fast)) == []
+    found = verdict(measurement(timer_overhead_ns=100, counts={"wake_lag_ns": 3_000}), fast)
+    assert broken(found) == ["timer_overhead"]
+    assert "3100 ns" in found.broken[0].reason
+
+
+class TestFp16:
+    def judged(self, *layers: Layer, backend: str = "tensorrt", built: tuple[Layer, ...] = ()) -> Verdict:
+        made = measurement(precision=Precision.FP16)
+        report = EngineReport(
+            1, "k" * 40, "a" * 64, FileEntry("model.engine", 1, "0" * 64), backend, "10.3.0", Precision.FP16, "now", {},
+            layers=built,
+        )  # fmt: skip
+        result = replace(made.result, layers=layers, engine=EngineUse(report, False, "there was none"))
+        return verdict(replace(made, result=result, cell=replace(made.cell, backend=backend)))
+
+    def test_is_not_proved_by_a_runtime_that_does_not_tell(self) -> None:
+        found = verdict(measurement(precision=Precision.FP16))
+        assert "not_fp16" in unjudged(found)
+        assert "onnxruntime does not tell the precision of its layers" in [f.reason for f in found.unjudged]
+        assert "not_fp16" in unjudged(self.judged(Layer("a", "unknown", "Convolution")))
+
+    def test_is_proved_by_layers_that_compute_in_it(self) -> None:
+        found = self.judged(Layer("conv", "fp16", "CaskConvolution"), Layer("softmax", "fp32", "SoftMax"))
+        assert "not_fp16" not in [finding.rule for finding in found.findings]
+
+    def test_is_disproved_by_a_silent_fp32_engine_with_its_shares_told(self) -> None:
+        """The engine reads and writes FP16, by reformatting layers that do not count."""
+        found = self.judged(
+            Layer("in", "fp16", "Reformat", time_ns=900), Layer("out", "fp16", "Reformat", time_ns=900),
+            Layer("conv", "fp32", "CaskConvolution", time_ns=90), Layer("gemm", "fp16", "MatrixMultiply", time_ns=10),
+        )  # fmt: skip
+        assert broken(found) == ["not_fp16"]
+        assert "fp32 90% of time (1), fp16 10% of time (1)" in found.broken[0].reason
+
+    def test_goes_by_time_where_layers_were_timed(self) -> None:
+        """Nine small FP32 layers beside the one that does the work, and the other way round."""
+        small = [Layer(f"norm{index}", "fp32", "Normalization", time_ns=1) for index in range(9)]
+        assert broken(self.judged(*small, Layer("conv", "fp16", "Convolution", time_ns=91))) == []
+        untimed = [replace(layer, time_ns=None) for layer in small]
+        assert broken(self.judged(*untimed, Layer("conv", "fp16", "Convolution"))) == ["not_fp16"]
+
+    @pytest.mark.parametrize(("fp16", "mixed", "fp32", "found"), [
+        (50, 0, 50, "proved"), (49, 0, 51, "broken"), (10, 60, 30, "unclear"), (10, 39, 51, "broken"),
+        (60, 40, 0, "proved"), (0, 99, 1, "unclear"),
+    ])  # fmt: skip
+    def test_is_unclear_only_where_the_unclear_layers_decide(
+        self, fp16: int, mixed: int, fp32: int, found: str
+    ) -> None:
+        layers = (
+            Layer("a", "fp16", "conv", time_ns=fp16), Layer("b", "mixed", "myelin", time_ns=mixed),
+            Layer("c", "fp32", "conv", time_ns=fp32),
+        )  # fmt: skip
+        judged = self.judged(*layers)
+        assert ("not_fp16" in broken(judged)) == (found == "broken")
+        assert ("not_fp16" in unjudged(judged)) == (found == "unclear")
+
+    def test_is_judged_by_the_inspector_where_no_profile_was_made(self) -> None:
+        assert broken(self.judged(built=(Layer("conv", "fp32", "Convolution"),))) == ["not_fp16"]
+
+    def test_is_nobody_s_business_where_fp32_was_asked_for(self) -> None:
+        made = measurement()
+        result = replace(made.result, layers=(Layer("conv", "fp32", "Convolution"),))
+        assert "not_fp16" not in [finding.rule for finding in verdict(replace(made, result=result)).findings]
+
+
+class TestEnqueueBound:
+    def judged(self, enqueue_ns: int, compute_ns: int) -> Verdict:
+        samples = np.concatenate([np.full(100, 10_000_000), np.full(100, enqueue_ns), np.full(100, compute_ns)])
+        parts = {"enqueue": SampleRange(100, 100), "compute": SampleRange(200, 100)}
+        return verdict(measurement(parts=parts), samples)
+
+    def test_is_a_flag_and_no_finding(self) -> None:
+        found = self.judged(900_000, 1_000_000)
+        assert [flag.name for flag in found.flags] == ["enqueue_bound"]
+        assert "0.90 times" in found.flags[0].reason
+        assert "enqueue_bound" not in [finding.rule for finding in found.findings]
+        assert broken(found) == []
+
+    def test_is_not_raised_below_the_line_nor_without_a_compute_time(self) -> None:
+        assert self.judged(800_000, 1_000_000).flags == ()
+        assert self.judged(5, 0).flags == ()
+        assert verdict(measurement()).flags == ()
+
+
+def test_several_streams_are_judged_without_a_latency() -> None:
+    made = measurement(timer_overhead_ns=10**9)
+    found = verdict(replace(made, result=replace(made.result, switches={"streams": 2})))
+    assert broken(found) == []

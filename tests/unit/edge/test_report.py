@@ -1,0 +1,271 @@
+"""What people and programs are shown of a measurement: nothing is left out, nothing is called what it is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device_agents.contract import (
+    SCHEMA,
+    DimRange,
+    EngineReport,
+    EngineUse,
+    ErrorInfo,
+    FileEntry,
+    JobResult,
+    Layer,
+    LoadPattern,
+    Opinion,
+    ParityCheck,
+    Precision,
+    ProcessResult,
+    SampleRange,
+    dumps,
+)
+from edge.plan import Cell
+from edge.report.details import details
+from edge.report.rows import Row, as_json, lotteries_as_json, read
+from edge.report.table import measurements, notes
+from edge.results.lottery import build_lottery
+from edge.results.stats import summarise
+from edge.results.store import Measurement, Origin, OwnInputs, Store
+from edge.results.verdict import judge
+from profiles.schema import Thresholds
+
+MS = 1_000_000
+PASSED = ParityCheck(1e-3, 2e-2, "logits")
+COUNT = 800
+
+
+def engine(runtime: str = "tensorrt", sha256: str = "e" * 64, **changes: object) -> EngineUse:
+    report = EngineReport(
+        SCHEMA, "k" * 40, "a" * 64, FileEntry("model.engine", 50 << 20, sha256), runtime, "10.3.0.30", Precision.FP16,
+        "2026-01-01T00:00:00Z", {}, seconds={"parse": 0.5, "build": 61.2}, device_memory_bytes=30 << 20,
+        warnings=("it is slow",), profiles=({"batch": DimRange(1, 8, 32)},), builder="orin-1",
+    )  # fmt: skip
+    return EngineUse(replace(report, **changes), True, "built here on 2026-01-01")
+
+
+def row(
+    *,
+    backend: str = "tensorrt",
+    build: int = 0,
+    latencies: object = None,
+    pattern: LoadPattern = LoadPattern(),  # noqa: B008 - frozen
+    run: str = "run-1",
+    process: dict[str, object] | None = None,
+    origin: dict[str, object] | None = None,
+    **result: object,
+) -> Row:
+    """800 latencies of 10 ms with their parts, on an FP16 engine, unless something else is said."""
+    samples = np.full(COUNT, 10 * MS) if latencies is None else np.asarray(latencies)
+    parts = {"h2d": 1 * MS, "compute": 8 * MS, "d2h": MS // 2, "enqueue": MS // 4}
+    data = np.concatenate([samples, *(np.full(COUNT, value) for value in parts.values())])
+    places = {name: SampleRange(COUNT * (index + 1), COUNT) for index, name in enumerate(parts)}
+    one = ProcessResult(
+        0, 1, 1, 1, SampleRange(0, 0), SampleRange(0, COUNT), 8 * 10**9, True, 150, 90 << 20, {}, PASSED, PASSED,
+        parts=places, memory={"engine_device": 64 << 20},
+    )  # fmt: skip
+    fields: dict[str, object] = {
+        "schema": SCHEMA, "job": "job-1", "artifact": "a" * 64, "backend": backend, "started_at": "2026-01-01",
+        "switches": {"streams": 1}, "identity": {}, "context": {}, "processes": (replace(one, **(process or {})),),
+        "samples_count": len(data), "samples_sha256": "0" * 64, "seconds": {}, "engine": engine(backend),
+        "layers": (Layer("conv1 + relu", "fp16", "CaskConvolution", ("Conv_0", "Relu_1"), 700_000),
+                   Layer("softmax", "fp32", "SoftMax", ("Softmax_9",), 50_000),
+                   Layer("in", "fp16", "Reformat", (), 250_000)),
+        "command": "/usr/src/tensorrt/bin/trtexec --loadEngine=model.engine --useSpinWait",
+    }  # fmt: skip
+    made = JobResult(**{**fields, **result})  # type: ignore[arg-type]
+    cell = Cell("orin-1", "resnet18", "pytorch", backend, Precision.FP16, 1, pattern=pattern, build=build)
+    source = Origin("local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0")
+    found = Measurement(f"job-{build}", run, cell, replace(source, **(origin or {})), "now", made)
+    summary = summarise(made, data, 1)
+    return Row(found, summary, judge(found, summary))
+
+
+def shown(made: Row) -> str:
+    return details(made, 300)
+
+
+def as_data(made: Row) -> dict[str, object]:
+    """What a program reads."""
+    data: dict[str, object] = json.loads(dumps(as_json(made)))
+    return data
+
+
+class TestTheParts:
+    def test_are_told_with_the_clock_that_each_is_from(self) -> None:
+        text = shown(row())
+        assert "compute 8.00 ms (the device's clock)" in text
+        assert "enqueue 0.25 ms (the host's clock)" in text
+        parts = as_data(row())["parts"]
+        assert parts["h2d"] == {"median_ms": 1.0, "clock": "the device's clock"}  # type: ignore[index]
+
+    def test_that_are_not_told_are_not_shown(self) -> None:
+        bare = row(process={"parts": {}})
+        assert "parts, medians" not in shown(bare)
+        assert as_data(bare)["parts"] == {}
+
+
+class TestARate:
+    COUNTS = {"arrivals": 1000, "late": 20, "dropped": 180, "waiting": 20, "wake_lag_ns": 1500, "seed": 3}
+
+    def test_tells_what_was_late_and_dropped_wherever_its_figures_stand(self) -> None:
+        made = row(pattern=LoadPattern("rate", 30.0), process={"counts": self.COUNTS})
+        assert "arrivals 1000, late 20, dropped 180, waiting 20, seed 3" in shown(made)
+        assert "1.5 us behind the arrival" in shown(made)
+        assert as_data(made)["counts"] == self.COUNTS
+        told = "orin-1 resnet18/pytorch fp16 batch 1 at rate:30: 1000 arrivals, 20 late (2%), 180 dropped (18%)"
+        assert any(note.startswith(told) for note in notes([made]))
+        assert "rate:30" in measurements([made, row()], ids=False)
+
+    def test_has_no_column_where_all_is_serial(self) -> None:
+        assert "pattern" not in measurements([row()], ids=False)
+
+
+class TestSeveralStreams:
+    def test_show_a_throughput_and_no_latency(self) -> None:
+        made = row(switches={"streams": 4})
+        header, line = measurements([made], ids=False).splitlines()
+        assert line.split()[header.split().index("median")] == "-"
+        assert "100.0" in line
+        assert "overlap on 4 streams" in shown(made)
+        assert any("several streams" in note for note in notes([made]))
+        data = as_data(made)
+        assert [data.get(name) for name in ("median_ms", "mean_ms", "p90_ms", "p95_ms", "p99_ms")] == [None] * 5
+        assert data["throughput_per_s"] == 100.0
+
+
+class TestTheEngine:
+    def test_is_told_with_its_reason_and_what_it_is_made_of(self) -> None:
+        text = shown(row())
+        assert "reused: built here on 2026-01-01" in text
+        assert "tensorrt 10.3.0.30, 50 MiB" in text
+        assert "by orin-1; seconds: parse 0.5, build 61.2" in text
+        assert "batch 1:8:32" in text
+        assert "30 MiB of device memory" in text
+        assert "warning of the builder: it is slow" in text
+        data = as_data(row())["engine"]
+        assert data["build_seconds"] == {"parse": 0.5, "build": 61.2}  # type: ignore[index]
+        assert data["reused"] is True  # type: ignore[index]
+
+    def test_of_tensorrt_rtx_is_nowhere_called_tensorrt(self) -> None:
+        made = row(backend="tensorrt-rtx", command="tensorrt_rtx --loadEngine=model.engine")
+        for text in (shown(made), measurements([made], ids=True), "\n".join(notes([made])), dumps(as_json(made))):
+            assert "tensorrt" not in text.replace("tensorrt-rtx", "").replace("tensorrt_rtx", "").lower()
+        assert as_data(made)["runtime"] == "tensorrt-rtx"
+
+    def test_of_another_runtime_than_the_backend_is_named_beside_it(self) -> None:
+        assert row(backend="trtexec", engine=engine("tensorrt-rtx")).runtime == "trtexec on an engine of tensorrt-rtx"
+        assert row(backend="onnxruntime", engine=None).runtime == "onnxruntime"
+
+    def test_s_layers_are_told_by_precision_and_by_cost(self) -> None:
+        text = shown(row())
+        assert "fp16 93% of time (1), fp32 7% of time (1); 1 layers only move data" in text
+        assert "0.7000 ms 70% fp16 conv1 + relu from Conv_0, Relu_1" in text
+        data = as_data(row())
+        assert [entry["layer"]["name"] for entry in data["slowest_layers"]] == ["conv1 + relu", "in", "softmax"]  # type: ignore[attr-defined]
+        assert data["precision_shares"]["shares"][0]["precision"] == "fp16"  # type: ignore[index]
+
+    def test_can_be_timed_again_by_hand(self) -> None:
+        assert "trtexec --loadEngine=model.engine --useSpinWait" in shown(row())
+        assert as_data(row())["command"] == "/usr/src/tensorrt/bin/trtexec --loadEngine=model.engine --useSpinWait"
+
+
+class TestASecondOpinion:
+    OPINION = Opinion("trtexec", "10.3", "trtexec --x", {"latency_median": 8 * MS, "compute_median": 8 * MS}, 125.0)
+
+    def test_stands_beside_ours_with_the_ratio(self) -> None:
+        made = row(opinion=self.OPINION)
+        text = shown(made)
+        assert "trtexec 10.3: trtexec --x" in text
+        assert "latency_median ms: 10 here, 8 there, ratio 1.250" in text
+        assert "compute_median ms: 8 here, 8 there, ratio 1.000" in text
+        assert "throughput_per_s: 100 here, 125 there, ratio 0.800" in text
+        ratios = {entry["figure"]: entry["ratio"] for entry in as_data(made)["opinion_ratios"]}  # type: ignore[attr-defined]
+        assert ratios == {"latency_median ms": 1.25, "compute_median ms": 1.0, "throughput_per_s": 0.8}
+
+    def test_that_failed_says_why(self) -> None:
+        failed = replace(
+            self.OPINION, figures_ns={}, throughput_per_s=None, error=ErrorInfo("x", "opinion", "no trtexec")
+        )
+        assert "it failed: no trtexec" in shown(row(opinion=failed))
+
+
+class TestTheOperatorsData:
+    def test_is_told_with_where_its_reference_comes_from(self) -> None:
+        own = OwnInputs("c" * 64, 37, "given with the data", checked=True)
+        text = shown(row(origin={"inputs": own}))
+        assert "37 samples of the operator's (sha256 cccccccccccc)" in text
+        assert "reference: given with the data" in text
+        assert "golden" not in text
+        assert as_data(row(origin={"inputs": own}))["inputs"]["samples"] == 37  # type: ignore[index]
+
+    def test_without_a_reference_does_not_pass_off_the_golden_check_as_its_own(self) -> None:
+        own = OwnInputs("c" * 64, 1, "none: one sample, so an error has no scale", checked=False)
+        assert "(logits) on the artifact's golden samples" in shown(row(origin={"inputs": own}))
+
+
+def test_what_a_device_sends_moves_no_cursor_and_is_no_markup() -> None:
+    evil = Layer("\x1b[2J[red]boo[/red]", "fp16", "conv", ("\x1b[1A",), 5)
+    text = shown(row(layers=(evil,), engine=engine(warnings=("\x1b[2J",))))
+    assert "\x1b" not in text
+    assert "[red]boo[/red]" in text
+
+
+def test_flags_are_shown_and_condemn_nothing() -> None:
+    slow = {name: SampleRange(COUNT * 2, COUNT) for name in ("compute", "enqueue")}  # both 8 ms
+    made = row(process={"parts": slow})
+    assert "flag: enqueue_bound: enqueueing takes 1.00 times" in shown(made)
+    assert any(note.startswith("flag orin-1 resnet18") for note in notes([made]))
+    assert as_data(made)["flags"][0]["name"] == "enqueue_bound"  # type: ignore[index]
+    assert "INVALID" not in measurements([made], ids=False)
+
+
+class TestTheBuildLottery:
+    def test_sets_the_engines_beside_the_run(self) -> None:
+        """Engines of 9, 10 and 11 ms, whose runs hold still: 10 % between engines, nothing within."""
+        rows = [
+            row(build=index, latencies=np.full(COUNT, value * MS), engine=engine(sha256=str(index) * 64))
+            for index, value in ((1, 9), (2, 10), (3, 11))
+        ]
+        (found,) = build_lottery(rows)
+        assert (found.engines, found.distinct, found.within_run, found.between_processes) == (3, 3, 0.0, None)
+        assert found.between_engines == pytest.approx(0.1)
+        (note,) = [note for note in notes(rows) if note.startswith("build lottery")]
+        assert "3 engines, medians 9.000 to 11.000 ms; between engines 10.0%, within run 0.0%" in note
+        assert lotteries_as_json(rows)[0]["slowest_ns"] == 11.0 * MS
+
+    def test_says_when_builds_gave_the_same_file(self) -> None:
+        (found,) = build_lottery([row(build=1), row(build=2)])
+        assert "2 engines (1 of them different files)" in str(found)
+
+    def test_mixes_no_requests_no_runs_and_no_engine_that_was_kept(self) -> None:
+        other = row(build=2, pattern=LoadPattern("pipelined"))
+        assert build_lottery([row(build=1), other, row(build=2, run="run-2"), row(build=0)]) == []
+        assert build_lottery([row(build=1), row(build=1)]) == []
+
+    def test_is_not_hidden_by_the_noise_of_a_run(self) -> None:
+        """A run whose level wanders by 10 % is said to: engines 1 % apart are then no finding."""
+        wander = np.repeat(np.linspace(9.5, 11.5, 10) * MS, COUNT // 10)
+        rows = [row(build=index, latencies=wander * (1 + index / 100)) for index in (1, 2)]
+        (found,) = build_lottery(rows)
+        assert found.within_run is not None
+        assert found.within_run > 5 * found.between_engines
+
+
+def test_a_measurement_of_an_earlier_edgebench_reads_as_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stored by version 0.1, before there were engines, parts or counts."""
+    store = Store(Path(__file__).parent / "stored_by_0_1")
+    found = read(store, "0123456789abcdef")
+    assert found.summary.median is not None
+    assert found.summary.median.value_ns == pytest.approx(12.2 * MS, rel=0.02)
+    assert {finding.rule for finding in found.verdict.broken} <= {"too_few_samples", "unstable"}
+    assert found.runtime == "onnxruntime"
+    assert as_data(found)["engine"] is None
+    assert "parity on the device" in shown(found)
+    assert "12." in measurements([found], ids=True)
