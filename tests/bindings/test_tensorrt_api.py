@@ -1,58 +1,20 @@
 """Every part of TensorRT's API that our code touches, against the real bindings of the versions that a fleet has.
 
-TensorRT 8.5 (JetPack 5) is on no index. Its shape here is that of 8.6.1 less what 8.6 added, read in NVIDIA's published
-source of the 8.5 bindings (python/src/infer/pyCore.cpp, python/src/parsers/pyOnnx.cpp): told, not proven.
+TensorRT 8.5 is on no index: bindings_of_8_5.py says what stands for it.
 """
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 
 import pytest
 from api_check import Description, lookup, wrong
+from bindings_of_8_5 import shape_of_8_5
 from real_bindings import CASES, WHEELS, Wheel, describe
 from trt_calls import read
 from trt_members import HANDLES, Member, Reading
 
 ROOT = Path(__file__).parents[2]
-
-ADDED_BY_8_6 = {
-    "Builder": ("get_plugin_registry",),
-    "IBuilderConfig": (
-        "builder_optimization_level",
-        "hardware_compatibility_level",
-        "max_aux_streams",
-        "plugins_to_serialize",
-    ),
-    "Runtime": (
-        "engine_host_code_allowed",
-        "get_plugin_registry",
-        "load_runtime",
-        "tempfile_control_flags",
-        "temporary_directory",
-    ),
-    "ICudaEngine": ("hardware_compatibility_level", "num_aux_streams"),
-    "IExecutionContext": ("set_aux_streams",),
-    "OnnxParser": ("clear_flag", "flags", "get_flag", "get_used_vc_plugin_libraries", "set_flag"),
-    "BuilderFlag": ("EXCLUDE_LEAN_RUNTIME", "FP8", "VERSION_COMPATIBLE"),
-    "DataType": ("FP8",),
-    "MemoryPoolType": ("TACTIC_DRAM",),
-    "PreviewFeature": ("PROFILE_SHARING_0806",),
-}
-ADDED_CLASSES = ("HardwareCompatibilityLevel", "OnnxParserFlag", "TempfileControlFlag")
-
-
-def shape_of_8_5(described: Description) -> Description:
-    """The description of 8.6.1 without what 8.6 added."""
-    shape = copy.deepcopy(described)
-    for owner, names in ADDED_BY_8_6.items():
-        for name in names:
-            del shape["members"][owner]["members"][name]
-            shape["members"][owner].get("values", {}).pop(name, None)
-    for name in ADDED_CLASSES:
-        del shape["members"][name]
-    return shape
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 from api_check import Description, wrong
+from bindings_of_8_5 import shape_of_8_5
 from real_bindings import WHEELS, describe
-from test_tensorrt_api import shape_of_8_5
 from trt_calls import read
 
 

@@ -23,8 +23,8 @@
      STANDIN_CUDA_DEVICES      how many GPUs there are, 1
      STANDIN_CUDA_CAPABILITY   compute capability, 8.7
 
-   Exported beside CUDA's functions: standin_enqueue_host_call, standin_live_allocations, standin_live_handles,
-   standin_reset, each described where it is defined. Compiled with -DBEFORE_CUDA_11_4, cudaGraphInstantiateWithFlags is
+   Exported beside CUDA's functions: standin_enqueue_host_call, standin_is_device_memory,
+   standin_live_allocations, standin_live_handles, standin_reset, each described where it is defined. Compiled with -DBEFORE_CUDA_11_4, cudaGraphInstantiateWithFlags is
    missing and cudaGraphInstantiate has its older signature. */
 
 #define _GNU_SOURCE
@@ -303,6 +303,14 @@ static int enqueue(Handle *stream, const Work *work) {
    It may use the "device" memory and call CUDA. */
 int standin_enqueue_host_call(Handle *stream, void (*call)(void *), void *user) {
     return enqueue(stream, &(Work){.what = HOST_CALL, .call = call, .user = user});
+}
+
+/* Whether so many bytes from this address on are within one allocation on the device that was not freed. */
+int standin_is_device_memory(const char *address, size_t size) {
+    enter();
+    int holds = within(address, size, 1);
+    leave(SUCCESS);
+    return holds;
 }
 
 /* Allocations, of device and pinned memory, that were not freed. */
