@@ -93,11 +93,11 @@ class _Trial:
 
     def run(self, work: Work, backend: Backend, golden: Optional[inputs.Golden], clock: Stopwatch) -> None:
         spec = work.spec
-        buffers = _buffers(work, measure.slots_needed(backend, spec.pattern))
-        self.buffers = len(buffers)
-        clock.lap("inputs")
         backend.load(loadable(work, backend), spec)
         self.load_ns = clock.lap("load")
+        buffers = _buffers(work, measure.slots_needed(backend, spec.pattern))  # load settles how many are in flight
+        self.buffers = len(buffers)
+        clock.lap("inputs")
         for slot, buffer in enumerate(buffers):
             backend.bind(buffer, slot)
         clock.lap("bind")
@@ -108,7 +108,7 @@ class _Trial:
         clock.lap("parity_before")
         self.overhead_ns = measure.timer_overhead_ns(spec.pattern.kind, backend.in_flight)
         clock.lap("calibration")
-        self.timed = measure.measure(backend, len(buffers), spec.pattern, spec.timing, spec.seed)
+        self.timed = measure.measure(backend, len(buffers), spec.pattern, spec.timing, spec.seed + work.index)
         clock.lap("loop")
         self.after = _check(backend, spec, golden, len(buffers))
         clock.lap("parity_after")
