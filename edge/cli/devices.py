@@ -1,4 +1,4 @@
-"""edgebench devices: which there are, what they are, whether their host keys are trusted."""
+"""edgebench devices: which there are, what they are, what ails them, whether their host keys are trusted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edge.cli.common import FleetOption, JsonOption, command, console_width, loa
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edge.patient import Finding
     from edge.session import Found
     from edge.trust import Offer
     from profiles.errors import EdgebenchError
@@ -85,6 +86,48 @@ def _print_device(name: str, backends: Mapping[str, Found]) -> None:
         say(f"  {backend}: {version.unknown or version.value} (python {found.python}, {found.version})")
     for key, reading in {**probe.identity, **probe.context}.items():
         say(f"  {key}: {reading}" + (f" ({reading.unknown})" if reading.unknown else ""))
+
+
+@app.command("doctor")
+@command
+def doctor(expr: Expression = None, fleet: FleetOption = None, json: JsonOption = False) -> int:
+    """Find what keeps devices from doing their job, and the command that mends it. Changes nothing there."""
+    import time
+
+    from edge.cli.progress import drawn
+    from edge.doctor import examine, healthy, unanswered
+    from edge.patient import Patient
+    from edge.places import places
+    from edge.probing import probe_all
+    from edge.selector import select
+
+    devices = select(load_fleet(fleet), expr or "all")
+    with drawn() as progress:
+        found, failed = probe_all(devices, places(), progress)
+    asked_at = time.time()
+    findings = {
+        device.name: unanswered(device, failed[device.name])
+        if device.name in failed
+        else examine(Patient(device, found[device.name], asked_at))
+        for device in devices
+    }
+    if json:
+        rows = {name: {"healthy": healthy(each), "findings": each} for name, each in findings.items()}
+        print_json({"devices": rows})
+    else:
+        for name, each in findings.items():
+            _print_findings(name, each)
+    return 0 if all(healthy(each) for each in findings.values()) else 1
+
+
+def _print_findings(name: str, findings: Sequence[Finding]) -> None:
+    if not findings:
+        say(f"{name}: OK")
+        return
+    say(f"{name}:")
+    for finding in findings:
+        say(f"  {finding.severity}: {finding.what}" + (f" ({finding.why})" if finding.why else ""))
+        say(f"    {finding.command}")
 
 
 @app.command("trust")

@@ -13,8 +13,8 @@ CLASSES = 10
 
 
 def classifier(path: Path) -> None:
-    """Images (batch, 3, 8, 8) to `p` (batch, 10) and `y` (batch): Conv, Relu, Reshape by a computed shape (Shape, Gather,
-    Mul, Div, Unsqueeze, Concat), MatMul, Softmax, and an ArgMax."""
+    """Images (batch, 3, 8, 8) to `p` (batch, 10) and `y` (batch): Conv, Relu, Reshape by a computed shape (Shape, then
+    Gather, Mul, Div, Unsqueeze, Concat), MatMul, Softmax, and an ArgMax."""
     import onnx
     from onnx import helper, numpy_helper
 

@@ -1,0 +1,217 @@
+"""What keeps a device from doing its job, and the command that mends it: judged from what its probe told.
+
+A check is a function from a patient to findings; `CHECKS` lists them. What is to be installed is in edge/remedies.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from device_agents.formats import l4t
+from device_agents.formats.nvidia_smi import NO_PROCESS
+from edge.inventory import Device
+from edge.patient import Finding, Patient, Severity, numbers
+from edge.remedies import OLDEST_DRIVER, install, install_cudart, install_onnxruntime, new_driver
+from edge.session import PYTHONS
+from profiles.errors import EdgebenchError
+
+SPACE_STOPS = 500_000_000
+"""Bytes free in the working folder below which an artifact, its engine and a job have no room."""
+
+SPACE_NOTE = 2_000_000_000
+MEMORY_SPOILS = 1_000_000_000
+CLOCK_OFF_S = 300.0
+
+
+def examine(patient: Patient) -> tuple[Finding, ...]:
+    """Every finding, those that stop the device first."""
+    order = list(Severity)
+    found = [finding for check in CHECKS for finding in check(patient)]
+    return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
+
+
+def unanswered(device: Device, error: EdgebenchError) -> tuple[Finding, ...]:
+    """The finding of a device that could not be asked: its own error."""
+    if "is older than 3.8" in error.message:
+        command = f'sudo apt install python3.8, and python = "/usr/bin/python3.8" for {device.name} in fleet.toml'
+        return (Finding("old_python", Severity.STOPS, "no Python there is 3.8 or newer", error.message, command),)
+    return (Finding(error.code, Severity.STOPS, error.message, error.where, error.fix),)
+
+
+def healthy(findings: Iterable[Finding]) -> bool:
+    return all(finding.severity is not Severity.STOPS for finding in findings)
+
+
+Check = Callable[[Patient], Iterable[Finding]]
+
+
+def _profile(patient: Patient) -> Iterable[Finding]:
+    device = patient.device
+    if device.profile.kind in (patient.kind, "cpu"):
+        return
+    what = f"its profile {device.profile.name} is for a {device.profile.kind}, it looks like a {patient.kind}"
+    if patient.kind == "cpu":
+        why = "there is no /etc/nv_tegra_release and no /dev/nvidiactl, and nvidia-smi names no GPU"
+        command = "sudo apt install nvidia-driver-580-server; in a container: start it with --gpus all"
+        yield Finding("no_gpu", Severity.STOPS, what, why, command)
+        return
+    why = "another profile's peaks and expectations judge its figures"
+    yield Finding("profile", Severity.SPOILS, what, why, f"name another `profile =` of {device.name} in fleet.toml")
+
+
+def _runtimes(patient: Patient) -> Iterable[Finding]:
+    wanted = [name for name in patient.device.profile.backends if name in patient.found]
+    missing = [name for name in wanted if not patient.runs(name)]
+    there = next((name for name in wanted if patient.runs(name)), None)
+    for name in missing:
+        if there is not None and wanted.index(name) > wanted.index(there):
+            continue  # it would not be chosen anyway
+        severity = Severity.STOPS if there is None else Severity.SPOILS
+        what = f"{name} does not run" + (f"; {there} does, and would be measured instead" if there else "")
+        yield Finding(f"no_{name}", severity, what, _asked(patient, name), install(patient, name))
+
+
+def _asked(patient: Patient, backend: str) -> str:
+    found, device = patient.found[backend], patient.device
+    named = device.python or device.profile.python
+    tried = dict.fromkeys((named,) if device.python else (named or PYTHONS[0], *PYTHONS))
+    return f"tried {', '.join(tried)}; {found.python} ({found.version}): {found.report.version.unknown}"
+
+
+def _gpu_provider(patient: Patient) -> Iterable[Finding]:
+    if not patient.on_gpu or not patient.runs("onnxruntime"):
+        return
+    providers = patient.found["onnxruntime"].report.facts.get("providers")
+    if providers is not None and providers.value is not None and "cuda" not in str(providers.value).split():
+        what = "its onnxruntime has no CUDA provider: it would measure the processor"
+        yield Finding("no_provider", Severity.NOTE, what, f"it has: {providers}", install_onnxruntime(patient))
+
+
+def _cuda_runtime(patient: Patient) -> Iterable[Finding]:
+    reading = patient.reading("cudart")
+    if not patient.on_gpu or reading.unknown is None:
+        return
+    severity = Severity.SPOILS if patient.runs("trtexec") else Severity.STOPS  # which has its own inside
+    what = "the CUDA runtime (libcudart) was not found"
+    yield Finding("no_cudart", severity, what, reading.unknown, install_cudart(patient))
+
+
+def _driver(patient: Patient) -> Iterable[Finding]:
+    for who, cuda, severity in _wants(patient):
+        oldest, own = OLDEST_DRIVER[cuda][0] if cuda in OLDEST_DRIVER else (0, 0, 0), patient.cuda
+        if patient.kind == "nvidia_gpu" and patient.driver and patient.driver < oldest:
+            driver, least = patient.value("gpu_driver_version"), f"{oldest[0]}.{oldest[1]:02}.{oldest[2]:02}"
+            what = f"the driver {driver} is too old for CUDA {cuda}: it has to be {least} or newer"
+            yield Finding("old_driver", severity, what, f"{who} is of CUDA {cuda}", new_driver(cuda))
+        if patient.kind == "jetson" and own and numbers(own)[0] < cuda:
+            what = f"its driver, part of L4T {patient.value('l4t')}, is for CUDA {own}"
+            command = f"sudo apt install cuda-cudart-{own.replace('.', '-')}, or CUDA {cuda}'s cuda-compat package"
+            yield Finding("old_driver", severity, what, f"{who} is of CUDA {cuda}", command)
+
+
+def _wants(patient: Patient) -> Iterable[tuple[str, int, Severity]]:
+    """What wants which CUDA there."""
+    if not patient.on_gpu:
+        return
+    runtime = patient.reading("cudart")
+    if runtime.value is not None and numbers(str(runtime.value)):
+        yield f"libcudart in {runtime.source}", numbers(str(runtime.value))[0], Severity.STOPS
+    if patient.runs("onnxruntime"):
+        built = patient.found["onnxruntime"].report.facts.get("built_for_cuda")
+        if built is not None and numbers(str(built.value)):
+            yield "onnxruntime", numbers(str(built.value))[0], Severity.SPOILS
+
+
+def _space(patient: Patient) -> Iterable[Finding]:
+    probe = patient.any.probe
+    if probe.free_bytes >= SPACE_NOTE:
+        return
+    severity = Severity.STOPS if probe.free_bytes < SPACE_STOPS else Severity.NOTE
+    what = f"{probe.free_bytes / 1e6:.0f} MB are free in {probe.workdir}"
+    needs = f"{SPACE_STOPS / 1e6:.0f} MB at least, several models {SPACE_NOTE / 1e9:.0f} GB"
+    why = f"a model, its engines and a job need {needs}"
+    command = f"sudo apt clean; or set `workdir =` of {patient.device.name} in fleet.toml to a larger disk"
+    yield Finding("no_space", severity, what, why, command)
+
+
+def _memory(patient: Patient) -> Iterable[Finding]:
+    free = patient.number("memory_free_bytes")
+    if free is None or free >= MEMORY_SPOILS:
+        return
+    shared = patient.kind == "jetson"
+    why = "the GPU shares it: building an engine fails or swaps" if shared else "loading a model fails or swaps"
+    command = "sudo systemctl isolate multi-user.target" if shared else "ps aux --sort=-rss | head"
+    yield Finding("low_memory", Severity.SPOILS, f"{free / 1e6:.0f} MB of memory are free", why, command)
+
+
+def _power_mode(patient: Patient) -> Iterable[Finding]:
+    wanted, reading = patient.device.expected_power_mode, patient.reading("power_mode")
+    if wanted is None or patient.kind != "jetson" or reading.value == wanted:
+        return
+    modes = str(patient.value("power_modes") or "")
+    number = l4t.power_mode_id(modes, wanted)
+    if modes and number is None:
+        what, names = f"this board has no power mode {wanted}", re.sub(r"\d+:", "", modes)
+        command = f'power_mode = "{reading}" for {patient.device.name} in fleet.toml, or another of: {names}'
+        yield Finding("wrong_power_mode", Severity.SPOILS, what, f"it has: {names}", command)
+        return
+    command = f"sudo nvpmodel -m {'ID' if number is None else number}"
+    if number is None:
+        command += f" (the ID of {wanted} in /etc/nvpmodel.conf)"
+    if reading.value is None:
+        yield Finding("power_mode", Severity.NOTE, "its power mode is not known", str(reading.unknown), command)
+        return
+    what = f"its power mode is {reading.value}, {wanted} is expected"
+    yield Finding("wrong_power_mode", Severity.SPOILS, what, "the verdict would be INVALID wrong_power_mode", command)
+
+
+def _foreign_work(patient: Patient) -> Iterable[Finding]:
+    if not patient.on_gpu:
+        return
+    running = patient.value("gpu_processes")
+    if running not in (None, NO_PROCESS):
+        pids = ",".join(re.findall(r"(?:^|, )(\d+)", str(running)))
+        what = f"something else is on the GPU: {running}"
+        why = "it takes time and memory from what is measured"
+        yield Finding("foreign_work", Severity.SPOILS, what, why, f"ps -fp {pids}, and stop what need not run")
+    busy, limit = patient.number("gpu_busy_share"), patient.device.profile.thresholds.foreign_work
+    if busy is not None and busy > limit:
+        what, why = f"the GPU is {busy:.0%} busy", f"the verdict would be INVALID foreign_work above {limit:.0%}"
+        yield Finding(
+            "foreign_work", Severity.SPOILS, what, why, "sudo fuser -v /dev/nvmap, and stop what need not run"
+        )
+
+
+def _clocks(patient: Patient) -> Iterable[Finding]:
+    low, high = patient.number("gpu_clock_min_hz"), patient.number("gpu_clock_max_hz")
+    if low is not None and high is not None and low < high:
+        what = f"the GPU's clock floats between {low / 1e6:.0f} and {high / 1e6:.0f} MHz"
+        why = "figures vary less when it is locked, until the next boot or power mode"
+        yield Finding("clocks_floating", Severity.NOTE, what, why, "sudo jetson_clocks")
+    if patient.value("gpu_persistence_mode") == "Disabled":
+        what, why = "persistence mode is off", "the driver unloads between processes: each starts slowly, clocks reset"
+        yield Finding("persistence", Severity.NOTE, what, why, "sudo nvidia-smi -pm 1")
+
+
+def _clock(patient: Patient) -> Iterable[Finding]:
+    told = patient.number("clock_unix_s")
+    if told is not None and abs(told - patient.asked_at) > CLOCK_OFF_S:
+        off_s = told - patient.asked_at
+        what = f"its clock is {abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} ours"
+        why = "its results carry wrong times, and apt and pip may refuse certificates"
+        yield Finding("clock", Severity.NOTE, what, why, "sudo timedatectl set-ntp true")
+
+
+def _recorded(patient: Patient) -> Iterable[Finding]:
+    reading = patient.reading("recorded_system")
+    if reading.value is not None:
+        what = f"this is no device but a recorded one, read from {reading.value}"
+        command = f"unset {reading.source} on it"
+        yield Finding("recorded", Severity.NOTE, what, "its readings are stand-ins", command)
+
+
+CHECKS: tuple[Check, ...] = (
+    _profile, _runtimes, _gpu_provider, _cuda_runtime, _driver, _space, _memory, _power_mode, _foreign_work, _clocks,
+    _clock, _recorded,
+)  # fmt: skip

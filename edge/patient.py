@@ -1,0 +1,86 @@
+"""A device as its probe told it, and what a check finds wrong with it."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from device_agents.contract import Reading, Scalar
+from device_agents.formats import l4t
+from edge.inventory import Device
+from edge.session import Found
+
+
+class Severity(str, enum.Enum):
+    STOPS = "stops"
+    """The device cannot do what its profile wants."""
+    SPOILS = "spoils"
+    """It can, and the figures would be wrong, INVALID, or of another runtime than the profile's first."""
+    NOTE = "note"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong, why it matters or how it is known, and the command or line of fleet.toml that mends it."""
+
+    check: str
+    severity: Severity
+    what: str
+    why: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A device that answered. `found` is by backend, never empty; `asked_at` is our clock then, in seconds (unix)."""
+
+    device: Device
+    found: Mapping[str, Found]
+    asked_at: float
+
+    @property
+    def any(self) -> Found:
+        return next(iter(self.found.values()))
+
+    @property
+    def kind(self) -> str:
+        return self.any.probe.kind
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it has a GPU, and is expected to use it."""
+        return "cpu" not in (self.kind, self.device.profile.kind)
+
+    def reading(self, name: str) -> Reading:
+        probe = self.any.probe
+        return probe.context.get(name) or probe.identity.get(name) or Reading(unknown="not told")
+
+    def value(self, name: str) -> Scalar | None:
+        return self.reading(name).value
+
+    def number(self, name: str) -> float | None:
+        value = self.value(name)
+        return float(value) if isinstance(value, (int, float)) else None
+
+    def runs(self, backend: str) -> bool:
+        return backend in self.found and self.found[backend].report.version.unknown is None
+
+    @property
+    def cuda(self) -> str | None:
+        """The CUDA release of a Jetson's JetPack, such as 12.6."""
+        return l4t.cuda_of(str(self.value("l4t") or ""))
+
+    @property
+    def driver(self) -> tuple[int, ...]:
+        return numbers(str(self.value("gpu_driver_version") or ""))
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """(535, 129, 3) of `535.129.03`; () of what does not begin with a number."""
+    match = re.match(r"\d+(?:\.\d+)*", text)
+    return tuple(int(word) for word in match.group().split(".")) if match else ()

@@ -1,0 +1,320 @@
+"""What the doctor finds on recorded devices of every JetPack and on an A100, and the command it gives.
+
+No board was at hand: the files and tools are stand-ins (tests/recorded.py), read by the agent's own code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device_agents import state
+from device_agents.contract import SCHEMA, BackendReport, ProbeReport, Reading
+from device_agents.system import System
+from edge.doctor import examine, healthy, unanswered
+from edge.inventory import Device
+from edge.patient import Finding, Patient, Severity
+from edge.session import Found
+from profiles.errors import HostKeyError, RunError
+from profiles.load import device_profile
+from tests.recorded import Recorded, a100, jetson
+
+NOW = 1_790_000_000.0
+MISSING = "ModuleNotFoundError: No module named 'tensorrt'"
+
+
+class Clinic:
+    """Examines one recorded device as `profile`, with the runtimes that it is said to have."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, recorded: Recorded, profile: str, **device: Any) -> None:
+        self._monkeypatch = monkeypatch
+        self.recorded = recorded
+        self.device = Device(name="board", host="10.0.0.9", profile=device_profile(profile), **device)
+        self.python = device.get("python", "/usr/bin/python3")
+        self.free_bytes = 50_000_000_000
+        self.context: dict[str, Reading] = {"clock_unix_s": Reading(int(NOW), "time")}
+        self.facts: dict[str, Reading] = {"providers": Reading("cpu cuda", "onnxruntime")}
+        self.reports = {"tensorrt": "10.3.0", "onnxruntime": "1.23.0"}
+        self.missing: dict[str, str] = {}
+
+    def findings(self) -> tuple[Finding, ...]:
+        """But for the note that a recorded device always gets."""
+        self._monkeypatch.setenv("PATH", f"{self.recorded.tools}:/usr/bin:/bin")
+        self._monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+        kind, identity, context = state.describe(System(self.recorded.root))
+        context["virtual_environment"] = Reading("none", "/usr")  # not that of the Python that runs these tests
+        probe = ProbeReport(
+            SCHEMA, kind, self.python, "/home/user/.cache/edgebench/1", self.free_bytes, identity,
+            {**context, **self.context}, {},
+        )  # fmt: skip
+        found = {}
+        for name in self.device.profile.backends:
+            known = self.reports.get(name) if name not in self.missing else None
+            reading = Reading(known, "import") if known else Reading(unknown=self.missing.get(name, "not there"))
+            facts = self.facts if name == "onnxruntime" else {}
+            found[name] = Found(self.python, probe, BackendReport(reading, (), {}, facts=facts))
+        findings = examine(Patient(self.device, found, NOW))
+        assert findings[-1].check == "recorded"
+        return tuple(finding for finding in findings if finding.check != "recorded")
+
+    def one(self, check: str) -> Finding:
+        found = [finding for finding in self.findings() if finding.check == check]
+        assert len(found) == 1, self.findings()
+        return found[0]
+
+
+@pytest.fixture
+def orin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clinic:
+    """A JetPack 6.2 AGX Orin that lacks nothing, its clocks locked."""
+    recorded = jetson(tmp_path / "orin", "36.4.3", cuda="12.6.77")
+    recorded.file("/sys/class/devfreq/17000000.gpu/min_freq", "1300500000")
+    recorded.file("/usr/lib/python3.10/dist-packages/tensorrt/__init__.py", "")
+    return Clinic(monkeypatch, recorded, "jetson-agx-orin-64gb")
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clinic:
+    return Clinic(monkeypatch, a100(tmp_path / "a100", "580.95.05", cuda="12.6.77"), "a100-80gb")
+
+
+class TestADeviceThatLacksNothing:
+    def test_gets_no_finding(self, orin: Clinic, server: Clinic) -> None:
+        assert orin.findings() == ()
+        assert server.findings() == ()
+
+
+class TestTensorRT:
+    @pytest.mark.parametrize(
+        ("release", "cuda"),
+        [("35.4.1", "11.4.298"), ("36.3.0", "12.2.140"), ("36.4.3", "12.6.77"), ("39.2.0", "13.2.1")],
+    )
+    def test_that_is_not_there_comes_by_apt_on_every_jetpack(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str, cuda: str
+    ) -> None:
+        clinic = Clinic(monkeypatch, jetson(tmp_path / "o", release, cuda=cuda), "jetson-agx-orin-64gb")
+        clinic.missing["tensorrt"] = MISSING
+        finding = clinic.one("no_tensorrt")
+        assert finding.severity is Severity.SPOILS
+        assert finding.what == "tensorrt does not run; onnxruntime does, and would be measured instead"
+        assert finding.why.startswith("tried /usr/bin/python3, python3; /usr/bin/python3 (3.")
+        assert MISSING in finding.why
+        assert "sudo apt install python3-libnvinfer" in finding.command
+
+    def test_with_nothing_else_stops_the_device(self, orin: Clinic) -> None:
+        orin.missing = {"tensorrt": MISSING, "onnxruntime": "ModuleNotFoundError: No module named 'onnxruntime'"}
+        findings = orin.findings()
+        assert not healthy(findings)
+        assert [finding.severity for finding in findings] == [Severity.STOPS] * 3
+        assert {finding.check for finding in findings} == {"no_tensorrt", "no_trtexec", "no_onnxruntime"}
+        index = next(finding.command for finding in findings if finding.check == "no_onnxruntime")
+        assert index.endswith("--index-url https://pypi.jetson-ai-lab.io/jp6/cu126")
+
+    def test_without_a_module_gives_way_to_nvidia_s_binary(self, orin: Clinic) -> None:
+        orin.missing["tensorrt"] = MISSING
+        orin.reports["trtexec"] = "10.3.0"
+        assert orin.one("no_tensorrt").what == "tensorrt does not run; trtexec does, and would be measured instead"
+        assert not [finding for finding in orin.findings() if finding.check == "no_trtexec"]
+
+    def test_of_another_python_is_named(self, orin: Clinic) -> None:
+        orin.device = replace(orin.device, python="/usr/bin/python3.11")
+        orin.python, orin.missing["tensorrt"] = "/usr/bin/python3.11", MISSING
+        finding = orin.one("no_tensorrt")
+        assert finding.why.startswith("tried /usr/bin/python3.11; ")
+        assert finding.command.startswith('python = "/usr/bin/python3" for board in fleet.toml: /usr/lib/python3.10/')
+
+    def test_is_hidden_by_a_closed_virtual_environment(self, orin: Clinic) -> None:
+        orin.device = replace(orin.device, python="/home/nvidia/env/bin/python3")
+        orin.python, orin.missing["tensorrt"] = "/home/nvidia/env/bin/python3", MISSING
+        orin.context["virtual_environment"] = Reading("closed", "/home/nvidia/env")
+        assert orin.one("no_tensorrt").command == "python3 -m venv --system-site-packages /home/nvidia/env"
+
+    def test_whose_library_is_missing_is_installed_anew(self, orin: Clinic) -> None:
+        orin.missing["tensorrt"] = "ImportError: libnvinfer.so.10: cannot open shared object file"
+        assert "--reinstall tensorrt" in orin.one("no_tensorrt").command
+
+    @pytest.mark.parametrize(
+        ("driver", "command"),
+        [
+            ("580.95.05", "/usr/bin/python3 -m pip install tensorrt-cu13"),
+            ("535.129.03", "/usr/bin/python3 -m pip install tensorrt-cu12"),
+            ("470.82.01", "sudo apt install nvidia-driver-535-server, and reboot"),
+        ],
+    )
+    def test_on_a_server_comes_by_pip_as_its_driver_allows(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, command: str
+    ) -> None:
+        clinic = Clinic(monkeypatch, a100(tmp_path / "a", driver, cuda="11.8.89"), "a100-80gb")
+        clinic.missing["tensorrt"] = MISSING
+        assert clinic.one("no_tensorrt").command == command
+
+
+class TestTheCudaRuntime:
+    @pytest.mark.parametrize(
+        ("release", "package"),
+        [("35.4.1", "cuda-cudart-11-4"), ("36.3.0", "cuda-cudart-12-2"), ("36.4.3", "cuda-cudart-12-6"),
+         ("39.2.0", "cuda-cudart-13-2")],
+    )  # fmt: skip
+    def test_that_is_not_there_comes_from_the_jetpack_s_own_cuda(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str, package: str
+    ) -> None:
+        finding = Clinic(monkeypatch, jetson(tmp_path / "o", release), "jetson-agx-orin-64gb").one("no_cudart")
+        assert finding.severity is Severity.STOPS
+        assert finding.command.endswith(f"sudo apt install {package}")
+        assert "/usr/local/cuda*" in finding.why, "where it was searched"
+
+    def test_does_not_stop_trtexec_which_has_its_own(self, orin: Clinic) -> None:
+        orin.recorded.remove("/usr/local/cuda-12.6/lib64/libcudart.so.12.6.77")
+        orin.reports["trtexec"] = "10.3.0"
+        assert orin.one("no_cudart").severity is Severity.SPOILS
+
+    def test_newer_than_the_l4t_is_too_new(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        clinic = Clinic(monkeypatch, jetson(tmp_path / "o", "35.4.1", cuda="12.2.140"), "jetson-agx-orin-64gb")
+        finding = clinic.one("old_driver")
+        assert finding.what == "its driver, part of L4T 35.4.1, is for CUDA 11.4"
+        assert "sudo apt install cuda-cudart-11-4" in finding.command
+
+
+class TestTheDriver:
+    @pytest.mark.parametrize(
+        ("driver", "cuda", "least", "branch"),
+        [
+            ("440.33.01", "11.8.89", "450.80.02", "470-server"),
+            ("470.82.01", "12.6.77", "525.60.13", "535-server"),
+            ("535.129.03", "13.0.96", "580.65.06", "580-server"),
+            ("525.60.11", "12.6.77", "525.60.13", "535-server"),
+        ],
+    )
+    def test_that_is_too_old_for_the_runtime_stops_the_device(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, cuda: str, least: str, branch: str
+    ) -> None:
+        finding = Clinic(monkeypatch, a100(tmp_path / "a", driver, cuda=cuda), "a100-80gb").one("old_driver")
+        assert finding.severity is Severity.STOPS
+        major = cuda[:2]
+        assert finding.what == f"the driver {driver} is too old for CUDA {major}: it has to be {least} or newer"
+        assert f"libcudart.so.{cuda} is of CUDA {major}" in finding.why
+        assert finding.command == f"sudo apt install nvidia-driver-{branch}, and reboot"
+
+    @pytest.mark.parametrize(
+        ("driver", "cuda"), [("450.80.02", "11.8.89"), ("525.60.13", "12.9.79"), ("580.65.06", "13.2.1")]
+    )
+    def test_that_is_just_new_enough_is_fine(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, cuda: str
+    ) -> None:
+        assert Clinic(monkeypatch, a100(tmp_path / "a", driver, cuda=cuda), "a100-80gb").findings() == ()
+
+    def test_that_is_too_old_for_onnxruntime_s_build_spoils(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clinic = Clinic(monkeypatch, a100(tmp_path / "a", "535.129.03", cuda="12.6.77"), "a100-80gb")
+        clinic.facts["built_for_cuda"] = Reading("13.0", "onnxruntime")
+        finding = clinic.one("old_driver")
+        assert (finding.severity, finding.why) == (Severity.SPOILS, "onnxruntime is of CUDA 13")
+
+    def test_that_does_not_know_a_field_tells_the_others(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        recorded = a100(tmp_path / "a", "450.51.06", cuda="11.8.89", unknown="mig.mode.current")
+        assert Clinic(monkeypatch, recorded, "a100-80gb").one("old_driver").what.startswith("the driver 450.51.06")
+
+
+class TestThePowerMode:
+    def test_that_is_wrong_is_set_by_the_board_s_own_id(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        recorded = jetson(tmp_path / "o", "36.4.3", mode="25W", modes="super", cuda="12.6.77")
+        finding = Clinic(monkeypatch, recorded, "jetson-orin-nano-8gb").one("wrong_power_mode")
+        assert finding.severity is Severity.SPOILS
+        assert finding.what == "its power mode is 25W, MAXN_SUPER is expected"
+        assert finding.command == "sudo nvpmodel -m 2"
+
+    def test_that_the_board_does_not_have_is_mended_in_the_fleet_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        recorded = jetson(tmp_path / "o", "35.4.1", mode="15W", modes="nano", cuda="11.4.298")
+        finding = Clinic(monkeypatch, recorded, "jetson-orin-nano-8gb").one("wrong_power_mode")
+        assert finding.what == "this board has no power mode MAXN_SUPER"
+        assert finding.command == 'power_mode = "15W" for board in fleet.toml, or another of: 15W 7W'
+
+    def test_without_the_list_of_ids_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        recorded = jetson(tmp_path / "o", "36.4.3", mode="MODE_30W", cuda="12.6.77")
+        recorded.remove("/etc/nvpmodel.conf")
+        finding = Clinic(monkeypatch, recorded, "jetson-agx-orin-64gb").one("wrong_power_mode")
+        assert finding.command == "sudo nvpmodel -m ID (the ID of MAXN in /etc/nvpmodel.conf)"
+
+    def test_that_cannot_be_read_is_a_note(self, orin: Clinic) -> None:
+        orin.recorded.tool("nvpmodel", "exit 1")
+        finding = orin.one("power_mode")
+        assert (finding.severity, finding.command) == (Severity.NOTE, "sudo nvpmodel -m 0")
+
+
+class TestForeignWork:
+    def test_on_a_server_is_named_by_process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        processes = "1234, /usr/bin/python3 train.py, 5120\\n99, /opt/tritonserver, 800\\n"
+        clinic = Clinic(
+            monkeypatch, a100(tmp_path / "a", "580.95.05", cuda="12.6.77", processes=processes), "a100-80gb"
+        )
+        finding = clinic.one("foreign_work")
+        assert finding.severity is Severity.SPOILS
+        assert finding.what == "something else is on the GPU: 1234 python3 5120 MiB, 99 tritonserver 800 MiB"
+        assert finding.command == "ps -fp 1234,99, and stop what need not run"
+
+    def test_on_a_jetson_is_told_by_the_gpu_s_load(self, orin: Clinic) -> None:
+        orin.recorded.file("/sys/class/devfreq/17000000.gpu/device/load", "740\n")
+        assert orin.one("foreign_work").what == "the GPU is 74% busy"
+
+
+class TestTheRest:
+    @pytest.mark.parametrize(("free_mb", "severity"), [(120, Severity.STOPS), (1500, Severity.NOTE)])
+    def test_no_space_in_the_working_folder(self, orin: Clinic, free_mb: int, severity: Severity) -> None:
+        orin.free_bytes = free_mb * 1_000_000
+        finding = orin.one("no_space")
+        assert finding.severity is severity
+        assert finding.what == f"{free_mb} MB are free in /home/user/.cache/edgebench/1"
+        assert "`workdir =` of board" in finding.command
+
+    def test_little_memory(self, orin: Clinic) -> None:
+        orin.recorded.file("/proc/meminfo", "MemTotal: 7620000 kB\nMemAvailable: 400000 kB\n")
+        finding = orin.one("low_memory")
+        assert finding.what == "410 MB of memory are free"
+        assert finding.command == "sudo systemctl isolate multi-user.target"
+
+    def test_a_clock_that_is_off(self, orin: Clinic) -> None:
+        orin.context["clock_unix_s"] = Reading(int(NOW) - 86_400, "time")
+        assert orin.one("clock").what == "its clock is 86400 s behind ours"
+
+    def test_clocks_that_float_are_a_note(self, orin: Clinic) -> None:
+        orin.recorded.file("/sys/class/devfreq/17000000.gpu/min_freq", "306000000")
+        finding = orin.one("clocks_floating")
+        assert (finding.severity, finding.command) == (Severity.NOTE, "sudo jetson_clocks")
+        assert "between 306 and 1300 MHz" in finding.what
+
+    def test_an_onnxruntime_without_cuda_is_a_note(self, orin: Clinic) -> None:
+        orin.facts["providers"] = Reading("cpu", "onnxruntime")
+        assert "no CUDA provider" in orin.one("no_provider").what
+
+    def test_a_profile_of_another_kind(self, server: Clinic) -> None:
+        server.device = replace(server.device, profile=device_profile("jetson-agx-orin-64gb"))
+        assert "is for a jetson, it looks like a nvidia_gpu" in server.one("profile").what
+
+    def test_a_gpu_that_nobody_sees_stops_the_device(self, server: Clinic) -> None:
+        server.recorded.tool("nvidia-smi", "echo 'NVIDIA-SMI has failed because it could not communicate'; exit 9")
+        assert server.one("no_gpu").severity is Severity.STOPS
+
+    def test_a_processor_is_not_asked_for_a_gpu(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        recorded = Recorded(tmp_path / "plain")
+        recorded.tool("nvidia-smi", "exit 9")
+        assert Clinic(monkeypatch, recorded, "local").findings() == ()
+
+
+class TestADeviceThatDoesNotAnswer:
+    def test_has_its_own_sentence(self, orin: Clinic) -> None:
+        error = HostKeyError("its host key is unknown", where="board", fix="edgebench devices trust board")
+        (finding,) = unanswered(orin.device, error)
+        assert finding == Finding(
+            "host_key", Severity.STOPS, "its host key is unknown", "board", "edgebench devices trust board"
+        )
+
+    def test_because_its_python_is_too_old_is_told_which_to_install(self, orin: Clinic) -> None:
+        error = RunError("no Python there imports tensorrt (/usr/bin/python3: Python 3.6.9 is older than 3.8)")
+        (finding,) = unanswered(orin.device, error)
+        assert (finding.check, finding.severity) == ("old_python", Severity.STOPS)
+        assert 'python = "/usr/bin/python3.8" for board' in finding.command
