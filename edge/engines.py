@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from device_agents.contract import ENGINE_FILE, ENGINE_MANIFEST, Dim, EngineReport, dumps
-from export.artifact import Artifact, Format, NotChecked, Store, content_id, hash_files
-from export.cache import adopt
-from profiles.errors import SchemaError
+from device_agents.contract import ENGINE_FILE, ENGINE_MANIFEST, Dim, EngineReport, Scalar, dumps
+from edge import bundle
+from edge.connect import connect
+from edge.inventory import Device
+from edge.jobspec import job_spec
+from edge.places import Places
+from edge.plan import Cell
+from edge.session import Session
+from export.artifact import FREE_BATCH, Artifact, Format, NotChecked, Store, content_id, hash_files
+from export.cache import adopt, intact
+from profiles.errors import ConfigError, EdgebenchError, SchemaError
+from profiles.load import unknown
+from profiles.progress import Progress
+
+RUNTIME = "tensorrt-rtx"
+"""The only runtime that builds for a GPU which is not there."""
+
+TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
+"""What TensorRT-RTX 1.7 builds for (its ComputeCapability)."""
+
+_OTHERS = {
+    "sm70": "V100",
+    "sm72": "Jetson Xavier",
+    "sm87": "Jetson Orin",
+    "sm90": "H100, H200 and GH200",
+    "sm100": "B200 and GB200",
+    "sm103": "B300 and GB300",
+    "sm110": "Jetson Thor",
+}
+_KEEP_DAYS = 30.0
 
 AHEAD_OF_TIME = "built ahead of time on a machine that cannot run it: no device has checked it yet"
 
@@ -65,3 +96,118 @@ def adopt_engine(
             profiles=report.profiles,
         )
         return adopt(store, folder, draft)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """Which engines to build of an ONNX artifact ahead of time: one a target, for the artifact's own optimization
+    profiles, or for `batch` where it declares none. `fresh` builds anew."""
+
+    targets: tuple[str, ...]
+    batch: int = 1
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    fresh: bool = False
+
+
+def parse_targets(text: str) -> tuple[str, ...]:
+    """`sm80,sm86`. Errors: ConfigError that says why a target cannot be built for, and which can."""
+    found = []
+    for word in text.lower().split(","):
+        if word in _OTHERS:
+            fix = f"use {', '.join(TARGETS)}; `edgebench deploy` builds TensorRT engines on the device itself"
+            message = f"{word} is {_OTHERS[word]}, for which TensorRT-RTX builds no engine"
+            raise ConfigError(message, where="--target", fix=fix)
+        if word not in TARGETS:
+            raise unknown("target", word, TARGETS, where="--target")
+        found.append(word)
+    return tuple(dict.fromkeys(found))
+
+
+class AheadOfTime:
+    """Builds on this machine, by the agent's `build` job on the device `local`."""
+
+    def __init__(self, wanted: Ahead, session: Session, version: str, store: Store, places: Places) -> None:
+        self._wanted = wanted
+        self._session = session
+        self._version = version
+        self._store = store
+        self._places = places
+
+    def engines(self, parent: Artifact, progress: Progress) -> list[Artifact]:
+        """An engine for each target, from the store or built now. Errors: BuildError; what failed leaves nothing."""
+        return [self._engine(parent, target, progress) for target in self._wanted.targets]
+
+    def _engine(self, parent: Artifact, target: str, progress: Progress) -> Artifact:
+        key = self._key(parent, target)
+        hit = None if self._wanted.fresh else self._store.answer(key)
+        if hit is not None and intact(hit):
+            return hit
+        progress(f"local: building {parent.model}/{parent.framework} {parent.precision} for {target}")
+        engine = self._build(parent, self._cell(parent, target))
+        self._store.remember(key, engine)
+        return engine
+
+    def _build(self, parent: Artifact, cell: Cell) -> Artifact:
+        session, target = self._session, str(cell.options["target"])
+        session.ship(parent.id, parent.path, parent.files)
+        job = f"build-{uuid.uuid4().hex}"
+        try:
+            session.run(job_spec(job, cell, parent, task="build", builds=True, rebuild=self._wanted.fresh))
+        except KeyboardInterrupt:
+            self._cancel(job)
+            raise
+        result, _ = session.collect(job, parent.id)
+        if result.engine is None:
+            raise SchemaError("the job built no engine", where=session.device.name, stage="collect")
+        with self._store.workspace() as folder:
+            session.pull_engine(result.engine.report, folder)
+            engine = folder / ENGINE_FILE
+            return adopt_engine(self._store, engine, result.engine.report, parent, target, batch=cell.batch)
+
+    def _cancel(self, job: str) -> None:
+        """The job runs apart from us: over a connection of its own, as the interrupted one may be in mid-sentence."""
+        with (
+            contextlib.suppress(EdgebenchError),
+            contextlib.closing(connect(self._session.device, self._places)) as transport,
+        ):
+            self._session.reconnect(transport).cancel(job)
+
+    def _cell(self, parent: Artifact, target: str) -> Cell:
+        batch = self._wanted.batch if parent.batch == "dynamic" else int(parent.batch)
+        return Cell(
+            device=self._session.device.name,
+            model=parent.model,
+            framework=parent.framework,
+            backend=RUNTIME,
+            precision=parent.precision,
+            batch=parent.profiles[0][FREE_BATCH].opt if parent.profiles else batch,
+            weights=parent.weights,
+            options={**self._wanted.options, "target": target},
+        )
+
+    def _key(self, parent: Artifact, target: str) -> str:
+        """Names the request in the store. The agent is in it: another one may build otherwise, and knows its cache."""
+        cell = self._cell(parent, target)
+        facts = [RUNTIME, self._version, parent.id, cell.batch, cell.options, bundle.build().sha256]
+        return hashlib.sha256(dumps(facts).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def ahead_of_time(
+    wanted: Ahead, device: Device, store: Store, places: Places, progress: Progress
+) -> Iterator[AheadOfTime]:
+    """A builder on `device`, which is `local`. Errors: ConfigError when it has no TensorRT-RTX, or an option is
+    unknown."""
+    with contextlib.closing(connect(device, places)) as transport:
+        session = Session(device, transport)
+        progress(f"local: looking for {RUNTIME}")
+        report = session.prepare((RUNTIME,), only_look=True)[RUNTIME].report
+        if report.version.unknown is not None:
+            message = f"{RUNTIME} is not installed for {device.python} ({report.version.unknown})"
+            raise ConfigError(message, fix=f"pip install 'edgebench[{RUNTIME}]'")
+        for name in wanted.options:
+            if name not in report.build_options or name == "target":
+                known = sorted({*report.build_options} - {"target"})
+                raise unknown("build option", name, known, where="--option")
+        yield AheadOfTime(wanted, session, str(report.version), store, places)
+        session.tidy(_KEEP_DAYS)

@@ -31,7 +31,7 @@ DEFAULT_TIMEOUT_S = 1800.0
 DEFAULT_OPSET = 18
 """The highest that every exporter writes. TensorRT 8.5 and 8.6 read 17 at most."""
 
-_MAX_BATCH = 4096
+MAX_BATCH = 4096
 
 
 def export_model(
@@ -98,8 +98,8 @@ def _request(
         raise unknown("framework", framework, frameworks_of(ref), where=ref.name)
     if precision is Precision.INT8:
         raise ConfigError("int8 is not made yet", where=ref.name, fix="use fp32 or fp16")
-    if batch != "dynamic" and not (isinstance(batch, int) and 1 <= batch <= _MAX_BATCH):
-        raise ConfigError(f"batch {batch!r} is neither 'dynamic' nor a number from 1 to {_MAX_BATCH}", where=ref.name)
+    if batch != "dynamic" and not (isinstance(batch, int) and 1 <= batch <= MAX_BATCH):
+        raise ConfigError(f"batch {batch!r} is neither 'dynamic' nor a number from 1 to {MAX_BATCH}", where=ref.name)
     _check_bounds(ref, batch, bounds)
     if ref.path is not None:
         content = f"sha256:{sha256_file(ref.path)}"
@@ -123,8 +123,8 @@ def _check_bounds(ref: ModelRef, batch: Dim, bounds: tuple[DimRange, ...]) -> No
         fix = "leave --bounds out, or use --batch dynamic"
         raise ConfigError(f"the batch is fixed to {batch}: there is nothing to bound", where=ref.name, fix=fix)
     high = max((one.max for one in bounds), default=0)
-    if high > _MAX_BATCH:
-        raise ConfigError(f"a batch of {high} is over {_MAX_BATCH}", where=ref.name)
+    if high > MAX_BATCH:
+        raise ConfigError(f"a batch of {high} is over {MAX_BATCH}", where=ref.name)
 
 
 def _check_opset(ref: ModelRef, framework: str, opset: int) -> None:

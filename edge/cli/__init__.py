@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edge.cli import deploy, devices, export, init, paths, profiles, results
+from edge.cli import deploy, devices, engines, export, init, paths, profiles, results
 from edge.cli.common import state
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ app.command("init")(init.init)
 app.command("export")(export.export)
 app.command("deploy")(deploy.deploy)
 app.add_typer(devices.app, name="devices")
+app.add_typer(engines.app, name="engines")
 app.add_typer(results.app, name="results")
 app.add_typer(profiles.app, name="profiles")
 app.command("paths")(paths.paths)

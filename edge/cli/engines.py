@@ -1,0 +1,137 @@
+"""edgebench engines: what devices have built, and bringing one home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from device_agents.contract import EngineReport
+    from export.artifact import Store
+
+app = typer.Typer(help="The engines that devices have built.", no_args_is_help=True)
+
+
+@app.command("list")
+@command
+def list_engines(
+    expr: Annotated[
+        str | None, typer.Argument(metavar="EXPR", help="Names, tags, profiles or families, joined by and/or/not.")
+    ] = None,
+    fleet: FleetOption = None,
+    json: JsonOption = False,
+) -> int:
+    """List the engines that devices have built, newest first."""
+    from device_agents.contract import to_json
+    from edge.cli.progress import drawn
+    from edge.engine_cache import engines_of
+    from edge.places import places
+    from edge.selector import select
+    from export.artifact import Store
+
+    devices = select(load_fleet(fleet), expr or "all")
+    with drawn() as progress:
+        found, failed = engines_of(devices, places(), progress)
+    models = _models(Store(places().artifacts))
+    if json:
+        rows = [
+            {"device": name, "model": models.get(report.artifact), **to_json(report)}
+            for name, reports in found.items()
+            for report in reports
+        ]
+        print_json({"engines": rows, "failed": {name: error.info() for name, error in failed.items()}})
+    elif any(found.values()):
+        typer.echo(_table(found, models))
+    elif found:
+        typer.echo("no engines yet; a deploy builds them: edgebench deploy resnet18 --device NAME --backend tensorrt")
+    if not json:
+        for error in failed.values():
+            say(f"failed: {error}", err=True)
+    return (3 if found else 1) if failed else 0
+
+
+@app.command("pull")
+@command
+def pull(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="An engine's key, or how it begins.")],
+    device: Annotated[str, typer.Option("--device", "-d", help="The device that built it.")],
+    out: Annotated[Path, typer.Option(help="A new folder, for model.engine and engine.json.")],
+    fleet: FleetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Bring an engine and its manifest home, its hash checked. docs/use-the-engine.md loads it.
+
+    Example: edgebench engines pull 3f9c --device orin-1 --out engine
+    """
+    from device_agents.contract import ENGINE_FILE, ENGINE_MANIFEST
+    from edge import engine_cache
+    from edge.cli.progress import drawn
+    from edge.places import places
+    from profiles.load import unknown
+
+    known = load_fleet(fleet).devices
+    if device not in known:
+        raise unknown("device", device, known, where="--device")
+    with drawn() as progress:
+        report = engine_cache.pull(key, known[device], out, places(), progress)
+    if json:
+        print_json({"device": device, "out": str(out), "engine": report})
+        return
+    say(f"{out / ENGINE_FILE}: {report.runtime} {report.runtime_version} for {_gpu(report)}, {_megabytes(report)} MB")
+    say(f"{out / ENGINE_MANIFEST}: sha256 {report.file.sha256}")
+
+
+def _models(store: Store) -> dict[str, str]:
+    """The models of the artifacts that are here, by id."""
+    from export.cache import readable
+
+    return {artifact.id: f"{artifact.model}/{artifact.framework}" for artifact in readable(store)}
+
+
+def _table(found: Mapping[str, list[EngineReport]], models: Mapping[str, str]) -> str:
+    from rich.table import Table
+
+    from edge.engine_cache import SHORT
+    from edge.report.table import escape, render
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("device", "model", "key", "runtime", "GPU", "precision", "shapes"):
+        table.add_column(name)
+    table.add_column("MB", justify="right")
+    table.add_column("built at")
+    for device, reports in found.items():
+        for report in reports:
+            words = (
+                device,
+                models.get(report.artifact, report.artifact[:SHORT]),
+                report.key[:SHORT],
+                f"{report.runtime} {report.runtime_version}",
+                _gpu(report),
+                str(report.precision),
+                _shapes(report),
+                _megabytes(report),
+                report.built_at[:16].replace("T", " "),
+            )
+            table.add_row(*map(escape, words))
+    return render(table, console_width())
+
+
+def _gpu(report: EngineReport) -> str:
+    """The target of an engine that was built ahead of time, else the GPU that built it."""
+    return str(report.made_of.get("target") or report.made_of.get("gpu_name") or "unknown GPU")
+
+
+def _shapes(report: EngineReport) -> str:
+    if not report.profiles:
+        return str(report.made_of.get("shapes", ""))
+    return "; ".join(", ".join(f"{name} {one}" for name, one in sorted(p.items())) for p in report.profiles)
+
+
+def _megabytes(report: EngineReport) -> str:
+    return f"{report.file.size / 1e6:.1f}"

@@ -1,0 +1,78 @@
+"""The engines that devices keep: which there are, and bringing one home."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from device_agents.contract import EngineReport
+from edge import bundle
+from edge.asking import ask_all
+from edge.connect import connect
+from edge.inventory import Device
+from edge.places import Places
+from edge.session import Session
+from profiles.errors import ConfigError, EdgebenchError
+from profiles.progress import Progress
+
+SHORT = 12
+"""Digits of a key that people see; any that name one engine will do."""
+
+
+def engines_of(
+    devices: Sequence[Device], places: Places, progress: Progress
+) -> tuple[dict[str, list[EngineReport]], dict[str, EdgebenchError]]:
+    """The engines of every device, newest first, and why some did not answer, by name in the given order."""
+
+    def ask(session: Session) -> list[EngineReport]:
+        progress(f"{session.device.name}: listing its engines")
+        return _listed(session)
+
+    return ask_all(devices, places, ask)
+
+
+def pull(key: str, device: Device, out: Path, places: Places, progress: Progress) -> EngineReport:
+    """Bring the engine whose key begins with `key` into the new folder `out`, as model.engine and engine.json.
+
+    Errors: ConfigError for a key that names none or several, or a folder that is there; TransferError, SchemaError when
+    what came is not what the device said. `out` is there whole or not at all.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError("there is something already", where=str(out), fix="name a new folder with --out")
+    with contextlib.closing(connect(device, places)) as transport:
+        session = Session(device, transport)
+        report = _named(key, _listed(session), device.name)
+        progress(f"{device.name}: bringing home engine {report.key[:SHORT]}")
+        _bring(session, report, out.absolute())
+    return report
+
+
+def _bring(session: Session, report: EngineReport, out: Path) -> None:
+    part = out.parent / f".{out.name}.{os.getpid()}.part"
+    try:
+        part.mkdir(parents=True)
+        session.pull_engine(report, part)
+        part.rename(out)  # over an empty folder, too
+    except OSError as error:
+        raise ConfigError(f"cannot be written ({error.strerror or error})", where=str(out)) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _listed(session: Session) -> list[EngineReport]:
+    session.prepare(bundle.backend_names()[:1], only_look=True)  # any: what counts is a Python that runs the agent
+    return session.engines()
+
+
+def _named(key: str, engines: Sequence[EngineReport], device: str) -> EngineReport:
+    fits = [report for report in engines if report.key.startswith(key.lower())]
+    if len(fits) == 1 and key:
+        return fits[0]
+    listed = ", ".join(report.key[:SHORT] for report in fits or engines)
+    if fits:
+        raise ConfigError(f"{len(fits)} engines begin with {key!r}: {listed}", where=device, fix="give more digits")
+    there = f"it has: {listed}" if engines else "it has built none"
+    raise ConfigError(f"there is no engine {key[:60]!r}; {there}", where=device)
