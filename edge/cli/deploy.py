@@ -196,13 +196,14 @@ def _options(pairs: list[str]) -> dict[str, Scalar]:
 
 
 def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
-    from edge.report.rows import as_json
+    from edge.report.rows import as_json, lotteries_as_json
 
     earlier = deployment.report.earlier
     return {
         "run": deployment.run,
         "choices": choices.lines,
         "measurements": [{**as_json(row), "earlier": row.measurement.id in earlier} for row in deployment.rows],
+        "lotteries": lotteries_as_json(deployment.rows),
         "failed": [
             {"device": f.cell.device, "cell": f.cell, "attempt": f.attempt, "goes_on": f.goes_on, "error": f.error}
             for f in deployment.failures
