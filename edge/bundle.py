@@ -1,17 +1,15 @@
 """The agent as one file: device_agents/ in a zip that Python runs. The same sources give the same bytes.
 
-Stored, not compressed: what zlib makes of the same bytes differs between its builds. Docstrings and comments stay at
-home; every line keeps its number, so that a traceback from a device points into the sources.
+Compressed: see docs/adr/0006. What zlib makes of the same bytes may differ between its builds, so the hash that names
+the agent on a device is that of the file, not of the sources.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import io
 import sys
-import tokenize
 import zipfile
 from dataclasses import dataclass
 from importlib.resources import files
@@ -48,10 +46,11 @@ class Bundle:
 def build() -> Bundle:
     """The agent of this edgebench."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, data in [("__main__.py", _MAIN), *sorted(_sources(files("device_agents"), "device_agents"))]:
             entry = zipfile.ZipInfo(name, _DATE)
             entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, data)
     data = buffer.getvalue()
     return Bundle(data, hashlib.sha256(data).hexdigest())
@@ -71,24 +70,5 @@ def _sources(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
         if entry.is_dir():
             found += _sources(entry, name)
         elif entry.name.endswith(".py"):
-            found.append((name, _lean(entry.read_text(encoding="utf-8")).encode()))
+            found.append((name, entry.read_bytes().replace(b"\r\n", b"\n")))
     return found
-
-
-def _lean(source: str) -> str:
-    """The same program without docstrings and comments, line for line."""
-    lines = source.replace("\r\n", "\n").split("\n")
-    for token in tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column].rstrip()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
-            _blank(lines, node.body[0])
-    return "\n".join(lines)
-
-
-def _blank(lines: list[str], docstring: ast.stmt) -> None:
-    """Leave an empty one: a body may hold nothing else."""
-    first, last = docstring.lineno - 1, docstring.end_lineno or docstring.lineno
-    lines[first:last] = [" " * docstring.col_offset + '""', *[""] * (last - first - 1)]
