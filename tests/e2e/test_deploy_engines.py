@@ -1,0 +1,286 @@
+"""Engines in `deploy`: which backend and why, whose engine, how many, for which batches; kill -9 and Ctrl-C in between.
+
+The devices are OpenSSH servers on loopback with homes of their own. What they build with is a stand-in for TensorRT
+(tests/stand_ins/builder_backend.py) that the agent carries in these tests alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import device_agents
+from tests.operator import Answer, Operator
+from tests.ssh.sshd import Sshd, wait_until
+
+STAND_IN = Path(__file__).parents[1] / "stand_ins" / "builder_backend.py"
+ORIN = "jetson-agx-orin-64gb"
+PER_CLASS = ("--engines", "per-class")
+
+Start = Callable[..., Sshd]
+
+
+@dataclass
+class Bench:
+    """An operator and his devices."""
+
+    operator: Operator
+    start: Start
+    model: Path
+
+    def device(self, name: str, *, version: str | None = "10.3.0", profile: str = ORIN, extra: str = "") -> Sshd:
+        server = self.start(name=name)
+        if version is not None:
+            (server.home / "tensorrt").write_text(version)
+        with (self.operator.home / "fleet.toml").open("a") as fleet:
+            fleet.write(server.fleet_toml(profile) + f'python = "{sys.executable}"\n{extra}')
+        return server
+
+    def arguments(self, *more: object, device: str = "all") -> tuple[object, ...]:
+        return ("deploy", self.model, "-d", device, "--precision", "fp32", "--quick", *more)
+
+    def deploy(self, *more: object, device: str = "all") -> Answer:
+        return self.operator.run(*self.arguments(*more, "--json", device=device))
+
+    def engines(self, answer: Answer) -> dict[str, Any]:
+        """Which engine every measurement used, by device; its JSON as the agent told it."""
+        assert answer.code in (0, 4), answer.err + answer.out
+        found = {}
+        for row in answer.json["measurements"]:
+            shown = self.operator.run("results", "show", row["id"], "--json").json["measurement"]["result"]
+            found.setdefault(row["device"], []).append(shown["engine"])
+        return found
+
+
+@pytest.fixture
+def bench(
+    operator: Operator, start_sshd: Start, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Bench:
+    agent = tmp_path / "carried" / "device_agents"
+    shutil.copytree(Path(device_agents.__file__).parent, agent, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(STAND_IN, agent / "backends" / "tensorrt.py")
+    (agent / "backends" / "trtexec.py").unlink(missing_ok=True)
+    monkeypatch.setenv("PYTHONPATH", str(agent.parent))
+    return Bench(operator, start_sshd, tiny_onnx)
+
+
+def log(server: Sshd, what: str) -> list[str]:
+    """The SHA-256 of the engines that the device built or loaded, in order."""
+    path = server.home / "log"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [line.split()[1] for line in lines if line.startswith(f"{what} ")]
+
+
+class TestAuto:
+    def test_every_device_gets_the_best_that_is_there_and_the_reason_is_told(self, bench: Bench) -> None:
+        bench.device("orin-1")
+        bench.device("orin-2", version=None)
+        answer = bench.deploy()
+        assert answer.code in (0, 4), answer.err
+        assert [(row["device"], row["backend"]) for row in answer.json["measurements"]] == [
+            ("orin-1", "tensorrt"), ("orin-2", "onnxruntime"),
+        ]  # fmt: skip
+        said = "\n".join(answer.json["choices"])
+        assert f"backend tensorrt 10.3.0 on orin-1 (profile {ORIN}; the first of tensorrt, onnxruntime" in said
+        assert "on orin-2" in said
+        assert "tensorrt is not there: ImportError: No module named 'tensorrt'" in said
+
+    def test_a_device_that_is_not_reached_fails_alone_with_its_own_error(self, bench: Bench) -> None:
+        bench.device("orin-1")
+        bench.device("orin-2").stop()
+        answer = bench.deploy()
+        assert answer.code == 3
+        assert [row["device"] for row in answer.json["measurements"]] == ["orin-1"]
+        (failed,) = answer.json["failed"]
+        assert (failed["device"], failed["error"]["code"]) == ("orin-2", "connect")
+        assert "backend tensorrt on orin-2" in "\n".join(answer.json["choices"])
+
+    def test_two_backends_are_compared_on_one_device(self, bench: Bench) -> None:
+        bench.device("orin-1")
+        answer = bench.deploy("--backend", "tensorrt,onnxruntime")
+        assert [row["backend"] for row in answer.json["measurements"]] == ["tensorrt", "onnxruntime"]
+
+    def test_an_option_that_the_backend_lacks_is_refused_before_anything_is_sent(self, bench: Bench) -> None:
+        server = bench.device("orin-1")
+        answer = bench.deploy("--option", "levle=3")
+        assert answer.code == 1
+        message = answer.json["failed"][0]["error"]["message"]
+        assert message.startswith("tensorrt has no option 'levle'; it has: ")
+        assert "level" in message
+        assert not list(server.home.rglob("model.onnx"))
+
+
+class TestPerClass:
+    BUILDER = "builder = true\n"
+
+    def test_the_builder_builds_and_the_others_load_exactly_that_engine(self, bench: Bench) -> None:
+        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
+        answer = bench.deploy(*PER_CLASS)
+        engines = bench.engines(answer)
+        (built,) = log(builder, "build")
+        assert log(other, "build") == []
+        assert set(log(other, "load")) == set(log(builder, "load")) == {built}
+        assert engines["orin-2"][0]["report"]["file"]["sha256"] == built
+        assert engines["orin-2"][0]["why"] == "built by orin-1"
+        assert engines["orin-1"][0]["reused"] is True, "it measures the engine that it built for its class"
+        assert "engines of orin-2: those that orin-1 builds" in answer.json["choices"]
+
+    def test_the_next_run_builds_nothing_and_rebuild_builds_once_for_the_whole_class(self, bench: Bench) -> None:
+        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
+        assert bench.deploy(*PER_CLASS).code in (0, 4)
+        again = bench.deploy(*PER_CLASS)
+        assert again.code in (0, 4)
+        assert again.json["model_bytes_sent"] == 0
+        assert len(log(builder, "build")) == 1
+        engines = bench.engines(bench.deploy(*PER_CLASS, "--rebuild"))
+        first, second = log(builder, "build")
+        assert first != second
+        assert {use["report"]["file"]["sha256"] for uses in engines.values() for use in uses} == {second}
+        assert log(other, "build") == []
+
+    def test_another_class_builds_its_own_and_so_does_another_version(self, bench: Bench) -> None:
+        bench.device("orin-1", extra=self.BUILDER)
+        other_version = bench.device("orin-2", version="10.16.1")
+        other_class = bench.device("t4-1", profile="t4-16gb")
+        answer = bench.deploy(*PER_CLASS)
+        assert answer.code in (0, 4), answer.err
+        assert len(log(other_version, "build")) == len(log(other_class, "build")) == 1
+        said = "\n".join(answer.json["choices"])
+        assert "engines of orin-2: its own (tensorrt 10.16.1, and tensorrt 10.3.0 on the builder orin-1)" in said
+        assert "engines of t4-1: its own (no device of profile t4-16gb has `builder = true`)" in said
+
+    def test_a_builder_that_is_not_selected_is_asked_for(self, bench: Bench) -> None:
+        bench.device("orin-1", extra=self.BUILDER)
+        bench.device("orin-2")
+        answer = bench.operator.run(*bench.arguments(*PER_CLASS, device="orin-2"))
+        assert answer.code == 2
+        assert "orin-2 takes its engines from orin-1" in answer.err
+        assert "add it: --device orin-1" in answer.err
+
+    def test_a_build_that_fails_fails_those_that_wait_and_nobody_else(self, bench: Bench) -> None:
+        builder = bench.device("orin-1", extra=self.BUILDER)
+        bench.device("orin-2")
+        (builder.home / "broken").touch()
+        answer = bench.deploy(*PER_CLASS, device="all or local")
+        assert answer.code == 3
+        assert [row["device"] for row in answer.json["measurements"]] == ["local"]
+        errors = {failed["device"]: failed["error"] for failed in answer.json["failed"]}
+        assert "no tactic was found for node Conv_7" in errors["orin-1"]["message"]
+        told = errors["orin-2"]["message"]
+        assert told == "the builder orin-1 made no engine (no tactic was found for node Conv_7)"
+        assert "--engines own" in errors["orin-2"]["fix"]
+
+    def test_a_lost_builder_is_tried_again_by_the_same_command(self, bench: Bench) -> None:
+        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
+        (builder.folder / "authorized_keys").rename(builder.folder / "away")
+        lost = bench.deploy(*PER_CLASS)
+        assert lost.code == 1
+        assert {failed["device"] for failed in lost.json["failed"]} == {"orin-1", "orin-2"}
+        (builder.folder / "away").rename(builder.folder / "authorized_keys")
+        found = bench.deploy(*PER_CLASS)
+        assert found.code in (0, 4)
+        assert found.json["run"] == lost.json["run"]
+        assert log(other, "build") == []
+
+    def test_a_controller_killed_while_the_builder_builds_repeats_nothing(self, bench: Bench) -> None:
+        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
+        (builder.home / "slow").write_text("3")
+        child = bench.operator.start(*bench.arguments(*PER_CLASS))
+        wait_until(lambda: log(builder, "begin"), "the build begins", 60)
+        child.kill()
+        child.wait()
+        engines = bench.engines(bench.deploy(*PER_CLASS))
+        (built,) = log(builder, "build")
+        assert len(log(builder, "begin")) == 1, "it was the first controller that began it"
+        assert {use["report"]["file"]["sha256"] for uses in engines.values() for use in uses} == {built}
+        events = [event["event"] for event in bench.operator.journal()]
+        assert sorted(events) == ["built", "done", "done", "finished", "started", "submitted", "submitted", "submitted"]
+        assert len(list(other.home.rglob("result.json"))) == 1
+
+    def test_a_controller_killed_after_the_build_does_not_ask_the_builder_again(self, bench: Bench) -> None:
+        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
+        child = bench.operator.start(*bench.arguments(*PER_CLASS))
+        results = bench.operator.home / ".local" / "share" / "edgebench"
+        wait_until(lambda: any('"built"' in path.read_text() for path in results.rglob("*.jsonl")), "it is built", 60)
+        child.kill()
+        child.wait()
+        answer = bench.deploy(*PER_CLASS)
+        assert answer.code in (0, 4), answer.err
+        assert len(log(builder, "build")) == 1
+        assert [event["event"] for event in bench.operator.journal()].count("built") == 1
+        builds = [path for path in builder.home.rglob("spec.json") if '"task": "build"' in path.read_text()]
+        assert len(builds) == 1
+        assert set(log(other, "load")) == set(log(builder, "build"))
+
+    def test_ctrl_c_while_others_wait_for_the_builder(self, bench: Bench) -> None:
+        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
+        (builder.home / "slow").write_text("60")
+        child = bench.operator.start(*bench.arguments(*PER_CLASS))
+        wait_until(lambda: log(builder, "begin"), "the build begins", 60)
+        os.killpg(child.pid, signal.SIGINT)
+        _, err = child.communicate(timeout=20)
+        assert child.returncode == 130
+        assert "the job on orin-1 was cancelled" in err
+        assert log(builder, "build") == log(other, "load") == []
+
+
+class TestEngines:
+    def test_a_lottery_builds_as_many_engines_as_were_asked_for(self, bench: Bench) -> None:
+        server = bench.device("orin-1")
+        answer = bench.deploy("--builds", "3")
+        engines = bench.engines(answer)["orin-1"]
+        assert len({use["report"]["file"]["sha256"] for use in engines}) == 3
+        assert len(log(server, "build")) == 3
+
+    def test_an_engine_is_built_once_and_again_when_asked(self, bench: Bench) -> None:
+        server = bench.device("orin-1")
+        for more in ((), (), ("--rebuild",)):
+            assert bench.deploy(*more).code in (0, 4)
+        assert len(log(server, "build")) == 2
+
+    def test_bounds_make_one_engine_for_every_batch_within(self, bench: Bench) -> None:
+        server = bench.device("orin-1")
+        engines = bench.engines(bench.deploy("--batch", "1,8", "--bounds", "1:4:8"))["orin-1"]
+        assert len(log(server, "build")) == 1
+        assert {str(use["report"]["profiles"]) for use in engines} == {"[{'batch': {'max': 8, 'min': 1, 'opt': 4}}]"}
+        assert bench.deploy("--batch", "1,8").code in (0, 4)
+        assert len(log(server, "build")) == 3, "without bounds, one engine a batch"
+
+    def test_a_second_opinion_that_is_not_there_is_refused_before_anything_is_sent(self, bench: Bench) -> None:
+        server = bench.device("orin-1")
+        answer = bench.operator.run(*bench.arguments("--check-with", "trtexec"))
+        assert answer.code != 0
+        assert "trtexec" in answer.err + answer.out
+        assert not list(server.home.rglob("model.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--builds", "0"), "--builds: 0 is not between 1 and 100"),
+        (("--bounds", "1:8"), "--bounds: '1:8' is not MIN:OPT:MAX; for example 1:8:32"),
+        (("--bounds", "8:1:32"), "--bounds: 8:1:32 is not 1 <= min <= opt <= max"),
+        (("--bounds", "1:8:32", "--batch", "64"), "--bounds: batch 64 is outside the bounds 1:8:32"),
+        (("--pattern", "rate:0"), "--pattern: 0 arrivals a second are not between 0.01 and 100,000"),
+        (("--pattern", "rate:30,often"), "--pattern: 'rate:30,often' is no rate"),
+        (("--backend", "tensort"), "--backend: unknown backend 'tensort' (did you mean 'tensorrt'?)"),
+        (("--backend", "onnxruntime,"), "--backend: unknown backend ''"),
+        (("--inputs", "no-such.npz"), "--inputs"),
+        (("--engines", "theirs"), "'theirs' is not one of 'own', 'per-class'"),
+        (("--check-with", "luck"), "'luck' is not"),
+    ],
+)
+def test_a_bad_value_is_refused_before_any_work(bench: Bench, arguments: tuple[str, ...], says: str) -> None:
+    answer = bench.operator.run("deploy", bench.model, "--quick", *arguments)
+    assert answer.code == 2
+    assert says in answer.err
+    assert "Traceback" not in answer.err
+    assert not list(bench.operator.home.rglob("*.pyz"))
