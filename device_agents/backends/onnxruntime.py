@@ -65,6 +65,9 @@ class Backend(base.Backend):
         if overlap and cuda is None:
             message = f"onnxruntime's provider {choice.provider} cannot run the load pattern pipelined ({why_not})"
             raise DeviceError("unsupported", "load", message, fix="use serial, or mend that")
+        if choice.cuda_graph and not spec.transfers and cuda is None:
+            message = f"onnxruntime cannot replay a CUDA graph without transfers here ({why_not})"
+            raise DeviceError("unsupported", "load", message, fix="leave out one of the two, or mend that")
         self._switches = {**providers.described(choice, spec), "parts": why_not or "told"}
         options = providers.session_options(self._ort, choice, spec)
         options.add_session_config_entry(placement.RECORD, "1" if choice.on_gpu else "0")

@@ -91,7 +91,7 @@ def _print_device(name: str, backends: Mapping[str, Found]) -> None:
 @app.command("doctor")
 @command
 def doctor(expr: Expression = None, fleet: FleetOption = None, json: JsonOption = False) -> int:
-    """Find what keeps devices from doing their job, and the command that mends it. Changes nothing there."""
+    """Find what keeps devices from doing their job, and the command that mends it. Nothing is mended here."""
     import time
 
     from edge.cli.progress import drawn

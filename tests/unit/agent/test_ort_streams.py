@@ -7,6 +7,8 @@ It shows that the right buffers go the right way; nothing of speed, and nothing 
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -17,13 +19,19 @@ import numpy as np
 import pytest
 from ort_models import classifier, images, job
 
+from device_agents import measure
+from device_agents.backends.onnxruntime import Backend
+from device_agents.contract import LoadPattern, Timing
 from device_agents.cuda import Cuda
+from device_agents.errors import DeviceError
 from device_agents.ort import providers
 from device_agents.ort.streams import StreamRunner, Streams
+from tests.stand_ins.cuda_onnxruntime import Runtime
 
 ort = pytest.importorskip("onnxruntime", reason="the runtime that computes is onnxruntime")
 pytest.importorskip("onnx", reason="making a small model needs onnx")
 
+SHORT = Timing(processes=1, warmup_s=0.05, warmup_iterations=5, warmup_cap_s=0.2, duration_s=0.1, iterations=20)
 SOURCE = Path(__file__).parents[2] / "stand_ins" / "cudart.c"
 
 
@@ -134,13 +142,93 @@ def test_the_parts_of_an_inference_are_told(cuda: Cuda, model: Path, overlap: bo
 
 
 def test_nothing_is_left_of_a_closed_runner(cuda: Cuda, model: Path) -> None:
-    import ctypes
-
     lab = Lab(cuda, model, overlap=True, transfers=True, graph=False)
     lab.runner.bind(images(1)[0], 0)
     used = lab.runner.memory()["gpu_used"]
     assert used > 0
     lab.runner.close()
-    standin = ctypes.CDLL(cuda.path)
-    assert standin.standin_live_allocations() == 0
-    assert standin.standin_live_handles() == 0
+    assert left(Path(cuda.path)) == (0, 0)
+
+
+class TestTheWholeBackend:
+    """With tests/stand_ins/cuda_onnxruntime.py: the real runtime, which says CUDA and computes on the processor."""
+
+    @pytest.fixture
+    def runtime(self, library: Path, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+        monkeypatch.setenv("EDGEBENCH_CUDART", str(library))
+        if not hasattr(ort.InferenceSession, "get_provider_graph_assignment_info"):
+            pytest.skip(f"onnxruntime {ort.__version__} does not record where nodes run")
+        return Runtime()
+
+    def loaded(self, runtime: Runtime, model: Path, **changes: Any) -> Backend:
+        backend = Backend()
+        backend._ort = runtime
+        backend.load(model, job(**{"options": {"provider": "cuda"}, **changes}))
+        return backend
+
+    @pytest.mark.parametrize("kind", ["serial", "pipelined", "rate"])
+    def test_measures_in_every_pattern(self, runtime: Runtime, model: Path, library: Path, kind: str) -> None:
+        pattern = LoadPattern(kind, 200.0) if kind == "rate" else LoadPattern(kind)
+        backend = self.loaded(runtime, model, pattern=pattern)
+        batches = images(3)
+        for slot, batch in enumerate(batches):
+            backend.bind(batch, slot)
+        timed = measure.measure(backend, 3, pattern, SHORT)
+        assert all(len(part) == len(timed.timed) for part in timed.parts.values())
+        assert set(timed.parts) == {"h2d", "compute", "d2h", "enqueue"}
+        for slot, batch in enumerate(batches):
+            backend.enqueue(slot)
+            backend.wait(slot)
+            wanted = ort.InferenceSession(str(model), providers=[providers.CPU]).run(["p"], batch)[0]
+            np.testing.assert_allclose(backend.outputs(slot)["p"], wanted, rtol=1e-5, atol=1e-6)
+        switches = backend.switches()
+        assert switches["parts"] == "told"
+        assert switches["streams"] == (3 if kind == "pipelined" else 1)
+        assert int(str(switches["nodes_cuda"])) > 3
+        assert backend.memory()["gpu_used"] > 0
+        backend.close()
+        assert left(library) == (0, 0)
+
+    def test_gives_the_provider_its_stream_and_options(self, runtime: Runtime, model: Path) -> None:
+        options = {"provider": "cuda", "cuda_graph": True, "nhwc": True, "spin": False}
+        backend = self.loaded(runtime, model, options=options)
+        (asked,) = runtime.asked
+        stream = backend._runner._streams.compute.handle  # type: ignore[union-attr]
+        assert asked == {
+            "device_id": "0", "user_compute_stream": str(stream), "use_tf32": "0", "enable_cuda_graph": "1",
+            "prefer_nhwc": "1",
+        }  # fmt: skip
+        assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+        backend.close()
+
+    def test_without_parts_leaves_the_streams_to_the_runtime(self, runtime: Runtime, model: Path) -> None:
+        backend = self.loaded(runtime, model, options={"provider": "cuda", "parts": False})
+        assert "user_compute_stream" not in runtime.asked[0]
+        assert backend.switches()["parts"] == "not told: the option parts is false"
+        backend.close()
+
+    def test_without_a_cuda_runtime_says_so_and_goes_on(
+        self, runtime: Runtime, model: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("EDGEBENCH_CUDART", "/nowhere/libcudart.so")
+        backend = self.loaded(runtime, model)
+        assert "/nowhere/libcudart.so" in str(backend.switches()["parts"])
+        backend.close()
+        with pytest.raises(DeviceError, match=r"cannot run the load pattern pipelined .*nowhere"):
+            self.loaded(runtime, model, pattern=LoadPattern("pipelined"))
+
+    def test_leaves_nothing_on_the_gpu_when_the_model_cannot_be_loaded(
+        self, runtime: Runtime, tmp_path: Path, library: Path
+    ) -> None:
+        broken = tmp_path / "broken.onnx"
+        broken.write_bytes(b"no model")
+        with pytest.raises(DeviceError) as caught:
+            self.loaded(runtime, broken)
+        assert caught.value.info.code == "load_failed"
+        assert left(library) == (0, 0)
+
+
+def left(library: Path) -> tuple[int, int]:
+    """Allocations and handles that the stand-in still counts."""
+    standin = ctypes.CDLL(str(library))
+    return standin.standin_live_allocations(), standin.standin_live_handles()
