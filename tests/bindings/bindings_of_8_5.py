@@ -1,7 +1,7 @@
 """The shape of TensorRT 8.5 (JetPack 5), whose bindings are on no index: told, not proven.
 
-It is that of 8.6.1 less what 8.6 added, as NVIDIA's published source of the 8.5 bindings tells (github.com/NVIDIA/TensorRT,
-python/src/infer/pyCore.cpp and python/src/parsers/pyOnnx.cpp).
+It is that of 8.6.1 less what 8.6 added, as NVIDIA's published source of the 8.5 bindings tells (NVIDIA/TensorRT on
+GitHub, python/src/infer/pyCore.cpp and python/src/parsers/pyOnnx.cpp) and, for layers, its notes on 8.6.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ ADDED_BY_8_6 = {
     ),
     "ICudaEngine": ("hardware_compatibility_level", "num_aux_streams"),
     "IExecutionContext": ("set_aux_streams",),
+    "ILayer": ("metadata",),
+    "INetworkDefinition": ("add_cast", "add_normalization"),
     "OnnxParser": ("clear_flag", "flags", "get_flag", "get_used_vc_plugin_libraries", "set_flag"),
     "BuilderFlag": ("EXCLUDE_LEAN_RUNTIME", "FP8", "VERSION_COMPATIBLE"),
     "DataType": ("FP8",),
