@@ -132,6 +132,8 @@ def write_copy(artifact: Artifact, folder: Path) -> Path:
         for file in names:
             with contextlib.suppress(OSError):
                 (home / f"{file}.part").unlink()
+        with contextlib.suppress(OSError):
+            home.rmdir()  # where nothing else is in it
         raise ConfigError(f"cannot be written ({error.strerror or error})", where=str(home)) from None
     return home
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ class ArtifactStore:
         weights: str = "random",
         *,
         fresh: bool = False,
+        **more: Any,
     ) -> Artifact:
         for needed in {framework, "pytorch"}:  # the Keras twins take torchvision's weights
             if not installed(needed):
@@ -39,6 +41,7 @@ class ArtifactStore:
             weights=weights,
             store=self.store,
             fresh=fresh,
+            **more,
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device_agents.contract import Precision
+from device_agents.contract import DimRange, Precision
 from export import golden, parity
 from export.artifact import Artifact, Parity
 
@@ -65,6 +65,35 @@ def test_resnet50_in_fp16_is_lean_and_close(artifact_store, framework: str) -> N
     assert artifact.graph.nodes <= 130
     assert artifact.graph.transposes <= 1
     assert artifact.graph.macs == pytest.approx(4.09e9, rel=0.01)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16])
+def test_opset_17_for_tensorrt_8_is_as_lean_and_as_close(artifact_store, framework: str, precision: Precision) -> None:
+    newer = artifact_store.get("resnet18", framework, precision)
+    older = artifact_store.get("resnet18", framework, precision, opset=17)
+    assert (newer.graph.opset, older.graph.opset) == (18, 17)
+    assert (older.inputs, older.outputs, older.graph.macs) == (newer.inputs, newer.outputs, newer.graph.macs)
+    assert older.graph.nodes <= newer.graph.nodes * 1.05
+    assert older.graph.transposes <= 1
+    assert isinstance(older.parity, Parity)
+    assert older.parity.error == pytest.approx(newer.parity.error, rel=0.2)
+
+
+def test_attention_is_exported_at_opset_17_with_a_free_batch(artifact_store) -> None:
+    artifact = artifact_store.get("vit_b_16", precision=Precision.FP16, opset=17)
+    assert (artifact.graph.opset, artifact.batch) == (17, "dynamic")
+    assert isinstance(artifact.parity, Parity)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_bounds_travel_in_the_payload_and_leave_the_graph_as_it_is(artifact_store, framework: str) -> None:
+    bounds = (DimRange(1, 8, 32), DimRange(33, 64, 64))
+    plain = artifact_store.get("resnet18", framework)
+    bounded = artifact_store.get("resnet18", framework, bounds=bounds)
+    assert bounded.profiles == ({"batch": bounds[0]}, {"batch": bounds[1]})
+    assert {*bounded.files} - {*plain.files} == {f for f in bounded.files if f.name == "shapes.json"}
+    assert {*plain.files} < {*bounded.files}
 
 
 def test_vit_b_16_is_one_network_in_both_frameworks(artifact_store) -> None:

@@ -2,11 +2,12 @@
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from device_agents.contract import FileEntry, Precision, TensorSpec
+from device_agents.contract import DimRange, FileEntry, Precision, TensorSpec
 from export import cache
 from export.api import export_model, find_any, write_copy
 from export.artifact import Artifact, ExportRequest, Format, GraphFacts, NotChecked, Store, content_id
@@ -84,11 +85,16 @@ def test_another_version_of_the_framework_makes_its_own(store: Store, monkeypatc
         replace(REQUEST, batch=1),
         replace(REQUEST, weights="pretrained"),
         replace(REQUEST, opset=17),
+        replace(REQUEST, bounds=(DimRange(1, 8, 32),)),
     ],
 )
 def test_another_request_is_no_hit(store: Store, other: ExportRequest) -> None:
     cache.remember(REF, REQUEST, store, put(store, b"x"))
     assert cache.lookup(REF, other, store) is None
+
+
+def test_a_request_without_bounds_has_the_key_that_it_had_before_there_were_any() -> None:
+    assert REQUEST.key(recipe=1) == "f76f2344847473d14d35c6f2711037664d06e36029e9c132e75cd9575c1b612a"
 
 
 def test_an_edited_profile_is_another_request(store: Store) -> None:
@@ -116,6 +122,27 @@ def test_deploy_takes_pretrained_before_random_before_files(store: Store) -> Non
     assert find_any(store, REF, "pytorch", Precision.FP32, 1) is None
 
 
+def test_deploy_takes_bounds_and_opsets_that_it_can_use(store: Store) -> None:
+    profiles = ({"batch": DimRange(1, 8, 32)},)
+    plain = put(store, b"plain")
+    old = put(store, b"old", graph=GraphFacts(1, 1, 1, 0, 17))
+    bounded = put(store, b"bounded", profiles=profiles)
+    found = partial(find_any, store, REF, "pytorch", Precision.FP32, "dynamic")
+    assert found() == bounded  # the newest
+    assert found(bounds=(DimRange(1, 8, 32),)) == bounded
+    assert found(bounds=(DimRange(1, 8, 16),)) is None
+    assert found(bounds=()) == old
+    assert found(max_opset=17) == old
+    assert found(max_opset=16) is None
+    assert {plain.id, old.id, bounded.id} == {artifact.id for artifact in cache.readable(store)}
+
+
+def test_an_engine_is_no_answer_to_a_request_for_a_graph(store: Store) -> None:
+    graph = put(store, b"graph")
+    put(store, b"engine", format=Format.ENGINE, parent=graph.id, target="sm80")
+    assert find_any(store, REF, "pytorch", Precision.FP32, "dynamic") == graph
+
+
 def test_one_damaged_manifest_does_not_hide_the_others(store: Store) -> None:
     good, bad = put(store, b"good"), put(store, b"bad")
     (bad.path / "manifest.json").write_text("{")
@@ -128,6 +155,18 @@ def test_a_copy_is_plain_files(store: Store, tmp_path: Path) -> None:
     assert sorted(path.name for path in home.iterdir()) == ["manifest.json", "model.onnx"]
 
 
+def test_the_copy_of_an_engine_is_named_after_its_target_too(store: Store, tmp_path: Path) -> None:
+    engine = put(store, b"x", format=Format.ENGINE, target="sm80", batch=1)
+    assert write_copy(engine, tmp_path).name == "resnet18-pytorch-fp32-b1-sm80"
+
+
+def test_a_copy_that_cannot_be_written_leaves_nothing(store: Store, small_disk: Path) -> None:
+    artifact = put(store, bytes(2 << 20))
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_copy(artifact, small_disk)
+    assert list(small_disk.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("ref", "changes", "told"),
     [
@@ -137,6 +176,10 @@ def test_a_copy_is_plain_files(store: Store, tmp_path: Path) -> None:
         (REF, {"batch": 0}, "batch 0"),
         (REF, {"batch": "many"}, "batch 'many'"),
         (REF, {"weights": "/nowhere/x.pth"}, "no such weights file"),
+        (REF, {"batch": 4, "bounds": (DimRange(1, 8, 32),)}, "batch is fixed to 4"),
+        (REF, {"bounds": (DimRange(1, 8, 4097),)}, "a batch of 4097 is over 4096"),
+        (REF, {"opset": 12}, "opset 12 cannot be written from pytorch; use one from 13 to 20"),
+        (REF, {"framework": "tensorflow", "opset": 19}, "opset 19 cannot be written from tensorflow"),
     ],
 )
 def test_bad_requests_are_refused_before_any_work(store: Store, ref: ModelRef, changes: dict, told: str) -> None:
