@@ -15,7 +15,7 @@ from edge.plan import OWN, Cell, Plan
 from edge.sources import ALL, Sources
 from export.api import frameworks_of, installed, parse_model
 from export.artifact import FREE_BATCH, Store
-from export.models import ONNX, ModelRef
+from export.models import ModelRef
 from profiles.errors import ConfigError
 
 CHECKED_WITH_TRTEXEC = "tensorrt"
@@ -174,7 +174,7 @@ def _second_opinion(request: Request, backend: str, choices: Choices) -> str | N
 def _say_opsets(cells: Sequence[Cell], survey: Survey, choices: Choices) -> None:
     for cell in cells:
         opset = choosing.max_opset(cell.device, cell.backend, survey)
-        if opset is not None and cell.framework != ONNX:
+        if opset is not None:
             version = survey.version(cell.device, cell.backend)
             choices.say(f"opset {opset} or older for {cell.device} ({cell.backend} {version} reads no newer)")
 

@@ -96,7 +96,7 @@ def artifact_source(
 ) -> Callable[[Cell], Artifact]:
     """What finds or exports the artifact of a cell: one with a dynamic batch serves every batch, but a user's file is
     fixed to the batch, as it may have a fixed one already, unless bounds want it free. What failed once is not tried
-    again. A device whose parser is old gets a graph that it can read; a user's file stays what it is."""
+    again. A device whose parser is old gets a graph that it can read; a user's file that it cannot is refused."""
     refs = {ref.name: ref for ref in map(parse_model, request.models)}
 
     @functools.cache
@@ -125,7 +125,7 @@ def artifact_source(
     def artifact(cell: Cell) -> Artifact:
         is_file = refs[cell.model].path is not None
         batch: Dim = cell.batch if is_file and not cell.profiles else DYNAMIC
-        max_opset = None if is_file else choosing.max_opset(cell.device, cell.backend, survey or Survey())
+        max_opset = choosing.max_opset(cell.device, cell.backend, survey or Survey())
         made = make(cell.model, cell.framework, cell.precision, batch, cell.weights, max_opset)
         if isinstance(made, ExportError):
             raise made

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import device_agents
@@ -233,6 +234,36 @@ class TestPerClass:
 
 
 class TestEngines:
+    def test_an_old_parser_refuses_a_file_that_is_too_new_and_reads_one_that_is_not(
+        self, bench: Bench, tmp_path: Path
+    ) -> None:
+        """The model is written with opset 17; TensorRT 8.x reads no newer, TensorRT 10 does."""
+        onnx = pytest.importorskip("onnx")
+        bench.device("orin-1", version="8.6.2")
+        bench.device("orin-2", version="10.3.0")
+        answer = bench.deploy()
+        assert [row["device"] for row in answer.json["measurements"]] == ["orin-1", "orin-2"]
+        assert "opset 17 or older for orin-1 (tensorrt 8.6.2 reads no newer)" in answer.json["choices"]
+        model = onnx.load(bench.model)
+        model.opset_import[0].version = 18
+        onnx.save(model, tmp_path / "newer.onnx")
+        bench.model = tmp_path / "newer.onnx"
+        refused = bench.deploy()
+        assert [row["device"] for row in refused.json["measurements"]] == ["orin-2"]
+        assert "the file has opset 18, over 17" in refused.json["failed"][0]["error"]["message"]
+
+    def test_the_operator_s_own_data_goes_along(self, bench: Bench, tmp_path: Path) -> None:
+        images = np.random.default_rng(3).random((4, 3, 32, 32), dtype=np.float32)
+        np.savez(tmp_path / "mine.npz", images=images)
+        bench.device("orin-1")
+        answer = bench.deploy("--inputs", tmp_path / "mine.npz")
+        assert answer.code in (0, 4), answer.err + answer.out
+        row = answer.json["measurements"][0]
+        shown = bench.operator.run("results", "show", row["id"], "--json").json["measurement"]
+        assert shown["origin"]["inputs"]["samples"] == 4
+        assert shown["cell"]["inputs"] == shown["origin"]["inputs"]["sha256"]
+        assert shown["result"]["processes"][0]["parity_before"]["error"] < 1e-3, "checked against the FP32 export"
+
     def test_a_lottery_builds_as_many_engines_as_were_asked_for(self, bench: Bench) -> None:
         server = bench.device("orin-1")
         answer = bench.deploy("--builds", "3")
