@@ -158,6 +158,20 @@ class TestPerClass:
         assert "engines of orin-2: its own (tensorrt 10.16.1, and tensorrt 10.3.0 on the builder orin-1)" in said
         assert "engines of t4-1: its own (no device of profile t4-16gb has `builder = true`)" in said
 
+    def test_this_machine_may_build_for_a_device(self, bench: Bench) -> None:
+        """It measures last, and builds before anybody waits in vain."""
+        other = bench.device("orin-1")
+        (bench.operator.home / "tensorrt").write_text("10.3.0")
+        with (bench.operator.home / "fleet.toml").open("a") as fleet:
+            fleet.write(f'[devices.local]\nprofile = "{ORIN}"\n{self.BUILDER}')
+        engines = bench.engines(bench.deploy(*PER_CLASS))
+        assert log(other, "build") == []
+        (built,) = [
+            line.split()[1] for line in (bench.operator.home / "log").read_text().splitlines() if "build" in line
+        ]
+        assert {use["report"]["file"]["sha256"] for uses in engines.values() for use in uses} == {built}
+        assert set(engines) == {"orin-1", "local"}
+
     def test_a_builder_that_is_not_selected_is_asked_for(self, bench: Bench) -> None:
         bench.device("orin-1", extra=self.BUILDER)
         bench.device("orin-2")
