@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Sequence
+from typing import Sequence, Union
 
 from device_agents.contract import FileEntry
 from device_agents.errors import DeviceError
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: "Union[bytes, memoryview[int]]") -> None:
     """Write to a temporary sibling, sync, rename: a reader sees the old file or the new one, never a part."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

@@ -17,39 +17,59 @@ from trt_members import HANDLES, Arguments, Assigned, Guard, Guards, Member, Rea
 __all__ = ["read"]
 
 
+Key = tuple[str, str]
+"""A function or class of ours: its file and its name."""
+
+
 @dataclass
 class _Package:
-    """What is known of all texts before one is walked: functions by name, what they stand for as a test, and under
-    which guards every call of them stands."""
+    """What is known of all texts before one is walked: functions, the parameters of constructors, what a name means
+    that a file imported, and under which guards every call of a function stands."""
 
-    functions: dict[str, list[ast.FunctionDef]] = field(default_factory=lambda: defaultdict(list))
-    fields: dict[str, list[str]] = field(default_factory=dict)
-    callers: dict[str, list[Guards]] = field(default_factory=lambda: defaultdict(list))
-    entry: dict[str, Guards] = field(default_factory=dict)
+    functions: dict[Key, list[ast.FunctionDef]] = field(default_factory=lambda: defaultdict(list))
+    constructors: dict[Key, list[str]] = field(default_factory=dict)
+    imported: dict[Key, Key] = field(default_factory=dict)
+    callers: dict[Key, list[Guards]] = field(default_factory=lambda: defaultdict(list))
+    entry: dict[Key, Guards] = field(default_factory=dict)
 
 
 def read(sources: Mapping[str, str]) -> Reading:
     """Read source texts by file name. Guards at every call of a function hold within it: found by reading again."""
     trees = {name: ast.parse(text) for name, text in sources.items()}
     package = _Package()
-    for tree in trees.values():
-        _collect(tree, package)
+    for name, tree in trees.items():
+        _collect(name, tree, package, set(trees))
     for _ in range(4):  # guards pass down one level of calls a round
         reading, package.callers = Reading(own=_own_names(trees.values())), defaultdict(list)
         for name, tree in trees.items():
             _File(name, tree, package, reading).walk()
-        package.entry = {name: frozenset.intersection(*guards) for name, guards in package.callers.items()}
+        package.entry = {key: frozenset.intersection(*guards) for key, guards in package.callers.items()}
     return reading
 
 
-def _collect(tree: ast.Module, package: _Package) -> None:
+def _collect(file: str, tree: ast.Module, package: _Package, files: set[str]) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            package.functions[node.name].append(node)
+            package.functions[file, node.name].append(node)
         elif isinstance(node, ast.ClassDef):
-            fields = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
-            if fields:
-                package.fields[node.name] = [target.id for target in fields if isinstance(target, ast.Name)]
+            package.constructors[file, node.name] = _constructor(node)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            folder = node.module.replace(".", "/")
+            for alias in node.names:
+                name = alias.asname or alias.name
+                if f"{folder}/{alias.name}.py" in files:
+                    package.imported[file, name] = (f"{folder}/{alias.name}.py", "")
+                elif f"{folder}.py" in files:
+                    package.imported[file, name] = (f"{folder}.py", alias.name)
+
+
+def _constructor(node: ast.ClassDef) -> list[str]:
+    """The parameters of its __init__; without one, its fields."""
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return [argument.arg for argument in item.args.args[1:]]
+    fields = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
+    return [target.id for target in fields if isinstance(target, ast.Name)]
 
 
 def _own_names(trees: Iterable[ast.Module]) -> set[str]:
@@ -78,6 +98,7 @@ class _File:
         self._name, self._tree, self._package, self._reading = name, tree, package, reading
         self._not_handles: set[str] = set()
         self._answers: dict[str, tuple[Guards, Guards]] = {}
+        self._aliases: dict[str, Member] = {}
 
     def walk(self) -> None:
         for node in ast.walk(self._tree):
@@ -131,22 +152,22 @@ class _File:
                     self._expression(item.context_expr, guards)
                 elif isinstance(item, ast.ExceptHandler):
                     self._block(item.body, guards)
-        inner = guards | self._answer(node.test)[0] if isinstance(node, ast.While) else guards
+        inner = guards | self._entering(node)
         for name in ("body", "orelse", "finalbody"):
             block = getattr(node, name, [])
             if block and isinstance(block[0], ast.stmt):
                 self._block(block, inner)
 
     def _function(self, node: ast.FunctionDef, guards: Guards) -> None:
-        outer, answers = set(self._not_handles), dict(self._answers)
+        outer = set(self._not_handles), dict(self._answers), dict(self._aliases)
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         for argument in arguments:
             held = argument.annotation is not None and _is_typed(argument.annotation)
             (self._not_handles.add if held else self._not_handles.discard)(argument.arg)
         for default in [*node.args.defaults, *filter(None, node.args.kw_defaults)]:
             self._expression(default, guards)
-        self._block(node.body, guards | self._package.entry.get(node.name, _NONE))
-        self._not_handles, self._answers = outer, answers
+        self._block(node.body, guards | self._package.entry.get((self._name, node.name), _NONE))
+        self._not_handles, self._answers, self._aliases = outer
 
     def _class(self, node: ast.ClassDef, guards: Guards) -> None:
         """A subclass of one of TensorRT's is its base with more; the methods that it overrides must be the base's."""
@@ -176,10 +197,13 @@ class _File:
         self._remember(target, value)
         name, member = _plain_name(target), self._member(value)
         held = self._handle(value)
-        if held is not None and name != held:
+        if held is not None and name != held and not self._is_member(target):
             self._refuse(target, f"{ast.unparse(value)} is held as {ast.unparse(target)}; its name is {held}")
         elif member is not None and not member.owner and len(member.path) == 1 and member.path[0][0].isupper():
-            self._refuse(target, f"{member} is held as {ast.unparse(target)}; name it in full where it is used")
+            if not isinstance(target, ast.Name):
+                self._refuse(target, f"{member} is held as {ast.unparse(target)}; name it in full where it is used")
+            else:
+                self._aliases[target.id] = member
         if isinstance(value, ast.Call):
             called = self._member(value.func)
             if called is not None and called.path:
@@ -188,7 +212,7 @@ class _File:
 
     def _check_returned(self, call: ast.Call, name: str | None, target: ast.expr) -> None:
         """What a function of ours returns under a handle's name keeps that name."""
-        for function in self._package.functions.get(_called_name(call), []):
+        for function in self._functions(call):
             for node in ast.walk(function):
                 held = self._handle(node.value) if isinstance(node, ast.Return) and node.value else None
                 if held is not None and held != name:
@@ -231,17 +255,31 @@ class _File:
             elif isinstance(child, ast.keyword):
                 self._expression(child.value, guards)
 
+    def _entering(self, node: ast.stmt) -> Guards:
+        """What holds in the body of a loop."""
+        if isinstance(node, ast.For):
+            self._loop(node.target, node.iter)
+        return self._answer(node.test)[0] if isinstance(node, ast.While) else _NONE
+
+    def _loop(self, target: ast.expr, over: ast.expr) -> None:
+        """Nothing of TensorRT's is iterated over for layers or tensors: in a loop those are ours."""
+        if isinstance(target, ast.Name) and target.id in ("layer", "tensor") and self._member(over) is None:
+            self._not_handles.add(target.id)
+
     def _comprehension(
         self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, guards: Guards
     ) -> None:
+        outer = set(self._not_handles)
         for generator in node.generators:
             self._expression(generator.iter, guards)
+            self._loop(generator.target, generator.iter)
             for test in generator.ifs:
                 self._expression(test, guards)
                 guards |= self._answer(test)[0]
         parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
         for part in parts:
             self._expression(part, guards)
+        self._not_handles = outer
 
     def _attribute(self, node: ast.Attribute, guards: Guards, kind: str, arguments: Arguments | None = None) -> None:
         member = self._member(node)
@@ -269,9 +307,10 @@ class _File:
         else:
             self._expression(node.func, guards)
         self._inside_arguments(node, guards)
-        if self._member(node.func) is None and (name in self._package.functions or name in self._package.fields):
-            self._package.callers[name].append(guards)
-            self._check_parameters(node, name)
+        key = self._called(node)
+        if key is not None:
+            self._package.callers[key].append(guards)
+            self._check_parameters(node, key)
 
     def _inside_arguments(self, node: ast.Call, guards: Guards) -> None:
         for value in [*node.args, *(keyword.value for keyword in node.keywords)]:
@@ -291,13 +330,30 @@ class _File:
         kind = "test" if optional else {"getattr": "read", "setattr": "set"}[function]
         self._use(member, kind, guards, node)
 
-    def _check_parameters(self, node: ast.Call, name: str) -> None:
+    def _called(self, node: ast.Call) -> Key | None:
+        """The function or class of ours that is called: of this file, imported, of an imported module, or a method."""
+        function = node.func
+        if isinstance(function, ast.Name):
+            key = self._package.imported.get((self._name, function.id), (self._name, function.id))
+        elif isinstance(function, ast.Attribute) and _is_self(function.value):
+            key = (self._name, function.attr)
+        elif isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+            key = (self._package.imported.get((self._name, function.value.id), ("", ""))[0], function.attr)
+        else:
+            return None
+        return key if key in self._package.functions or key in self._package.constructors else None
+
+    def _functions(self, node: ast.Call) -> list[ast.FunctionDef]:
+        key = self._called(node)
+        return [] if key is None else self._package.functions.get(key, [])
+
+    def _check_parameters(self, node: ast.Call, key: Key) -> None:
         """A handle that is handed to a function of ours arrives under its own name."""
-        for function in self._package.functions.get(name, []):
+        for function in self._package.functions.get(key, []):
             parameters = [argument.arg for argument in [*function.args.posonlyargs, *function.args.args]]
             self._check_arrival(node, parameters[1:] if parameters[:1] in (["self"], ["cls"]) else parameters)
-        if name in self._package.fields:
-            self._check_arrival(node, self._package.fields[name])
+        if key in self._package.constructors:
+            self._check_arrival(node, self._package.constructors[key])
 
     def _check_arrival(self, node: ast.Call, parameters: list[str]) -> None:
         pairs = [(value, parameter) for value, parameter in zip(node.args, parameters, strict=False)]
@@ -315,18 +371,26 @@ class _File:
             return node.id if node.id in HANDLES and node.id not in self._not_handles else None
         if isinstance(node, ast.Attribute) and _is_self(node.value):
             name = node.attr.lstrip("_")
-            return name if name in HANDLES and node.attr.startswith("_") else None
+            method = (self._name, node.attr) in self._package.functions
+            return name if name in HANDLES and node.attr.startswith("_") and not method else None
         return None
 
     def _member(self, node: ast.AST) -> Member | None:
         """What a chain of attributes on a handle names."""
         path: list[str] = []
         while self._handle(node) is None:
+            if isinstance(node, ast.Name) and node.id in self._aliases:
+                return Member(self._aliases[node.id].owner, (*self._aliases[node.id].path, *path))
             if not isinstance(node, ast.Attribute):
                 return None
             path.insert(0, node.attr)
             node = node.value
         return Member(HANDLES[str(self._handle(node))], tuple(path))
+
+    def _is_member(self, node: ast.AST) -> bool:
+        """Whether it is an attribute of one of TensorRT's objects: one object given to another is not held by us."""
+        member = self._member(node)
+        return member is not None and bool(member.path)
 
     def _answer(self, test: ast.expr) -> tuple[Guards, Guards]:
         """The guards that hold where `test` is true, and where it is false."""
@@ -348,7 +412,7 @@ class _File:
             if held is not None and isinstance(literal, ast.Constant):
                 member = Member(held.owner, (*held.path, str(literal.value)))
                 return frozenset({Guard(member, True)}), frozenset({Guard(member, False)})
-        for function in self._package.functions.get(name, []):
+        for function in self._functions(test):
             last = function.body[-1]
             returns = [node for node in ast.walk(function) if isinstance(node, ast.Return)]
             if returns == [last] and isinstance(returns[0].value, (ast.Call, ast.BoolOp, ast.UnaryOp)):
