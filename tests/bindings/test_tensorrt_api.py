@@ -5,6 +5,7 @@ TensorRT 8.5 is on no index: bindings_of_8_5.py says what stands for it.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,14 @@ def versions() -> dict[str, Description]:
 
 
 @pytest.fixture(scope="module")
-def ours() -> Reading:
+def sources() -> dict[str, str]:
     files = sorted([*ROOT.glob("device_agents/trt/**/*.py"), *ROOT.glob("device_agents/backends/tensorrt*.py")])
-    if not files:
-        pytest.skip("there is no TensorRT backend yet")
-    return read({str(path.relative_to(ROOT)): path.read_text() for path in files})
+    return {str(path.relative_to(ROOT)): path.read_text() for path in files}
+
+
+@pytest.fixture(scope="module")
+def ours(sources: dict[str, str]) -> Reading:
+    return read(sources)
 
 
 @pytest.mark.parametrize(("wheel", "python"), CASES, ids=[f"{w.project}-{w.version}-py{p}" for w, p in CASES])
@@ -59,6 +63,27 @@ def test_our_code_uses_tensorrt_as_much_as_it_must(ours: Reading):
         "IExecutionContext.set_tensor_address",
         "IExecutionContext.execute_async_v3",
     }
+
+
+def test_no_name_that_we_use_could_be_misspelt(
+    sources: dict[str, str], versions: dict[str, Description], ours: Reading
+):
+    """In the text of our own code every one of them, misspelt, is caught on its line."""
+    lines = {file: text.split("\n") for file, text in sources.items()}
+    misspelt = set()
+    for use in ours.uses:
+        file, _, number = use.where.rpartition(":")
+        name = use.member.path[-1]
+        changed = re.sub(rf"\b{name}\b", f"{name}_x", lines[file][int(number) - 1])
+        if changed != lines[file][int(number) - 1] and not name.startswith("__"):  # every object has those
+            lines[file][int(number) - 1] = changed
+            misspelt.add((use.where, name))
+    assert {name for _, name in misspelt} >= {use.member.path[-1] for use in ours.uses if use.kind == "call"} - {
+        "__init__"
+    }
+    faults = wrong(read({file: "\n".join(text) for file, text in lines.items()}), versions)
+    caught = {fault.split(": ")[0] + " " + word.rpartition(".")[2] for fault in faults for word in fault.split()}
+    assert [(where, name) for where, name in sorted(misspelt) if f"{where} {name}_x" not in caught] == []
 
 
 def test_every_handle_is_a_class_of_the_real_bindings(versions: dict[str, Description]):

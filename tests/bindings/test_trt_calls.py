@@ -41,7 +41,8 @@ def build(trt: Any, data: bytes, path: str) -> bytes:
 def _flags(trt: Any) -> int:
     flags = 0
     if hasattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH"):
-        flags |= 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
+        known = trt.NetworkDefinitionCreationFlag
+        flags |= 1 << int(known.EXPLICIT_BATCH)
     return flags
 
 def _monitor(trt: Any) -> Any:
@@ -117,6 +118,7 @@ def test_a_misspelt_name_is_caught(right: str, misspelt: str, said: str, version
         ("def _flags(trt: Any)", "def _flags(module: Any)", "trt is handed over as module"),
         ("for tensor in specs", "for tensor in specs[0].num_io_tensors", ".num_io_tensors is TensorRT's"),
         ('hasattr(config, "progress_monitor")', "hasattr(config, path)", "takes its name from a value"),
+        ("known.EXPLICIT_BATCH)", "known.IMPLICIT_BATCH)", "IMPLICIT_BATCH exists in no TensorRT"),
     ],
 )
 def test_what_breaks_the_convention_is_caught(right: str, wrong_one: str, said: str, versions: dict[str, Description]):
