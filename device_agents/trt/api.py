@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import importlib
 import re
 import sys
@@ -57,12 +58,17 @@ class Said:
         """The first error, as part of a sentence."""
         if not self.errors:
             return otherwise
-        text = _PREFIX.sub("", self.errors[0], count=1).rstrip(". ")
-        wrapped = _WRAPPED.match(text)
-        return (wrapped.group(1) if wrapped else text).strip()[:400]
+        return plain(self.errors[0])
 
     def everything(self) -> str:
         return "\n".join(self.errors)
+
+
+def plain(text: str) -> str:
+    """A message of TensorRT's without the place in its sources and the class of error that surround it."""
+    text = _PREFIX.sub("", text, count=1).rstrip(". ")
+    wrapped = _WRAPPED.match(text)
+    return (wrapped.group(1) if wrapped else text).strip()[:400]
 
 
 def import_runtime(name: str) -> Any:
@@ -82,15 +88,17 @@ def version(trt: Any) -> str:
     return told if build is None else f"{told}.{build}"
 
 
-def logger_for(trt: Any, said: Said) -> Any:
-    """One a process: TensorRT keeps the first and complains about another."""
+@functools.lru_cache(maxsize=None)
+def logger_for(trt: Any) -> Any:
+    """One a process, as TensorRT keeps the first that it is given; `logger.said` holds what it heard."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
+            self.said = Said()
 
         def log(self, severity: Any, message: str) -> None:
-            said.hear(int(severity), message)
+            self.said.hear(int(severity), message)
 
     return Logger()
 

@@ -32,7 +32,7 @@ class TensorRTBackend(base.Backend):
     def __init__(self) -> None:
         self._trt: Any = None
         self._logger: Any = None
-        self._said = api.Said()
+        self._said: api.Said
         self._version = ""
         self._cuda: Optional[Cuda] = None
         self._session: Optional[Session] = None
@@ -40,7 +40,8 @@ class TensorRTBackend(base.Backend):
 
     def start(self) -> str:
         self._trt = api.import_runtime(self.module)
-        self._logger = api.logger_for(self._trt, self._said)
+        self._logger = api.logger_for(self._trt)
+        self._said = self._logger.said
         self._version = api.version(self._trt)
         return self._version
 

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from device_agents.contract import JobSpec
 from device_agents.errors import DeviceError
 from device_agents.trt import onnx_file
-from device_agents.trt.api import Said
+from device_agents.trt.api import Said, plain
 
 # Where onnx-tensorrt began to read an operator: its docs/Changelog.md and the operators.md of each release.
 _SINCE = {
@@ -69,11 +69,18 @@ def _errors(parser: Any, graph: onnx_file.Graph) -> List[ParseError]:
         name, op = graph.nodes[number] if 0 <= number < len(graph.nodes) else ("", "")
         if hasattr(parser_error, "node_name"):
             name, op = parser_error.node_name() or name, parser_error.node_operator() or op
-        text = " ".join(str(parser_error.desc()).split())
+        text = _reason(str(parser_error.desc()))
         label = str(code).rpartition(".")[2]
         missing = label == "UNSUPPORTED_NODE" and (text == "false" or bool(_MISSING.search(text)))
         found.append(ParseError(number, name, op, label, text, missing))
     return sorted(set(found))
+
+
+def _reason(text: str) -> str:
+    """The line that tells most: not that the node is invalid, nor that there is no GPU, which parsing does not need."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith("Invalid Node - ") and "catchCudaError" not in line]
+    return plain((telling or lines or [""])[0])
 
 
 def _never_heard_of(parser: Any, graph: onnx_file.Graph, told: "set[str]") -> List[ParseError]:
