@@ -83,8 +83,8 @@ def a100(folder: Path, driver: str, *, cuda: str = "", processes: str = "", unkn
         "nvidia-smi",
         f"""\
 case "$1" in
-    -L) echo "GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-8f6d9b14)"; exit ;;
-    --query-compute-apps=*) printf '{processes}'; exit ;;
+    -L) echo "GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-8f6d9b14)"; exit 0 ;;
+    --query-compute-apps=*) printf '{processes}'; exit 0 ;;
     --query-gpu=*) ;;
     *) exit 2 ;;
 esac

@@ -64,11 +64,11 @@ class Backend(base.Backend):
         overlap = spec.pattern.kind == "pipelined"
         if overlap and cuda is None:
             message = f"onnxruntime's provider {choice.provider} cannot run the load pattern pipelined ({why_not})"
-            raise DeviceError("unsupported", "load", message, fix="use serial, or mend that")
+            raise DeviceError("unsupported", "load", message, fix="it can: serial, rate")
         if choice.cuda_graph and not spec.transfers and cuda is None:
             message = f"onnxruntime cannot replay a CUDA graph without transfers here ({why_not})"
             raise DeviceError("unsupported", "load", message, fix="leave out one of the two, or mend that")
-        self._switches = {**providers.described(choice, spec), "parts": why_not or "told"}
+        self._switches = {**providers.described(choice, spec), "parts": f"not told: {why_not}" if why_not else "told"}
         options = providers.session_options(self._ort, choice, spec)
         options.add_session_config_entry(placement.RECORD, "1" if choice.on_gpu else "0")
         try:
@@ -131,17 +131,17 @@ class Backend(base.Backend):
     def _own_cuda(self, choice: Choice) -> Tuple[Optional[Cuda], str]:
         """CUDA for streams of our own, or the reason why the runtime keeps its own."""
         if not choice.on_gpu:
-            return None, "not told: it computes on the processor"
+            return None, "it computes on the processor"
         if not choice.parts:
-            return None, "not told: the option parts is false"
+            return None, "the option parts is false"
         if providers.version(self._ort) < providers.OWN_STREAM_SINCE:
-            return None, f"not told: onnxruntime {self._ort.__version__} takes no stream from Python, 1.18 does"
+            return None, f"onnxruntime {self._ort.__version__} takes no stream from Python, 1.18 does"
         try:
             cuda = Cuda.load()
             cuda.set_schedule("spin" if choice.spin else "block")
             cuda.set_device(0)
         except DeviceError as error:
-            return None, f"not told: {error.info.message}"
+            return None, error.info.message
         return cuda, ""
 
     def _look(self, path: Path, spec: JobSpec, choice: Choice) -> None:

@@ -121,7 +121,7 @@ def session(ort: Any, path: Path, choice: Choice, options: Any, providers: List[
     first = made.get_providers()[0]
     if first != NAMES[choice.provider]:
         fix = f"see the job's log for the library that is missing, or ask for provider=cpu ({needs()})"
-        message = f"{choice.provider} was asked for, onnxruntime fell back to {first}"
+        message = f"{NAMES[choice.provider]} was asked for, onnxruntime fell back to {first}"
         raise DeviceError("unsupported", "load", message, fix=fix)
     return made
 

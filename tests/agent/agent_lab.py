@@ -38,8 +38,9 @@ CLASSES = 5
 
 _NVIDIA_SMI = """\
 #!/bin/sh
-# A stand-in for nvidia-smi: one GPU, of which nothing is known but its UUID.
+# A stand-in for nvidia-smi: one GPU, of which nothing is known but its UUID, and that nothing computes there.
 [ "$1" = -L ] && echo "GPU 0: stand-in (UUID: {uuid})" && exit
+case "$1" in --query-compute-apps=*) exit 0 ;; esac
 answer=
 for field in $(echo "${{1#--query-gpu=}}" | tr , ' '); do
     [ "$field" = uuid ] && value={uuid} || value='[N/A]'

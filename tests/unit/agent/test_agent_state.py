@@ -266,7 +266,7 @@ esac""",
 case "$1" in
     -L) ;;
     --query-gpu=utilization.gpu) echo "[N/A]" ;;
-    --query-compute-apps=*) {processes or ":"} ;;
+    --query-compute-apps=*) {processes or "exit 0"} ;;
 esac""",
         )
         reading = state.busy_share(device.system)
