@@ -1,0 +1,226 @@
+"""Engines ahead of time by the real TensorRT-RTX, which builds without a GPU; listing engines, bringing one home."""
+
+import hashlib
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.operator import Operator
+
+RTX = ("--engine", "tensorrt-rtx")
+AHEAD = "built ahead of time on a machine that cannot run it: no device has checked it yet"
+
+
+@pytest.fixture(autouse=True)
+def _needs_tensorrt_rtx() -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'edgebench[tensorrt-rtx]'")
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def engines_in_store(operator: Operator) -> list[Path]:
+    return sorted((operator.home / ".cache/edgebench/artifacts").glob("*/model.engine"))
+
+
+@pytest.fixture
+def with_nonzero(tmp_path: Path) -> Path:
+    """An operator that TensorRT-RTX lacks, by a node's name."""
+    import onnx
+
+    helper, kind = onnx.helper, onnx.TensorProto
+    graph = helper.make_graph(
+        [
+            helper.make_node("NonZero", ["images"], ["where"], name="the_one_it_lacks"),
+            helper.make_node("Cast", ["where"], ["as_float"], to=kind.FLOAT),
+            helper.make_node("ReduceSum", ["as_float"], ["total"], keepdims=0),
+            helper.make_node("Add", ["images", "total"], ["out"]),
+        ],
+        "nonzero",
+        [helper.make_tensor_value_info("images", kind.FLOAT, ["batch", 8])],
+        [helper.make_tensor_value_info("out", kind.FLOAT, ["batch", 8])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "nonzero.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def test_one_engine_a_target_is_kept_with_its_parent_and_copied_out(operator: Operator, tiny_onnx: Path) -> None:
+    answer = operator.run("export", tiny_onnx, *RTX, "--target", "sm80,SM86", "--out", "out", "--json", timeout=300)
+    assert answer.code == 0, answer.err
+    engines, artifacts = answer.json["artifacts"], operator.home / ".cache/edgebench/artifacts"
+    assert [engine["target"] for engine in engines] == ["sm80", "sm86"]
+    assert len({engine["id"] for engine in engines}) == 2
+    for engine in engines:
+        copy = operator.home / engine["copy"]
+        report, plan = json.loads((copy / "engine.json").read_text()), copy / "model.engine"
+        parent = json.loads((artifacts / engine["parent"] / "manifest.json").read_text())
+        assert (engine["format"], engine["precision"], engine["batch"]) == ("engine", "fp16", 1)
+        assert (parent["format"], parent["batch"], parent["weights"]) == ("onnx", 1, engine["weights"])
+        assert engine["parity"] == {"reason": AHEAD}
+        assert report["file"] == {"name": "model.engine", "sha256": sha256(plan), "size": plan.stat().st_size}
+        assert (report["runtime"], report["made_of"]["target"]) == ("tensorrt-rtx", engine["target"])
+        assert engine["produced_by"]["tensorrt-rtx"] == report["runtime_version"]
+        assert report["artifact"] == engine["parent"]
+    assert sorted(path.name for path in (operator.home / "out").iterdir()) == [
+        "tiny-onnx-fp16-b1-sm80",
+        "tiny-onnx-fp16-b1-sm86",
+    ]
+
+
+def test_the_same_request_builds_nothing_and_fresh_does(operator: Operator, tiny_onnx: Path) -> None:
+    request = ("export", tiny_onnx, *RTX, "--target", "sm80", "--json")
+    first = operator.run(*request, timeout=300)
+    again = operator.run(*request, timeout=300)
+    assert (first.code, again.code) == (0, 0), first.err + again.err
+    assert again.json == first.json
+    assert ("building" in first.err, "building" in again.err) == (True, False)
+    fresh = operator.run(*request, "--fresh", timeout=300)
+    assert fresh.code == 0, fresh.err
+    assert "building" in fresh.err
+    assert fresh.json["artifacts"][0]["parent"] == first.json["artifacts"][0]["parent"]
+
+
+def test_bounds_reach_the_engine_as_profiles(operator: Operator, tiny_onnx: Path) -> None:
+    bounds = ("--bounds", "1:8:32", "--bounds", "33:64:64")
+    answer = operator.run("export", tiny_onnx, *RTX, "--target", "sm89", *bounds, "--json", timeout=300)
+    assert answer.code == 0, answer.err
+    (engine,) = answer.json["artifacts"]
+    profiles = [{"batch": {"min": 1, "opt": 8, "max": 32}}, {"batch": {"min": 33, "opt": 64, "max": 64}}]
+    assert (engine["batch"], engine["profiles"]) == ("dynamic", profiles)
+    report = json.loads((Path(engine["path"]) / "engine.json").read_text())
+    assert report["profiles"] == profiles
+    parent = operator.home / ".cache/edgebench/artifacts" / engine["parent"]
+    assert json.loads((parent / "shapes.json").read_text()) == {"profiles": profiles}
+    listed = operator.run("engines", "list")
+    assert "batch 1:8:32; batch 33:64:64" in listed.out, listed.out + listed.err
+
+
+def test_a_build_option_makes_another_engine_and_an_unknown_one_is_refused(operator: Operator, tiny_onnx: Path) -> None:
+    request = ("export", tiny_onnx, *RTX, "--target", "sm80", "--json")
+    plain = operator.run(*request, timeout=300)
+    option = operator.run(*request, "--option", "optimization_level=1", timeout=300)
+    assert (plain.code, option.code) == (0, 0), plain.err + option.err
+    assert plain.json["artifacts"][0]["id"] != option.json["artifacts"][0]["id"]
+    before = engines_in_store(operator)
+    for text in ("optimisation_level=1", "target=sm80", "streams=2"):
+        refused = operator.run(*request, "--option", text, timeout=300)
+        assert refused.code == 2, text
+        assert f"unknown build option {text.partition('=')[0]!r}" in refused.err
+    assert engines_in_store(operator) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("--engine", "tensorrt", "--target", "sm80"),
+            "built on the device that runs them; `edgebench deploy` does that",
+        ),
+        (("--engine", "tensort-rtx", "--target", "sm80"), "did you mean 'tensorrt-rtx'?"),
+        (RTX, "one kind of GPU; --target sm75,sm80"),
+        ((*RTX, "--target", "sm87"), "sm87 is Jetson Orin, for which TensorRT-RTX builds no engine; use sm75"),
+        ((*RTX, "--target", "sm90"), "sm90 is H100"),
+        ((*RTX, "--target", "sm80", "--batch", "dynamic"), "such as --bounds 1:8:32"),
+        ((*RTX, "--target", "sm80", "--batch", "0"), "0 is not between 1 and 4096"),
+        (("--target", "sm80"), "it is for an engine, and none is asked for"),
+        (("--option", "optimization_level=1"), "it is for an engine, and none is asked for"),
+        (("--bounds", "1:8"), "'1:8' is not MIN:OPT:MAX; for example 1:8:32"),
+        (("--bounds", "8:4:16"), "8:4:16 is not 1 <= min <= opt <= max"),
+        (("--batch", "4", "--bounds", "1:8:32"), "the batch is fixed to 4"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence_before_any_work(
+    operator: Operator, tiny_onnx: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    answer = operator.run("export", tiny_onnx, *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert told in answer.err
+    assert len(answer.err.strip().splitlines()) == 1
+    assert operator.files() == set()
+
+
+def test_without_tensorrt_rtx_the_extra_is_named(operator: Operator, tiny_onnx: Path) -> None:
+    bare = Path("/usr/bin/python3")
+    if not bare.exists():
+        pytest.skip("there is no /usr/bin/python3 to stand for one without TensorRT-RTX")
+    (operator.home / "fleet.toml").write_text(f'[devices.local]\npython = "{bare}"\n')
+    answer = operator.run("export", tiny_onnx, *RTX, "--target", "sm80")
+    assert answer.code == 2
+    assert "pip install 'edgebench[tensorrt-rtx]'" in answer.err
+    assert engines_in_store(operator) == []
+
+
+def test_an_operator_that_it_lacks_is_named_and_nothing_is_left(operator: Operator, with_nonzero: Path) -> None:
+    request = ("export", with_nonzero, *RTX, "--precision", "fp32", "--target", "sm80,sm86", "--out", "out")
+    answer = operator.run(*request, timeout=300)
+    assert (answer.code, answer.out) == (1, "")
+    assert "NonZero" in answer.err
+    assert "the_one_it_lacks" in answer.err
+    assert engines_in_store(operator) == []
+    assert not (operator.home / "out").exists()
+    assert not [name for name in operator.files() if "model.engine" in name]
+    assert not [path for path in (operator.home / ".cache/edgebench").iterdir() if path.name.startswith("making-")]
+
+
+def test_ctrl_c_ends_the_build_and_leaves_nothing(operator: Operator, heavy_onnx: Path) -> None:
+    request = ("export", heavy_onnx, *RTX, "--precision", "fp32", "--target", "sm80", "--out", "out")
+    child = operator.start(*request)
+    end = time.monotonic() + 120
+    while not (states := _states_of_builds(operator)) and child.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert states, child.communicate()
+    child.send_signal(signal.SIGINT)
+    child.wait(timeout=60)
+    assert child.returncode == 130
+    assert _states_of_builds(operator) == ["cancelled"]
+    assert engines_in_store(operator) == []
+    assert not (operator.home / "out").exists()
+
+
+def _states_of_builds(operator: Operator) -> list[str]:
+    paths = (operator.home / ".cache/edgebench").glob("*/jobs/build-*/status.json")
+    return [json.loads(path.read_text())["state"] for path in paths]
+
+
+def test_an_engine_comes_home_whole_by_the_beginning_of_its_key(operator: Operator, tiny_onnx: Path) -> None:
+    made = operator.run("export", tiny_onnx, *RTX, "--target", "sm80,sm86", timeout=300)
+    assert made.code == 0, made.err
+    listed = operator.run("engines", "list", "local", "--json").json["engines"]
+    assert [(row["device"], row["model"], row["runtime"]) for row in listed] == [
+        ("local", "tiny/onnx", "tensorrt-rtx")
+    ] * 2
+    one = listed[0]
+    for text in (one["key"][:12], "tiny/onnx", f"tensorrt-rtx {one['runtime_version']}", "fp16", "1x3x32x32"):
+        assert text in operator.run("engines", "list").out
+    pulled = operator.run("engines", "pull", one["key"][:9], "--device", "local", "--out", "home")
+    assert pulled.code == 0, pulled.err
+    home = operator.home / "home"
+    assert sorted(path.name for path in home.iterdir()) == ["engine.json", "model.engine"]
+    assert json.loads((home / "engine.json").read_text())["key"] == one["key"]
+    assert sha256(home / "model.engine") == one["file"]["sha256"]
+    again = operator.run("engines", "pull", one["key"], "--device", "local", "--out", "home")
+    assert (again.code, "name a new folder with --out" in again.err) == (2, True)
+
+
+def test_an_engine_that_is_not_there_or_not_whole_leaves_nothing_at_home(operator: Operator, tiny_onnx: Path) -> None:
+    none = operator.run("engines", "pull", "abc", "--device", "local", "--out", "home")
+    assert (none.code, "there is no engine 'abc'; it has built none" in none.err) == (2, True)
+    assert operator.run("export", tiny_onnx, *RTX, "--target", "sm80,sm86", timeout=300).code == 0
+    keys = [row["key"] for row in operator.run("engines", "list", "--json").json["engines"]]
+    unknown = operator.run("engines", "pull", "zzz", "--device", "local", "--out", "home")
+    assert (unknown.code, len(unknown.err.strip().splitlines())) == (2, 1)
+    assert all(key[:12] in unknown.err for key in keys)
+    assert "2 engines begin with ''" in operator.run("engines", "pull", "", "-d", "local", "--out", "home").err
+    assert "unknown device 'orin'; known: local" in operator.run("engines", "pull", "a", "-d", "orin", "--out", "h").err
+    damaged = operator.device_home / "engines" / keys[0] / "model.engine"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
+    refused = operator.run("engines", "pull", keys[0], "--device", "local", "--out", "home")
+    assert refused.code == 1
+    assert "is not the one that its manifest describes" in refused.err
+    assert [path.name for path in operator.home.iterdir() if path.name != ".cache" and path.name != ".local"] == []
