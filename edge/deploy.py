@@ -26,13 +26,14 @@ DONE, FAILED, PARTLY, INVALID = 0, 1, 3, 4
 
 @dataclass(frozen=True)
 class Deployment:
-    """What came of a deploy. `measuring_s` is what loading, checking, warming up and timing took of `seconds`, on the
-    device that measured longest."""
+    """What came of a deploy. Of `seconds`, `building_s` is what building engines took and `measuring_s` what loading,
+    checking, warming up and timing took, on the device that worked longest."""
 
     run: str
     rows: tuple[Row, ...]
     report: fleet.Report
     seconds: float
+    building_s: float
     measuring_s: float
 
     @property
@@ -88,13 +89,19 @@ def deploy(
     finally:
         journal.close()
     rows = tuple(read(results, outcome.measurement) for outcome in report.outcomes if isinstance(outcome, fleet.Ok))
-    return Deployment(journal.run, rows, report, time.monotonic() - begin, _longest(rows, report))
+    return Deployment(journal.run, rows, report, time.monotonic() - begin, *_longest(rows, report))
 
 
-def _longest(rows: Sequence[Row], report: fleet.Report) -> float:
-    by_device: dict[str, float] = {}
+def _longest(rows: Sequence[Row], report: fleet.Report) -> tuple[float, float]:
+    """Seconds of building and of measuring on the device where they were most, without what an earlier process did."""
+    building: dict[str, float] = {}
+    measuring: dict[str, float] = {}
     for row in rows:
-        if row.measurement.id not in report.earlier:
-            device = row.measurement.cell.device
-            by_device[device] = by_device.get(device, 0.0) + row.measuring_s
-    return max(by_device.values(), default=0.0)
+        measurement = row.measurement
+        if measurement.id not in report.earlier:
+            device, engine = measurement.cell.device, measurement.result.engine
+            built_s = 0.0 if engine is None or engine.reused else measurement.result.seconds.get("build", 0.0)
+            building[device] = building.get(device, 0.0) + built_s
+            measuring[device] = measuring.get(device, 0.0) + row.measuring_s
+    busiest = max(measuring, key=lambda device: building[device] + measuring[device], default=None)
+    return (0.0, 0.0) if busiest is None else (building[busiest], measuring[busiest])

@@ -211,6 +211,7 @@ def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
         "pythons": deployment.report.pythons,
         "model_bytes_sent": deployment.report.bytes_sent,
         "seconds": deployment.seconds,
+        "building_s": deployment.building_s,
         "measuring_s": deployment.measuring_s,
     }
 
@@ -232,10 +233,12 @@ def _print(deployment: Deployment) -> None:
     waited = max((row.waited_s for row in rows), default=0.0)
     if waited > 1.0:
         say(f"up to {waited:.0f} s were spent waiting for an accelerator that another job held")
-    rest = max(deployment.seconds - deployment.measuring_s, 0.0)
+    built_s = deployment.building_s
+    rest = max(deployment.seconds - deployment.measuring_s - built_s, 0.0)
+    building = f"{built_s:.1f} s building engines, " if built_s else ""
     say(
-        f"{deployment.seconds:.1f} s, of which {rest:.1f} s neither loading, checking, warming up nor timing; "
-        f"{report.bytes_sent:,} bytes of models sent; run {deployment.run}"
+        f"{deployment.seconds:.1f} s, of which {building}{rest:.1f} s neither loading, checking, warming up nor "
+        f"timing; {report.bytes_sent:,} bytes of models sent; run {deployment.run}"
     )
     if rows:
         say(f"more: edgebench results list, edgebench results show {rows[0].measurement.id}")

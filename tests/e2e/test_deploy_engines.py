@@ -287,9 +287,11 @@ class TestEngines:
 
     def test_an_engine_is_built_once_and_again_when_asked(self, bench: Bench) -> None:
         server = bench.device("orin-1")
-        for more in ((), (), ("--rebuild",)):
-            assert bench.deploy(*more).code in (0, 4)
+        (server.home / "slow").write_text("1")
+        answers = [bench.deploy(*more) for more in ((), (), ("--rebuild",))]
+        assert [answer.code in (0, 4) for answer in answers] == [True] * 3
         assert len(log(server, "build")) == 2
+        assert [answer.json["building_s"] >= 1 for answer in answers] == [True, False, True]
 
     def test_bounds_make_one_engine_for_every_batch_within(self, bench: Bench) -> None:
         server = bench.device("orin-1")
