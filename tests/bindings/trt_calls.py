@@ -9,92 +9,33 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from trt_members import HANDLES, Arguments, Assigned, Guard, Guards, Member, Reading, Use
+from trt_package import Key, Package, collect, is_self, own_names
 
 __all__ = ["read"]
-
-
-Key = tuple[str, str]
-"""A function or class of ours: its file and its name."""
-
-
-@dataclass
-class _Package:
-    """What is known of all texts before one is walked: functions, the parameters of constructors, what a name means
-    that a file imported, and under which guards every call of a function stands."""
-
-    functions: dict[Key, list[ast.FunctionDef]] = field(default_factory=lambda: defaultdict(list))
-    constructors: dict[Key, list[str]] = field(default_factory=dict)
-    imported: dict[Key, Key] = field(default_factory=dict)
-    callers: dict[Key, list[Guards]] = field(default_factory=lambda: defaultdict(list))
-    entry: dict[Key, Guards] = field(default_factory=dict)
 
 
 def read(sources: Mapping[str, str]) -> Reading:
     """Read source texts by file name. Guards at every call of a function hold within it: found by reading again."""
     trees = {name: ast.parse(text) for name, text in sources.items()}
-    package = _Package()
+    package = Package()
     for name, tree in trees.items():
-        _collect(name, tree, package, set(trees))
+        collect(name, tree, package, set(trees))
     for _ in range(4):  # guards pass down one level of calls a round
-        reading, package.callers = Reading(own=_own_names(trees.values())), defaultdict(list)
+        reading, package.callers = Reading(own=own_names(trees.values())), defaultdict(list)
         for name, tree in trees.items():
             _File(name, tree, package, reading).walk()
         package.entry = {key: frozenset.intersection(*guards) for key, guards in package.callers.items()}
     return reading
 
 
-def _collect(file: str, tree: ast.Module, package: _Package, files: set[str]) -> None:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            package.functions[file, node.name].append(node)
-        elif isinstance(node, ast.ClassDef):
-            package.constructors[file, node.name] = _constructor(node)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            folder = node.module.replace(".", "/")
-            for alias in node.names:
-                name = alias.asname or alias.name
-                if f"{folder}/{alias.name}.py" in files:
-                    package.imported[file, name] = (f"{folder}/{alias.name}.py", "")
-                elif f"{folder}.py" in files:
-                    package.imported[file, name] = (f"{folder}.py", alias.name)
-
-
-def _constructor(node: ast.ClassDef) -> list[str]:
-    """The parameters of its __init__; without one, its fields."""
-    for item in node.body:
-        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return [argument.arg for argument in item.args.args[1:]]
-    fields = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
-    return [target.id for target in fields if isinstance(target, ast.Name)]
-
-
-def _own_names(trees: Iterable[ast.Module]) -> set[str]:
-    """Functions, classes, their fields and what they set on `self`."""
-    own = set()
-    for tree in trees:
-        for node in ast.walk(tree):
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                own.add(node.name)
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                own.add(node.target.id)
-            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _is_self(node.value):
-                own.add(node.attr)
-    return own
-
-
-def _is_self(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "self"
-
-
 _NONE: Guards = frozenset()
 
 
 class _File:
-    def __init__(self, name: str, tree: ast.Module, package: _Package, reading: Reading) -> None:
+    def __init__(self, name: str, tree: ast.Module, package: Package, reading: Reading) -> None:
         self._name, self._tree, self._package, self._reading = name, tree, package, reading
         self._not_handles: set[str] = set()
         self._answers: dict[str, tuple[Guards, Guards]] = {}
@@ -335,7 +276,7 @@ class _File:
         function = node.func
         if isinstance(function, ast.Name):
             key = self._package.imported.get((self._name, function.id), (self._name, function.id))
-        elif isinstance(function, ast.Attribute) and _is_self(function.value):
+        elif isinstance(function, ast.Attribute) and is_self(function.value):
             key = (self._name, function.attr)
         elif isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
             key = (self._package.imported.get((self._name, function.value.id), ("", ""))[0], function.attr)
@@ -369,7 +310,7 @@ class _File:
         """The handle's name, if the expression is one."""
         if isinstance(node, ast.Name):
             return node.id if node.id in HANDLES and node.id not in self._not_handles else None
-        if isinstance(node, ast.Attribute) and _is_self(node.value):
+        if isinstance(node, ast.Attribute) and is_self(node.value):
             name = node.attr.lstrip("_")
             method = (self._name, node.attr) in self._package.functions
             return name if name in HANDLES and node.attr.startswith("_") and not method else None
@@ -447,13 +388,13 @@ def _targets(node: ast.stmt) -> list[ast.expr]:
 
 
 def _is_self_attribute(node: ast.expr) -> bool:
-    return isinstance(node, ast.Attribute) and _is_self(node.value)
+    return isinstance(node, ast.Attribute) and is_self(node.value)
 
 
 def _plain_name(target: ast.expr) -> str | None:
     if isinstance(target, ast.Name):
         return target.id
-    if isinstance(target, ast.Attribute) and _is_self(target.value):
+    if isinstance(target, ast.Attribute) and is_self(target.value):
         return target.attr.lstrip("_")
     return None
 

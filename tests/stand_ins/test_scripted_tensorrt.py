@@ -181,6 +181,17 @@ def test_a_captured_graph_computes_again_at_every_launch(bench: Bench):
         np.testing.assert_allclose(array(scores, (2, 5)), expected(images), rtol=1e-5)
 
 
+def test_the_network_tells_its_layers_and_their_types(bench: Bench):
+    network, _, _ = bench.parsed(a_model(qdq=True))
+    told = [network.get_layer(index) for index in range(network.num_layers)]
+    assert [layer.name for layer in told] == ["flatten", "quantize", "dequantize", "product", "relu"]
+    assert [layer.type == bench.trt.LayerType.QUANTIZE for layer in told] == [False, True, False, False, False]
+    assert told[3].get_output(0).dtype == bench.trt.DataType.FLOAT
+    assert told[1].get_output(0).dtype == bench.trt.DataType.INT8
+    network, _, _ = bench.parsed(a_model("float16"))
+    assert network.get_layer(1).get_output(0).dtype == bench.trt.DataType.HALF
+
+
 def layers(bench: Bench, engine: Any) -> Any:
     inspector = engine.create_engine_inspector()
     return json.loads(inspector.get_engine_information(bench.trt.LayerInformationFormat.JSON))["Layers"]

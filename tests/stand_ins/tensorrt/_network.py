@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from . import _layers, _onnx
 from ._foundation import DataType, Dims, ILogger
@@ -53,14 +53,50 @@ class ITensor(Played):
         return dim if isinstance(dim, str) else ""
 
 
+_KINDS = {
+    "Conv": "CONVOLUTION",
+    "MatMul": "MATRIX_MULTIPLY",
+    "Gemm": "MATRIX_MULTIPLY",
+    "Relu": "ACTIVATION",
+    "Sigmoid": "ACTIVATION",
+    "Add": "ELEMENTWISE",
+    "Mul": "ELEMENTWISE",
+    "MaxPool": "POOLING",
+    "AveragePool": "POOLING",
+    "QuantizeLinear": "QUANTIZE",
+    "DequantizeLinear": "DEQUANTIZE",
+    "Softmax": "SOFTMAX",
+    "Constant": "CONSTANT",
+    "Cast": "CAST",
+}
+
+
 class ILayer(Played):
-    def __init__(self, node: _onnx.Node, precision: str) -> None:
-        self._node, self._precision = node, precision
+    """A node of the graph; the shapes of what lies between nodes are not known here."""
+
+    def __init__(self, node: _onnx.Node, types: Dict[str, int]) -> None:
+        self._node, self._types = node, types
 
     name = property(lambda self: _layers.name_of(self._node))
     num_inputs = property(lambda self: len(self._node.inputs))
     num_outputs = property(lambda self: len(self._node.outputs))
     metadata = property(lambda self: f"[ONNX Layer: {_layers.name_of(self._node)}]")
+
+    @property
+    def type(self) -> Any:
+        kinds = ENUMS["LayerType"]
+        return getattr(kinds, _KINDS.get(self._node.op, "SHUFFLE"), kinds.SHUFFLE)
+
+    def get_input(self, index: int) -> Optional[ITensor]:
+        return self._tensor(self._node.inputs, index)
+
+    def get_output(self, index: int) -> Optional[ITensor]:
+        return self._tensor(self._node.outputs, index)
+
+    def _tensor(self, names: Sequence[str], index: int) -> Optional[ITensor]:
+        if not 0 <= index < len(names) or names[index] not in self._types:
+            return None
+        return ITensor(Tensor(names[index], self._types[names[index]], ()), False)
 
 
 class INetworkDefinition(Played):
@@ -90,7 +126,8 @@ class INetworkDefinition(Played):
         return ITensor(self._parsed("outputs")[index], False)
 
     def get_layer(self, index: int) -> ILayer:
-        return ILayer(self._parsed("nodes")[index], "")
+        node = self._parsed("nodes")[index]
+        return ILayer(node, _onnx.types(self._model))  # type: ignore[arg-type]
 
     def _parsed(self, what: str) -> List[Any]:
         return [] if self._model is None else list(getattr(self._model, what))

@@ -1,0 +1,121 @@
+"""Whole TensorRT jobs through the real agent on the scripted TensorRT, in the shapes of 8.5, 10.3 and 11.
+
+What runs is a stand-in, not TensorRT: these tests show the path of a job and what it reports, never a speed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tensorrt_lab import RELEASES, TensorRTLab, half_model
+
+from device_agents.contract import JobResult, LoadPattern, Precision, ProcessResult
+from tests.stand_ins.tensorrt_fixture import ScriptedTensorRT
+
+Device = Callable[..., TensorRTLab]
+
+
+@pytest.fixture
+def device(
+    tmp_path: Path, agent: Path, tiny: dict[str, bytes], scripted_tensorrt: ScriptedTensorRT
+) -> Iterator[Device]:
+    """Makes a device with the TensorRT of a release; `half` ships the FP16 graph, `settings` are the stand-in's."""
+    with contextlib.ExitStack() as stack:
+
+        def make(release: str, half: bool = False, python: str = sys.executable, **settings: object) -> TensorRTLab:
+            model = half_model(tiny) if half else tiny
+            extra = scripted_tensorrt.environment(release, **settings)
+            lab = TensorRTLab(agent, tmp_path / "device", tmp_path / "tools", python, model, extra=extra)
+            return stack.enter_context(contextlib.closing(lab))
+
+        yield make
+
+
+def finished(lab: TensorRTLab, job: str = "job-0001") -> JobResult:
+    """The result of a job that is done; its log where it is not."""
+    status = lab.status(job)
+    assert status.state == "done", f"{status}\n{(lab.folder(job) / 'log').read_text()[-4000:]}"
+    return lab.result(job)
+
+
+def passed(process: ProcessResult) -> bool:
+    checks = (process.parity_before, process.parity_after)
+    return all(check is not None and check.passed for check in checks)
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_job_builds_its_engine_checks_it_and_times_it(release: str, half: bool, device: Device):
+    lab = device(release, half)
+    precision = Precision.FP16 if half else Precision.FP32
+    lab.run(lab.engine_spec(precision=precision, batch=2))
+    result = finished(lab)
+    assert result.backend == "tensorrt"
+    engine = result.engine
+    assert engine is not None
+    assert not engine.reused
+    assert engine.report.runtime_version.startswith(release)
+    file = lab.workdir / "engines" / engine.report.key / "model.engine"
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == engine.report.file.sha256
+    assert {layer.precision for layer in result.layers} == {str(precision)}
+    (process,) = result.processes
+    assert passed(process)
+    assert set(process.parts) == {"h2d", "compute", "d2h", "enqueue"}
+    samples = lab.samples()
+    for part in process.parts.values():
+        assert all(sample > 0 for sample in samples[part.offset : part.offset + part.count])
+
+
+def test_the_next_job_finds_the_engine(device: Device):
+    lab = device("10.3")
+    lab.run(lab.engine_spec())
+    lab.run(lab.engine_spec("job-0002"))
+    assert not finished(lab).engine.reused  # type: ignore[union-attr]
+    assert finished(lab, "job-0002").engine.reused  # type: ignore[union-attr]
+
+
+def test_a_jetson_has_the_python_of_its_jetpack(device_python: str, device: Device):
+    """JetPack 5 is TensorRT 8.5 under Python 3.8, JetPack 6 is 10.3 under 3.10."""
+    lab = device("8.5" if "py38" in device_python else "10.3", True, device_python)
+    lab.run(lab.engine_spec(precision=Precision.FP16))
+    result = finished(lab)
+    assert passed(result.processes[0])
+    assert {layer.precision for layer in result.layers} == {"fp16"}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_graphs_streams_and_pipelines(release: str, device: Device):
+    lab = device(release)
+    options = {"cuda_graph": True, "streams": 1 if release == "8.5" else 2}
+    lab.run(lab.engine_spec(pattern=LoadPattern("pipelined"), options=options, batch=4))
+    result = finished(lab)
+    assert passed(result.processes[0])
+    assert (result.switches["cuda_graph"], result.switches["streams"]) == (True, options["streams"])
+
+
+def test_two_streams_on_one_profile_are_refused_where_tensorrt_cannot(device: Device):
+    """Two streams are two contexts, which want an optimization profile each in 8.5."""
+    lab = device("8.5")
+    error = lab.fails(lab.engine_spec(options={"streams": 2}))
+    assert (error.code, error.fix.split(":")[0]) == ("unsupported", "use streams=1")
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_an_engine_that_is_fp32_in_secret_says_so_by_its_layers(release: str, device: Device):
+    """The verdict not_fp16 is made of them, on the operator's machine."""
+    lab = device(release, True, silent_fp32=1)
+    lab.run(lab.engine_spec(precision=Precision.FP16))
+    assert {layer.precision for layer in finished(lab).layers} == {"fp32"}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_an_operator_that_tensorrt_lacks_is_named_with_its_node(release: str, device: Device):
+    lab = device(release, unsupported="MatMul")
+    error = lab.fails(lab.engine_spec())
+    assert (error.code, error.stage) == ("unsupported_operator", "build")
+    assert "MatMul" in error.message + error.where
