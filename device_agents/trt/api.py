@@ -16,7 +16,7 @@ TENSORRT, TENSORRT_RTX = "tensorrt", "tensorrt_rtx"
 
 _LEVELS = ("INTERNAL ERROR", "ERROR", "WARNING", "INFO")  # by number, the same in every version; then VERBOSE
 _ERROR, _WARNING = 1, 2
-_LIBRARY = re.compile(r"/lib(?:nvinfer|tensorrt_rtx)\.so[.\d]*$")
+_LIBRARY = re.compile(r"/libnvinfer\.so[.\d]*$")
 _NOISE = (
     "INT64 weights",  # TensorRT 8: every graph of PyTorch has them, as shapes
     "CUDA lazy loading is not enabled",
@@ -61,7 +61,7 @@ class Said:
         return plain(self.errors[0])
 
     def everything(self) -> str:
-        return "\n".join(self.errors)
+        return "\n".join((*self.errors, *self.warnings))
 
 
 def plain(text: str) -> str:

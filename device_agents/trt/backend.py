@@ -8,10 +8,10 @@ from typing import Any, Callable, ClassVar, Dict, Optional, Tuple
 
 from device_agents.backends import base
 from device_agents.backends.base import Arrays, Built, Parts
-from device_agents.contract import JobSpec, Layer, Reading, Scalar
+from device_agents.contract import EngineReport, JobSpec, Layer, Reading, Scalar
 from device_agents.cuda import Cuda, CudaError
 from device_agents.errors import DeviceError
-from device_agents.trt import api, engine_file, timings
+from device_agents.trt import api, command, engine_file, timings
 from device_agents.trt import config as settings
 from device_agents.trt.build import BUILD_RECIPE, Builder, Place
 from device_agents.trt.options import DEFAULT, RUN_OPTIONS, build_options, run_options
@@ -110,6 +110,13 @@ class TensorRTBackend(base.Backend):
 
     def layers(self, slot: int, inferences: int) -> Tuple[Layer, ...]:
         return self._loaded().layers(slot, inferences)
+
+    def command(self, spec: JobSpec, engine: Optional[EngineReport]) -> str:  # noqa: ARG002 - the spec says it all
+        if self.ahead_of_time:
+            return ""  # TensorRT-RTX has a tool of its own, whose options differ
+        build, run = build_options(spec), run_options(spec)
+        typing = settings.typing_of(self._trt, build)
+        return command.equivalent(spec, self._version, typing, build, run, self._loaded().profile_index)
 
     def close(self) -> None:
         session, cuda = self._session, self._cuda

@@ -54,7 +54,11 @@ class Builder:
         self.seconds["write"] = time.perf_counter() - begin
         warnings = (*kept.warnings, *self._said.warnings)
         del plan  # on a Jetson it lies in the GPU's memory, where the engine has to go
-        layers, device_bytes = self._look_into(out, tell)
+        try:
+            layers, device_bytes = self._look_into(out, tell)
+        except DeviceError:
+            out.unlink()
+            raise
         return Built(layers, device_bytes, warnings, self.seconds)
 
     def _plan(self, model: Path, kept: timings.Timings, tell: Callable[[str], None]) -> Any:

@@ -77,6 +77,10 @@ class Lane:
             if not self._context.report_to_profiler():
                 raise self._failed("profiling the layers")
 
+    def close(self) -> None:
+        """Let go of the context, whatever still refers to this lane."""
+        self._holds = self._context = None
+
     def _failed(self, doing: str) -> DeviceError:
         fix = "see the job's log; build the engine again with --rebuild if it comes back"
         return DeviceError("run_failed", "run", f"TensorRT failed {doing} ({self._said.reason()})", fix=fix)

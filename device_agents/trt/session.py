@@ -79,6 +79,8 @@ class Session:
     def close(self) -> None:
         """Contexts go before the engine, and before the memory that they use."""
         self.slots.clear()
+        for lane in self._lanes:
+            lane.close()
         self._lanes.clear()
         self._contexts.clear()
         self._engine = None

@@ -81,7 +81,9 @@ class Timings:
 
     def _drop(self, why: str) -> None:
         self._before = None
-        self.warnings.append(f"the timing cache {self._path} {why} and was not used; this build makes a new one")
+        warning = f"the timing cache {self._path} {why} and was not used; this build makes a new one"
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
 
 def path_in(caches: Path, runtime_name: str, version: str, gpu: str) -> Path:
