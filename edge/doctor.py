@@ -61,12 +61,13 @@ def _profile(patient: Patient) -> Iterable[Finding]:
 
 
 def _runtimes(patient: Patient) -> Iterable[Finding]:
-    wanted = [name for name in patient.device.profile.backends if name in patient.found]
+    wanted, there = patient.wanted, patient.first_running
     missing = [name for name in wanted if not patient.runs(name)]
-    there = next((name for name in wanted if patient.runs(name)), None)
     for name in missing:
         if there is not None and wanted.index(name) > wanted.index(there):
             continue  # it would not be chosen anyway
+        if name == "trtexec" and "tensorrt" in missing:
+            continue  # it stands in for the module, which is what to install
         severity = Severity.STOPS if there is None else Severity.SPOILS
         what = f"{name} does not run" + (f"; {there} does, and would be measured instead" if there else "")
         yield Finding(f"no_{name}", severity, what, _asked(patient, name), install(patient, name))
@@ -85,7 +86,8 @@ def _gpu_provider(patient: Patient) -> Iterable[Finding]:
     providers = patient.found["onnxruntime"].report.facts.get("providers")
     if providers is not None and providers.value is not None and "cuda" not in str(providers.value).split():
         what = "its onnxruntime has no CUDA provider: it would measure the processor"
-        yield Finding("no_provider", Severity.NOTE, what, f"it has: {providers}", install_onnxruntime(patient))
+        severity = Severity.STOPS if patient.first_running == "onnxruntime" else Severity.NOTE
+        yield Finding("no_provider", severity, what, f"it has: {providers}", install_onnxruntime(patient))
 
 
 def _cuda_runtime(patient: Patient) -> Iterable[Finding]:

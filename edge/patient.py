@@ -71,6 +71,16 @@ class Patient:
         return backend in self.found and self.found[backend].report.version.unknown is None
 
     @property
+    def wanted(self) -> list[str]:
+        """The profile's backends that this edgebench has, the best first."""
+        return [name for name in self.device.profile.backends if name in self.found]
+
+    @property
+    def first_running(self) -> str | None:
+        """The one that `--backend auto` takes."""
+        return next((name for name in self.wanted if self.runs(name)), None)
+
+    @property
     def cuda(self) -> str | None:
         """The CUDA release of a Jetson's JetPack, such as 12.6."""
         return l4t.cuda_of(str(self.value("l4t") or ""))

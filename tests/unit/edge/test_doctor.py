@@ -107,8 +107,8 @@ class TestTensorRT:
         orin.missing = {"tensorrt": MISSING, "onnxruntime": "ModuleNotFoundError: No module named 'onnxruntime'"}
         findings = orin.findings()
         assert not healthy(findings)
-        assert [finding.severity for finding in findings] == [Severity.STOPS] * 3
-        assert {finding.check for finding in findings} == {"no_tensorrt", "no_trtexec", "no_onnxruntime"}
+        assert [finding.severity for finding in findings] == [Severity.STOPS] * 2
+        assert {finding.check for finding in findings} == {"no_tensorrt", "no_onnxruntime"}, "trtexec is no remedy"
         index = next(finding.command for finding in findings if finding.check == "no_onnxruntime")
         assert index.endswith("--index-url https://pypi.jetson-ai-lab.io/jp6/cu126")
 
@@ -290,6 +290,11 @@ class TestTheRest:
     def test_an_onnxruntime_without_cuda_is_a_note(self, orin: Clinic) -> None:
         orin.facts["providers"] = Reading("cpu", "onnxruntime")
         assert "no CUDA provider" in orin.one("no_provider").what
+        assert orin.one("no_provider").severity is Severity.NOTE
+
+    def test_an_onnxruntime_without_cuda_stops_a_device_that_has_nothing_better(self, orin: Clinic) -> None:
+        orin.facts["providers"], orin.missing["tensorrt"] = Reading("cpu", "onnxruntime"), MISSING
+        assert orin.one("no_provider").severity is Severity.STOPS
 
     def test_a_profile_of_another_kind(self, server: Clinic) -> None:
         server.device = replace(server.device, profile=device_profile("jetson-agx-orin-64gb"))
