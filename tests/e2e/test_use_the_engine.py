@@ -109,6 +109,10 @@ def test_the_program_loads_no_other_engine_than_the_one_described(device: Device
 
 def test_the_program_names_the_version_that_it_would_need(device: Device, program: str) -> None:
     here = json.loads((device.folder / "engine.json").read_text())["runtime_version"]
+    describe(device, runtime_version=f"{here}.99")  # with the build number, which the module may leave out
+    assert device.run(program, device.folder).returncode == 0
+    describe(device, runtime_version=f"{here}1")
+    assert device.run(program, device.folder).returncode == 1
     describe(device, runtime_version="9.9.9")
     done = device.run(program, device.folder)
     assert (done.returncode, done.stderr.strip()) == (1, f"built by tensorrt 9.9.9; here is {here}")
