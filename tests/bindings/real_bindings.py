@@ -46,6 +46,10 @@ WHEELS = (
     Wheel("1.7.1.116", "tensorrt-rtx-cu13-bindings", "tensorrt_rtx_bindings"),
 )
 
+_RUNNING = "{}.{}".format(*sys.version_info)
+ANY_PYTHON = _RUNNING if all(_RUNNING in wheel.pythons for wheel in WHEELS) else "3.10"
+"""For what does not depend on the Python: the running one, if every release has bindings for it."""
+
 CASES = [(wheel, python) for wheel in WHEELS for python in wheel.pythons]
 
 

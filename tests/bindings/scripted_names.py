@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bindings_of_8_5 import shape_of_8_5
-from real_bindings import WHEELS, describe
+from real_bindings import ANY_PYTHON, WHEELS, describe
 
 FILE = Path(__file__).parents[1] / "stand_ins" / "tensorrt" / "names.json"
 
@@ -44,7 +44,7 @@ def names() -> dict[str, Any]:
     """{"versions": [...], "module": {name: which}, "classes": {class: {member: which}}, "enums": {enum: {member:
     [value or null of each version]}}}; `which` has an x for each version that has it, else a -."""
     wheels = {wheel.version: wheel for wheel in WHEELS}
-    found = {short: describe(wheels[version], "3.10")["members"] for short, version in VERSIONS.items()}
+    found = {short: describe(wheels[version], ANY_PYTHON)["members"] for short, version in VERSIONS.items()}
     shapes = {"8.5": shape_of_8_5({"members": found["8.6"]})["members"], **found}
     every = [{name for name, member in shape.items() if member["kind"] != "value"} for shape in shapes.values()]
     enums = {name for shape in shapes.values() for name, member in shape.items() if member["kind"] == "enum"}

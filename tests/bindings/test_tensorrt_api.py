@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from api_check import Description, lookup, wrong
 from bindings_of_8_5 import shape_of_8_5
-from real_bindings import CASES, WHEELS, Wheel, describe
+from real_bindings import ANY_PYTHON, CASES, WHEELS, Wheel, describe
 from trt_calls import read
 from trt_members import HANDLES, Member, Reading
 
@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def versions() -> dict[str, Description]:
     """Every release under one Python; a release that cannot be had skips."""
-    found = {f"{'TensorRT-RTX' if 'rtx' in w.module else 'TensorRT'} {w.version}": describe(w, "3.10") for w in WHEELS}
+    found = {
+        f"{'TensorRT-RTX' if 'rtx' in w.module else 'TensorRT'} {w.version}": describe(w, ANY_PYTHON) for w in WHEELS
+    }
     return {"the shape of TensorRT 8.5": shape_of_8_5(found["TensorRT 8.6.1"]), **found}
 
 
