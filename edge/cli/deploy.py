@@ -13,7 +13,7 @@ from edge.cli.export import WeightsHelp
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from device_agents.contract import DimRange, ErrorInfo, Scalar, Timing
+    from device_agents.contract import ErrorInfo, Timing
     from edge.choosing import Choices
     from edge.deploy import Deployment
     from edge.device_run import Failed
@@ -78,6 +78,7 @@ def deploy(
     from edge import deploy as work
     from edge.choosing import Choices
     from edge.classes import builders
+    from edge.cli.options import parse_bounds, parse_options
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.plan import PER_CLASS
@@ -98,10 +99,10 @@ def deploy(
         weights=weights,
         pattern=pattern,
         timing=_timing(quick, processes),
-        options=_options(option or []),
+        options=parse_options(option or []),
         hot_input=hot_input,
         transfers=transfers,
-        bounds=_bounds(bounds or []),
+        bounds=parse_bounds(bounds or []),
         builds=builds,
         rebuild=rebuild,
         inputs=inputs,
@@ -152,22 +153,6 @@ def _batches(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, words)))
 
 
-def _bounds(texts: list[str]) -> tuple[DimRange, ...]:
-    from device_agents.contract import DimRange, SchemaViolation
-    from profiles.errors import ConfigError
-
-    found = []
-    for text in texts:
-        words = text.split(":")
-        if len(words) != 3 or not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
-            raise ConfigError(f"{text!r} is not MIN:OPT:MAX", where="--bounds", fix="for example 1:8:32")
-        try:
-            found.append(DimRange(*map(int, words)))
-        except SchemaViolation as error:
-            raise ConfigError(error.message, where="--bounds") from None
-    return tuple(dict.fromkeys(found))
-
-
 def _timing(quick: bool, processes: int | None) -> Timing:
     from dataclasses import replace
 
@@ -179,20 +164,6 @@ def _timing(quick: bool, processes: int | None) -> Timing:
         return timing if processes is None else replace(timing, processes=processes)
     except SchemaViolation as error:
         raise ConfigError(error.message, where="--processes") from None
-
-
-def _options(pairs: list[str]) -> dict[str, Scalar]:
-    from profiles.errors import ConfigError
-
-    options: dict[str, Scalar] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"{pair!r} is not KEY=VALUE", where="--option", fix="for example cuda_graph=true")
-        words: dict[str, Scalar] = {"true": True, "false": False}
-        number = int(value) if value.isascii() and value.isdigit() else value
-        options[name] = words.get(value, number)
-    return options
 
 
 def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
