@@ -51,6 +51,7 @@ def compiled(folder: Path, *options: str) -> Path:
         pytest.skip("no C compiler (cc) to make the stand-in for libcudart with")
     path = folder / "libcudart-stand-in.so"
     argv = [compiler, "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
+    argv += ["-Wl,-Bsymbolic"]  # PyTorch loads a real libcudart for all to see: the stand-in is to call itself
     subprocess.run([*argv, *options, "-o", str(path), str(SOURCE)], check=True, timeout=120)
     return path
 

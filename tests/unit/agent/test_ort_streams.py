@@ -7,10 +7,7 @@ It shows that the right buffers go the right way; nothing of speed, and nothing 
 
 from __future__ import annotations
 
-import ctypes
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,22 +24,12 @@ from device_agents.errors import DeviceError
 from device_agents.ort import providers
 from device_agents.ort.streams import StreamRunner, Streams
 from tests.stand_ins.cuda_onnxruntime import Runtime
+from tests.stand_ins.cudart import StandIn
 
 ort = pytest.importorskip("onnxruntime", reason="the runtime that computes is onnxruntime")
 pytest.importorskip("onnx", reason="making a small model needs onnx")
 
 SHORT = Timing(processes=1, warmup_s=0.05, warmup_iterations=5, warmup_cap_s=0.2, duration_s=0.1, iterations=20)
-SOURCE = Path(__file__).parents[2] / "stand_ins" / "cudart.c"
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("compiling the stand-in for libcudart needs a C compiler")
-    path = tmp_path_factory.mktemp("standin") / "libcudart.so.12"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(path), str(SOURCE), "-lpthread"], check=True)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +40,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cuda(library: Path) -> Iterator[Cuda]:
-    with Cuda(str(library)) as cuda:
+def cuda(stand_in: StandIn) -> Iterator[Cuda]:
+    with Cuda(str(stand_in.path)) as cuda:
         yield cuda
 
 
@@ -141,21 +128,20 @@ def test_the_parts_of_an_inference_are_told(cuda: Cuda, model: Path, overlap: bo
     lab.runner.close()
 
 
-def test_nothing_is_left_of_a_closed_runner(cuda: Cuda, model: Path) -> None:
+def test_nothing_is_left_of_a_closed_runner(cuda: Cuda, stand_in: StandIn, model: Path) -> None:
     lab = Lab(cuda, model, overlap=True, transfers=True, graph=False)
     lab.runner.bind(images(1)[0], 0)
     used = lab.runner.memory()["gpu_used"]
     assert used > 0
     lab.runner.close()
-    assert left(Path(cuda.path)) == (0, 0)
+    assert stand_in.live == (0, 0)
 
 
 class TestTheWholeBackend:
     """With tests/stand_ins/cuda_onnxruntime.py: the real runtime, which says CUDA and computes on the processor."""
 
     @pytest.fixture
-    def runtime(self, library: Path, monkeypatch: pytest.MonkeyPatch) -> Runtime:
-        monkeypatch.setenv("EDGEBENCH_CUDART", str(library))
+    def runtime(self, stand_in: StandIn) -> Runtime:
         if not hasattr(ort.InferenceSession, "get_provider_graph_assignment_info"):
             pytest.skip(f"onnxruntime {ort.__version__} does not record where nodes run")
         return Runtime()
@@ -167,7 +153,7 @@ class TestTheWholeBackend:
         return backend
 
     @pytest.mark.parametrize("kind", ["serial", "pipelined", "rate"])
-    def test_measures_in_every_pattern(self, runtime: Runtime, model: Path, library: Path, kind: str) -> None:
+    def test_measures_in_every_pattern(self, runtime: Runtime, model: Path, stand_in: StandIn, kind: str) -> None:
         pattern = LoadPattern(kind, 200.0) if kind == "rate" else LoadPattern(kind)
         backend = self.loaded(runtime, model, pattern=pattern)
         batches = images(3)
@@ -187,7 +173,7 @@ class TestTheWholeBackend:
         assert int(str(switches["nodes_cuda"])) > 3
         assert backend.memory()["gpu_used"] > 0
         backend.close()
-        assert left(library) == (0, 0)
+        assert stand_in.live == (0, 0)
 
     def test_gives_the_provider_its_stream_and_options(self, runtime: Runtime, model: Path) -> None:
         options = {"provider": "cuda", "cuda_graph": True, "nhwc": True, "spin": False}
@@ -218,17 +204,11 @@ class TestTheWholeBackend:
             self.loaded(runtime, model, pattern=LoadPattern("pipelined"))
 
     def test_leaves_nothing_on_the_gpu_when_the_model_cannot_be_loaded(
-        self, runtime: Runtime, tmp_path: Path, library: Path
+        self, runtime: Runtime, tmp_path: Path, stand_in: StandIn
     ) -> None:
         broken = tmp_path / "broken.onnx"
         broken.write_bytes(b"no model")
         with pytest.raises(DeviceError) as caught:
             self.loaded(runtime, broken)
         assert caught.value.info.code == "load_failed"
-        assert left(library) == (0, 0)
-
-
-def left(library: Path) -> tuple[int, int]:
-    """Allocations and handles that the stand-in still counts."""
-    standin = ctypes.CDLL(str(library))
-    return standin.standin_live_allocations(), standin.standin_live_handles()
+        assert stand_in.live == (0, 0)
