@@ -1,8 +1,8 @@
 """The shape of TensorRT 8.5 (JetPack 5), whose bindings are on no index: told, not proven.
 
-It is that of 8.6.1 less what 8.6 added. Builder, engine and context are as NVIDIA's published source of the 8.5 bindings
-tells (NVIDIA/TensorRT on GitHub, python/src/infer/pyCore.cpp); parser, types, layers and network are partly from memory,
-and lean to the strict side.
+It is that of 8.6.1 less what 8.6 added. Builder, engine and context are as NVIDIA's published source of 8.5 tells
+(NVIDIA/TensorRT on GitHub, python/src/infer/pyCore.cpp); parser, types, layers and network are partly from memory, and
+lean to the strict side.
 """
 
 from __future__ import annotations
