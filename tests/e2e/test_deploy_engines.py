@@ -68,7 +68,6 @@ def bench(
     agent = tmp_path / "carried" / "device_agents"
     shutil.copytree(Path(device_agents.__file__).parent, agent, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(STAND_IN, agent / "backends" / "tensorrt.py")
-    (agent / "backends" / "trtexec.py").unlink(missing_ok=True)
     monkeypatch.setenv("PYTHONPATH", str(agent.parent))
     return Bench(operator, start_sshd, tiny_onnx)
 
@@ -90,7 +89,10 @@ class TestAuto:
             ("orin-1", "tensorrt"), ("orin-2", "onnxruntime"),
         ]  # fmt: skip
         said = "\n".join(answer.json["choices"])
-        assert f"backend tensorrt 10.3.0 on orin-1 (profile {ORIN}; the first of tensorrt, onnxruntime" in said
+        assert (
+            f"backend tensorrt 10.3.0 on orin-1 (profile {ORIN}; the first of tensorrt, trtexec, onnxruntime that is there)"
+            in said
+        )
         assert "on orin-2" in said
         assert "tensorrt is not there: ImportError: No module named 'tensorrt'" in said
 
@@ -303,9 +305,9 @@ class TestEngines:
 
     def test_a_second_opinion_that_is_not_there_is_refused_before_anything_is_sent(self, bench: Bench) -> None:
         server = bench.device("orin-1")
-        answer = bench.operator.run(*bench.arguments("--check-with", "trtexec"))
-        assert answer.code != 0
-        assert "trtexec" in answer.err + answer.out
+        answer = bench.deploy("--check-with", "trtexec")
+        assert answer.code == 1
+        assert answer.json["failed"][0]["error"]["message"].startswith("trtexec is not there (")
         assert not list(server.home.rglob("model.onnx"))
 
 

@@ -1,0 +1,69 @@
+"""A mixed fleet from the command line to engines: the real backend over the scripted TensorRT (tests/stand_ins), behind
+OpenSSH servers on loopback. It shows who builds, what travels and what is told, never how fast anything is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.operator import Operator
+from tests.ssh.sshd import Sshd
+from tests.stand_ins.tensorrt_fixture import ScriptedTensorRT
+
+Start = Callable[..., Sshd]
+
+
+def write_fleet(operator: Operator, devices: dict[str, tuple[Sshd, dict[str, str]]], builder: str) -> None:
+    """Every device is an Orin by its profile; its Python has the environment of its stand-ins."""
+    text = ""
+    for name, (server, environment) in devices.items():
+        python = server.folder / "python"
+        settings = " ".join(f"{key}={value}" for key, value in environment.items())
+        python.write_text(f'#!/bin/sh\n{settings} exec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        text += server.fleet_toml("jetson-agx-orin-64gb") + f'python = "{python}"\n'
+        text += "builder = true\n" if name == builder else ""
+    (operator.home / "fleet.toml").write_text(text)
+
+
+def test_fp16_engines_on_every_orin_of_a_mixed_fleet(
+    operator: Operator, start_sshd: Start, tiny_onnx: Path, scripted_tensorrt: ScriptedTensorRT
+) -> None:
+    releases = {"orin-1": "10.3", "orin-2": "10.3", "orin-3": "8.6"}
+    servers = {name: start_sshd(name=name) for name in releases}
+    devices = {name: (servers[name], scripted_tensorrt.environment(release)) for name, release in releases.items()}
+    write_fleet(operator, devices, builder="orin-1")
+    command = ("deploy", tiny_onnx, "--device", "orin", "--engines", "per-class", "--bounds", "1:1:8", "--quick")
+    answer = operator.run(*command, "--json", timeout=180)
+    assert answer.code in (0, 4), answer.err + answer.out
+    said = "\n".join(answer.json["choices"])
+    assert "precision fp16 (profile jetson-agx-orin-64gb)" in said
+    for name, release in releases.items():
+        assert f"backend tensorrt {release}" in said
+        assert f"on {name} (profile jetson-agx-orin-64gb; the first of tensorrt, trtexec, onnxruntime that is" in said
+    assert "engines of orin-2: those that orin-1 builds" in said
+    assert "engines of orin-3: its own (tensorrt 8.6" in said
+    assert "opset 17 or older for orin-3 (tensorrt 8.6" in said
+
+    results = {row["device"]: _result(operator, row["id"]) for row in answer.json["measurements"]}
+    assert set(results) == set(releases)
+    hashes = {name: result["engine"]["report"]["file"]["sha256"] for name, result in results.items()}
+    assert hashes["orin-1"] == hashes["orin-2"] != hashes["orin-3"]
+    assert [len(_built_on(servers[name])) for name in releases] == [1, 0, 1]
+    assert results["orin-2"]["engine"]["why"] == "built by orin-1"
+    for result in results.values():
+        assert {layer["precision"] for layer in result["layers"]} == {"fp16"}
+        assert result["processes"][0]["parity_after"]["error"] <= result["processes"][0]["parity_after"]["limit"]
+        assert "trtexec" in result["command"]
+
+
+def _result(operator: Operator, measurement: str) -> dict[str, Any]:
+    shown: dict[str, Any] = operator.run("results", "show", measurement, "--json").json["measurement"]["result"]
+    return shown
+
+
+def _built_on(server: Sshd) -> list[Path]:
+    """The engines in the device's own cache."""
+    return list(server.home.rglob("engines/*/model.engine"))
