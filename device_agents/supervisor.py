@@ -39,6 +39,7 @@ from device_agents.contract import (
 )
 from device_agents.errors import DeviceError, io_error
 from device_agents.files import verify, write_atomic
+from device_agents.kinds import cpu
 from device_agents.system import Readings, System
 
 _UNLOADABLE = ("engine_damaged", "engine_foreign")
@@ -153,7 +154,7 @@ class _Job:
         samples = b""
         for index in range(self._spec.timing.processes):
             self._say("running", f"process {index + 1} of {self._spec.timing.processes}")
-            before = {"busy_share_idle_window": state.busy_share(system), **state.snapshot(system)}
+            before = {"busy_share_idle_window": self._busy_share(system), **state.snapshot(system)}
             try:
                 outcome = self._work("trial", index)
             except DeviceError as error:
@@ -169,6 +170,11 @@ class _Job:
             readings = {**_named(before, "before"), **_named(after, "after")}
             processes.append(replace(_shift(found, offset), state=readings))
         return processes, samples, engine
+
+    def _busy_share(self, system: System) -> Reading:
+        """Of the accelerator that is about to be timed: the processor, where the job asks for it on a GPU machine."""
+        on_cpu = self._spec.options.get("provider") == "cpu"
+        return cpu.busy_share(system) if on_cpu else state.busy_share(system)
 
     def _layers(self, engine: Optional[EngineUse]) -> Tuple[Tuple[Layer, ...], str, str]:
         """Layers with their times, the equivalent command, and why there are none: a profile that fails costs no
