@@ -189,7 +189,7 @@ def _inference(run: TrtexecRun, release: Tuple[int, int]) -> List[str]:
     argv += [f"--useProfile={run.profile_index}"] if run.profile_index else []
     argv.append(f"--{'infStreams' if release >= _TEN else 'streams'}={run.streams}")
     argv += [f"--warmUp={run.warmup_ms}", f"--duration={run.duration_s:g}", f"--iterations={run.iterations}"]
-    argv += ["--sleepTime=0", "--idleTime=0", "--percentile=90,95,99"]
+    argv += ["--sleepTime=0", "--idleTime=0", "--percentile=90,95,99", "--avgRuns=1000"]  # a line each 1,000 inferences
     argv += [word for word, said in switches if said]
     if run.load_inputs:
         files = (f"{_name(name)}:{_file(path)}" for name, path in run.load_inputs.items())

@@ -1,0 +1,92 @@
+"""A device with NVIDIA's trtexec and no Python module of TensorRT: the real agent, from ONNX to a checked result.
+
+The trtexec is a stand-in (tests/stand_ins/trtexec.py), so nothing here is a figure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from agent_lab import CLASSES, Lab, golden
+
+from device_agents.contract import DimRange, EngineRequest, JobSpec, TensorSpec
+
+STAND_IN = Path(__file__).parents[1] / "stand_ins" / "trtexec.py"
+VERSIONS = ("8.5.2", "10.3.0", "11.1.0.106")
+
+
+@pytest.fixture(params=VERSIONS)
+def device(request: pytest.FixtureRequest, tmp_path: Path, agent: Path) -> Iterator[Lab]:
+    images = np.random.default_rng(3).random((8, 3, 4, 4), dtype=np.float32)
+    scores = images.reshape(8, -1).mean(axis=1)[:, None] + np.arange(CLASSES, dtype=np.float32)
+    model = {"inputs": {"image": ["batch", 3, 4, 4]}, "outputs": {"scores": ["batch", CLASSES]}}
+    files = {"model.onnx": json.dumps(model).encode(), "golden.npz": golden(images, scores)}
+    with contextlib.closing(Lab(agent, tmp_path / "device", tmp_path / "tools", sys.executable, files)) as lab:
+        program = lab.tools / "trtexec"
+        python, stand_in = shlex.quote(sys.executable), shlex.quote(str(STAND_IN))
+        program.write_text(f'#!/bin/sh\nSTAND_IN_TRTEXEC_VERSION={request.param} exec {python} -S {stand_in} "$@"\n')
+        program.chmod(0o755)
+        yield lab
+
+
+def spec(device: Lab, job: str = "job-0001", **changes: Any) -> JobSpec:
+    fields: dict[str, Any] = {
+        "backend": "trtexec",
+        "options": {},
+        "batch": 2,
+        "graph_inputs": (TensorSpec("image", "float32", ("batch", 3, 4, 4)),),
+        "engine": EngineRequest(profiles=({"batch": DimRange(1, 2, 8)},)),
+    }
+    return device.spec(job, **{**fields, **changes})
+
+
+def test_from_onnx_to_a_checked_result(device: Lab) -> None:
+    found = device.run(spec(device, check_with="trtexec")).status
+    assert found.state == "done", (found, (device.folder() / "log").read_text())
+    result = device.result()
+    assert result.engine is not None
+    assert not result.engine.reused
+    assert [layer.kind for layer in result.layers] == ["reformat", "CaskConvolution"]
+    assert [layer.time_ns for layer in result.layers] == [100_000, 200_000]
+    assert "trtexec" in result.command
+    process = result.processes[0]
+    assert process.parity_after is not None
+    assert process.parity_after.passed
+    assert process.timed.count == 25
+    assert {"h2d", "compute", "d2h"} <= set(process.parts)
+    assert result.switches["tool"].startswith("trtexec ")  # type: ignore[union-attr]
+    assert result.opinion is not None
+    assert result.opinion.error is None
+    assert result.opinion.figures_ns["latency_median"] == 3_130_000
+
+
+def test_the_engine_serves_the_next_job(device: Lab) -> None:
+    for job, reused in (("job-0001", False), ("job-0002", True)):
+        found = device.run(spec(device, job)).status
+        assert found.state == "done", found
+        engine = device.result(job).engine
+        assert engine is not None
+        assert engine.reused == reused
+
+
+def test_a_model_that_it_cannot_read_is_one_sentence(device: Lab) -> None:
+    model = json.loads(device.model["model.onnx"])
+    device.model["model.onnx"] = json.dumps({**model, "operators": ["NonZero2"]}).encode()
+    (device.workdir / "artifacts" / device.artifact / "model.onnx").write_bytes(device.model["model.onnx"])
+    error = device.fails(spec(device))
+    assert (error.code, error.stage) == ("unsupported_operator", "build")
+    assert "operator NonZero2" in error.message
+
+
+def test_a_probe_tells_it(device: Lab) -> None:
+    backends = device.call("probe", "--backend", "trtexec").json["backends"]
+    assert backends["trtexec"]["version"]["value"] in VERSIONS
+    assert backends["trtexec"]["patterns"] == ["serial", "pipelined"]
