@@ -69,7 +69,7 @@ class Builder:
             network = builder.create_network(
                 settings.network_flags(self._trt, settings.typing_of(self._trt, self._options))
             )
-        parsing.parse(self._trt, self._logger, network, model, self._spec, self._said)
+        parser = parsing.parse(self._trt, self._logger, network, model, self._spec, self._said)
         self.seconds["parse"] = time.perf_counter() - begin
         begin = time.perf_counter()
         config = builder.create_builder_config()
@@ -81,6 +81,7 @@ class Builder:
             config.progress_monitor = monitor_for(self._trt, Progress(tell))
         tell(f"{network.num_layers} layers to optimize")
         plan = builder.build_serialized_network(network, config)
+        del parser  # it owned the weights
         if plan is None:
             raise self._failed()
         self.seconds["optimize"] = time.perf_counter() - begin

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from device_agents.contract import JobSpec
 from device_agents.errors import DeviceError
@@ -46,12 +46,15 @@ class ParseError(NamedTuple):
         return f"node {self.node} {self.name!r}: {what} ({self.code}{reason})"
 
 
-def parse(trt: Any, logger: Any, network: Any, model: Path, spec: JobSpec, said: Said) -> None:
-    """Errors: DeviceError `unsupported_operator` or `parse_failed` that names the nodes; all of them are in the log."""
+def parse(trt: Any, logger: Any, network: Any, model: Path, spec: JobSpec, said: Said) -> Any:
+    """The parser, which owns the weights until the engine is built.
+
+    Errors: DeviceError `unsupported_operator` or `parse_failed` that names the nodes; all of them are in the log.
+    """
     data = model.read_bytes()
     parser = trt.OnnxParser(network, logger)
     if parser.parse(data, str(model)):
-        return
+        return parser
     graph = onnx_file.read(data)
     errors = _errors(parser, graph)
     errors += _never_heard_of(parser, graph, {error.op for error in errors})
@@ -128,8 +131,3 @@ def _newer(one: str, other: str) -> bool:
 
 def _numbers(text: str) -> Tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", text)[:2])
-
-
-def opset_of(model: Path) -> Optional[int]:
-    """The opset of ONNX's own operators, None where the file tells none."""
-    return onnx_file.read(model.read_bytes()).opset
