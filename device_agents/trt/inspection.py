@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, Dict, Tuple
 
@@ -24,7 +25,15 @@ def layers_of(trt: Any, engine: Any, context: Any) -> Tuple[Layer, ...]:
     except ValueError as error:
         message = f"the engine cannot be looked into ({error})"
         raise DeviceError("inspector_unread", "inspect", message, where=f"TensorRT {trt.__version__}") from None
-    return tuple(Layer(one.name, one.precision, one.kind, one.nodes) for one in found)
+    return tuple(Layer(one.name, one.precision, one.kind, one.nodes or _named(one.name, one.kind)) for one in found)
+
+
+def _named(name: str, kind: str) -> Tuple[str, ...]:
+    """The ONNX nodes in a layer's name, as TensorRT 8.5 tells them nowhere else: `a + PWN(b)` came of a and b."""
+    if kind == format_of_inspector.REFORMAT or any(mark in name for mark in ("ForeignNode", "(Unnamed Layer")):
+        return ()
+    plain = name.replace("PWN(", "").replace(")", "") if "PWN(" in name else name
+    return tuple(re.split(r" \+ |, ", plain))
 
 
 class Times:
