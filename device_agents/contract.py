@@ -294,6 +294,12 @@ class JobSpec:
         self._check_ids()
         self._check_numbers()
 
+    @property
+    def folders(self) -> Tuple[str, ...]:
+        """What the job needs below `artifacts/`: the model, an engine that was given, the operator's own data."""
+        given, data = self.engine.given, self.data
+        return (self.artifact, *((given.artifact,) if given else ()), *((data.artifact,) if data else ()))
+
     def _check_ids(self) -> None:
         given, data = self.engine.given, self.data
         ids = {"job": self.job, "artifact": self.artifact}

@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional, Set
+from typing import List, Set, Tuple
 
 from device_agents import jobs
 from device_agents.contract import JobSpec, SchemaViolation, from_json, loads
@@ -40,12 +40,11 @@ def _is_unfinished(workdir: Path, job: str) -> bool:
 
 
 def _artifacts_of(workdir: Path, folders: Set[Path]) -> Set[Path]:
-    names = [_artifact_of(folder) for folder in folders]
-    return {workdir / "artifacts" / name for name in names if name is not None}
+    return {workdir / "artifacts" / name for folder in folders for name in _needed_by(folder)}
 
 
-def _artifact_of(folder: Path) -> Optional[str]:
+def _needed_by(folder: Path) -> Tuple[str, ...]:
     try:
-        return from_json(JobSpec, loads((folder / "spec.json").read_bytes())).artifact
+        return from_json(JobSpec, loads((folder / "spec.json").read_bytes())).folders
     except (OSError, SchemaViolation):  # an agent of another version wrote it, perhaps
-        return None
+        return ()

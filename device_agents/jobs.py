@@ -41,7 +41,7 @@ def start(workdir: Path, spec: JobSpec) -> JobStatus:
         write_atomic(job / "spec.json", dumps(spec, indent=1).encode())
         queued = JobStatus(spec.job, "queued")
         status_file.write(job, queued)
-        _touch(workdir / "artifacts" / spec.artifact, Path(sys.argv[0]))
+        _touch(*(workdir / "artifacts" / name for name in spec.folders), Path(sys.argv[0]))
         _detach(workdir, job, spec)
         return queued
     finally:

@@ -12,6 +12,7 @@ from device_agents.contract import (
     ENGINE_FILE,
     ENGINE_MANIFEST,
     SCHEMA,
+    DataSet,
     DimRange,
     EngineReport,
     EngineRequest,
@@ -162,3 +163,11 @@ class TestAnEngineThatWasGiven:
         with pytest.raises(DeviceError, match=r"runtime_version was 10\.3\.0\.30, is 8\.6\.2") as refused:
             Engines(tmp_path).given(wanted, made_of(wanted, Runtime("8.6.2"), ORIN))
         assert refused.value.info.code == "engine_foreign"
+
+
+def test_a_job_names_every_folder_that_it_needs() -> None:
+    """`gc` keeps these while the job is there, and starting it marks them as used."""
+    entry = FileEntry("model.engine", 4, "0" * 64)
+    given = EngineRequest(given=GivenEngine("engine-0001", entry, "orin-1"))
+    assert spec().folders == ("tiny-0001",)
+    assert spec(engine=given, data=DataSet("data-0001", entry)).folders == ("tiny-0001", "engine-0001", "data-0001")
