@@ -235,8 +235,8 @@ class _Job:
         if not path.exists():
             raise self._died(task, index, code)
         outcome = loads(path.read_bytes())
-        if "error" in outcome:
-            info = from_json(ErrorInfo, outcome["error"])
+        if "failed" in outcome:
+            info = from_json(ErrorInfo, outcome["failed"])
             raise DeviceError(info.code, info.stage, info.message, where=info.where, fix=info.fix)
         return outcome
 

@@ -24,24 +24,24 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main(job: Path, task: str, index: int) -> int:
-    """Do one task of the job; writes what came of it, or the error, as `process-<task>-<index>.json`."""
+    """Do one task of the job; writes what came of it as `process-<task>-<index>.json`: its outcome, or `failed`."""
     started_ns = time.perf_counter_ns()
     spec = from_json(JobSpec, loads((job / "spec.json").read_bytes()))
     try:
         outcome = to_json(tasks.load(task)(tasks.Work(spec, job, index, started_ns)))
     except DeviceError as error:
-        outcome = {"error": to_json(error.info)}
+        outcome = {"failed": to_json(error.info)}
     except MemoryError:
-        outcome = {"error": to_json(_out_of_memory())}
+        outcome = {"failed": to_json(_out_of_memory())}
     except OSError as error:
-        outcome = {"error": to_json(io_error(error, "result", job))}
+        outcome = {"failed": to_json(io_error(error, "result", job))}
     except Exception as error:  # noqa: BLE001 - every runtime raises its own, and the reason must get home
         traceback.print_exc()
         message = f"{spec.backend} failed ({type(error).__name__}: {first_line(error)})"
         stage = "build" if task == "build" else "run"
-        outcome = {"error": to_json(ErrorInfo(f"{stage}_failed", stage, message, where=str(job / "log")))}
+        outcome = {"failed": to_json(ErrorInfo(f"{stage}_failed", stage, message, where=str(job / "log")))}
     write_atomic(tasks.outcome_path(job, task, index), dumps(outcome).encode())
-    return 0 if "error" not in outcome else 1
+    return 0 if "failed" not in outcome else 1
 
 
 def die_with(supervisor: int) -> None:

@@ -142,9 +142,7 @@ def _opinion(row: Row) -> Iterator[Line]:
     if opinion.error is not None:
         yield "", f"it failed: {opinion.error.message}"
     for ratio in opinion_ratios(row):
-        ours = "-" if ratio.ours is None else f"{ratio.ours:.4g}"
-        over = "" if ratio.ratio is None else f", ratio {ratio.ratio:.3f}"
-        yield "", f"{ratio.figure}: {ours} here, {ratio.theirs:.4g} there{over}"
+        yield "", str(ratio)
 
 
 def _provenance(row: Row) -> Iterator[Line]:

@@ -67,6 +67,11 @@ class Ratio:
     def ratio(self) -> float | None:
         return self.ours / self.theirs if self.ours is not None and self.theirs else None
 
+    def __str__(self) -> str:
+        ours = "-" if self.ours is None else f"{self.ours:.4g}"
+        over = "" if self.ratio is None else f", ratio {self.ratio:.3f}"
+        return f"{self.figure}: {ours} here, {self.theirs:.4g} there{over}"
+
 
 def opinion_ratios(row: Row) -> list[Ratio]:
     """The second opinion's figures beside ours; empty without one."""

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape as markup_escape
 from rich.table import Table
 
-from edge.report.rows import Row, interval
+from edge.report.rows import Row, interval, opinion_ratios
 from edge.results.lottery import build_lottery
 from edge.results.verdict import Status
 from profiles.errors import printable
@@ -74,6 +74,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
         f"{_label(row)} at {row.measurement.cell.pattern}: {_arrivals(row)}" for row in rows if row.summary.counts
     ]
     lines += [f"build lottery, {lottery}" for lottery in build_lottery(rows)]
+    lines += [line for row in rows for line in _second_opinion(row)]
     for row in rows:
         lines += [f"INVALID {_label(row)}: {finding.rule}: {finding.reason}" for finding in row.verdict.broken]
         lines += [f"flag {_label(row)}: {flag.name}: {flag.reason}" for flag in row.verdict.flags]
@@ -92,6 +93,17 @@ def render(table: Table, width: int) -> str:
 
 def _label(row: Row) -> str:
     return f"{row.measurement.cell.device} {row.measurement.cell.label}"
+
+
+def _second_opinion(row: Row) -> Iterable[str]:
+    opinion = row.measurement.result.opinion
+    if opinion is None:
+        return
+    who = f"{opinion.tool} {opinion.version} on the engine of {_label(row)}"
+    if opinion.error is not None:
+        yield f"{who} failed: {opinion.error.message}"
+    else:
+        yield f"{who}: {'; '.join(str(ratio) for ratio in opinion_ratios(row))}"
 
 
 def _arrivals(row: Row) -> str:

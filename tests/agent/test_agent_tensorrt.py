@@ -18,6 +18,7 @@ from device_agents.contract import JobResult, LoadPattern, Precision, ProcessRes
 from tests.stand_ins.tensorrt_fixture import ScriptedTensorRT
 
 Device = Callable[..., TensorRTLab]
+TRTEXEC = Path(__file__).parents[1] / "stand_ins" / "trtexec.py"
 
 
 @pytest.fixture
@@ -119,3 +120,38 @@ def test_an_operator_that_tensorrt_lacks_is_named_with_its_node(release: str, de
     error = lab.fails(lab.engine_spec())
     assert (error.code, error.stage) == ("unsupported_operator", "build")
     assert "MatMul" in error.message + error.where
+
+
+@pytest.fixture
+def with_trtexec(device: Device) -> Callable[..., TensorRTLab]:
+    """A device that has a trtexec, the stand-in, beside its TensorRT."""
+
+    def make(**settings: str) -> TensorRTLab:
+        lab = device("10.3")
+        program = lab.tools / "trtexec"
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {TRTEXEC} "$@"\n')
+        program.chmod(0o755)
+        lab.extra = {**lab.extra, "EDGEBENCH_TRTEXEC": str(program), **settings}
+        return lab
+
+    return make
+
+
+def test_trtexec_is_asked_for_a_second_opinion_on_the_same_engine(with_trtexec: Callable[..., TensorRTLab]) -> None:
+    lab = with_trtexec()
+    lab.run(lab.engine_spec(check_with="trtexec"))
+    opinion = finished(lab).opinion
+    assert opinion is not None
+    assert opinion.error is None, opinion.error
+    assert opinion.figures_ns["compute_median"] == pytest.approx(3_030_000, rel=0.01), "what the stand-in says"
+    assert opinion.command.startswith("trtexec ")
+
+
+def test_a_second_opinion_that_fails_costs_no_measurement(with_trtexec: Callable[..., TensorRTLab]) -> None:
+    lab = with_trtexec(STAND_IN_TRTEXEC_FAILS="memory")
+    lab.run(lab.engine_spec(check_with="trtexec"))
+    result = finished(lab)
+    assert result.processes
+    assert result.opinion is not None
+    assert result.opinion.error is not None
+    assert result.opinion.figures_ns == {}

@@ -193,7 +193,14 @@ class TestASecondOpinion:
         failed = replace(
             self.OPINION, figures_ns={}, throughput_per_s=None, error=ErrorInfo("x", "opinion", "no trtexec")
         )
-        assert "it failed: no trtexec" in shown(row(opinion=failed))
+        made = row(opinion=failed)
+        assert "it failed: no trtexec" in shown(made)
+        assert any(note.endswith("failed: no trtexec") for note in notes([made]))
+
+    def test_is_told_below_the_table(self) -> None:
+        told = [note for note in notes([row(opinion=self.OPINION)]) if note.startswith("trtexec 10.3 on the engine of")]
+        assert len(told) == 1
+        assert "latency_median ms: 10 here, 8 there, ratio 1.250; compute_median ms" in told[0]
 
 
 class TestTheOperatorsData:
