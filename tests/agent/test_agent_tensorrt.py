@@ -9,12 +9,14 @@ import contextlib
 import hashlib
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tensorrt_lab import RELEASES, TensorRTLab, half_model
 
-from device_agents.contract import JobResult, LoadPattern, Precision, ProcessResult
+from device_agents.contract import JobResult, LoadPattern, Precision, ProcessResult, dumps
+from device_agents.files import entry_of
 from tests.stand_ins.tensorrt_fixture import ScriptedTensorRT
 
 Device = Callable[..., TensorRTLab]
@@ -120,6 +122,40 @@ def test_an_operator_that_tensorrt_lacks_is_named_with_its_node(release: str, de
     error = lab.fails(lab.engine_spec())
     assert (error.code, error.stage) == ("unsupported_operator", "build")
     assert "MatMul" in error.message + error.where
+
+
+def test_an_engine_that_does_not_load_any_more_is_built_anew_and_that_is_told(device: Device):
+    """Its manifest and its hash are in order, yet TensorRT refuses it: one of another version, say."""
+    lab = device("10.3")
+    lab.run(lab.engine_spec())
+    engine = finished(lab).engine
+    assert engine is not None
+    folder = lab.workdir / "engines" / engine.report.key
+    (folder / "model.engine").write_bytes(b"an engine of another time")
+    report = replace(engine.report, file=entry_of(folder / "model.engine"))
+    (folder / "engine.json").write_text(dumps(report))
+    lab.run(lab.engine_spec("job-0002"))
+    again = finished(lab, "job-0002")
+    assert again.engine is not None
+    assert again.engine.why.startswith("built anew: "), again.engine.why
+    assert again.engine.report.file == engine.report.file, "the stand-in builds the same bytes"
+    assert passed(again.processes[0])
+
+
+def test_a_cuda_error_in_mid_run_ends_the_job_and_no_other(device: Device):
+    """An illegal address after 200 copies and inferences: CUDA answers nothing to that process any more."""
+    lab = device("10.3")
+    lab.run(lab.engine_spec())
+    lab.extra = {**lab.extra, "STANDIN_CUDA_FAIL_AFTER": "200"}
+    lab.run(lab.engine_spec("job-0002"))
+    failed = lab.status("job-0002")
+    assert failed.state == "failed"
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.stage) == ("cuda_error", "run")
+    assert "cudaErrorIllegalAddress" in failed.error.message
+    del lab.extra["STANDIN_CUDA_FAIL_AFTER"]
+    lab.run(lab.engine_spec("job-0003"))
+    assert finished(lab, "job-0003").engine.reused  # type: ignore[union-attr]
 
 
 @pytest.fixture
