@@ -27,17 +27,12 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import platform
-import re
-import sys
-from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
     ClassVar,
     Dict,
-    Iterator,
     List,
     NamedTuple,
     Optional,
@@ -46,52 +41,8 @@ from typing import (
     Union,
 )
 
+from device_agents.cudart import LIBRARY_VARIABLE, bind, candidates, not_found
 from device_agents.errors import DeviceError
-
-LIBRARY_VARIABLE = "EDGEBENCH_CUDART"
-
-_P, _INT, _SIZE, _FLAGS = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint
-_TO = ctypes.c_void_p  # an out parameter, given with byref
-_REQUIRED: Dict[str, Tuple[Any, ...]] = {
-    "cudaDeviceGetAttribute": (_TO, _INT, _INT),
-    "cudaDeviceSynchronize": (),
-    "cudaDriverGetVersion": (_TO,),
-    "cudaEventCreateWithFlags": (_TO, _FLAGS),
-    "cudaEventDestroy": (_P,),
-    "cudaEventElapsedTime": (_TO, _P, _P),
-    "cudaEventQuery": (_P,),
-    "cudaEventRecord": (_P, _P),
-    "cudaEventRecordWithFlags": (_P, _P, _FLAGS),
-    "cudaEventSynchronize": (_P,),
-    "cudaFree": (_P,),
-    "cudaFreeHost": (_P,),
-    "cudaGetDeviceCount": (_TO,),
-    "cudaGetDeviceFlags": (_TO,),
-    "cudaGetLastError": (),
-    "cudaGraphDestroy": (_P,),
-    "cudaGraphExecDestroy": (_P,),
-    "cudaGraphGetNodes": (_P, _P, _TO),
-    "cudaGraphLaunch": (_P, _P),
-    "cudaHostAlloc": (_TO, _SIZE, _FLAGS),
-    "cudaMalloc": (_TO, _SIZE),
-    "cudaMemGetInfo": (_TO, _TO),
-    "cudaMemcpyAsync": (_P, _P, _SIZE, _INT, _P),
-    "cudaMemsetAsync": (_P, _INT, _SIZE, _P),
-    "cudaRuntimeGetVersion": (_TO,),
-    "cudaSetDevice": (_INT,),
-    "cudaSetDeviceFlags": (_FLAGS,),
-    "cudaStreamBeginCapture": (_P, _INT),
-    "cudaStreamCreateWithFlags": (_TO, _FLAGS),
-    "cudaStreamDestroy": (_P,),
-    "cudaStreamEndCapture": (_P, _TO),
-    "cudaStreamQuery": (_P,),
-    "cudaStreamSynchronize": (_P,),
-    "cudaStreamWaitEvent": (_P, _P, _FLAGS),
-}
-_OPTIONAL: Dict[str, Tuple[Any, ...]] = {
-    "cudaGraphInstantiate": (_TO, _P, _P, _P, _SIZE),  # the signature before CUDA 12, the only case where it is called
-    "cudaGraphInstantiateWithFlags": (_TO, _P, ctypes.c_ulonglong),  # since CUDA 11.4
-}
 
 _NOT_READY, _UNLOADING, _MEMORY, _OLD_DRIVER, _NO_DEVICE = 600, 4, 2, 35, 100
 _CODES = {_MEMORY: "out_of_memory", _OLD_DRIVER: "driver_too_old", _NO_DEVICE: "no_device"}
@@ -100,7 +51,6 @@ _CAPTURE_MODES = {"global": 0, "thread_local": 1, "relaxed": 2}
 _NON_BLOCKING = 1  # cudaStreamNonBlocking: does not wait for the legacy default stream
 _BLOCKING_SYNC, _NO_TIMING = 1, 2  # cudaEventBlockingSync, cudaEventDisableTiming
 _EXTERNAL = 1  # cudaEventRecordExternal
-_NEWEST_KNOWN = ("libcudart.so", "libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0")
 
 _T = TypeVar("_T", bound="_Handle")
 
@@ -156,7 +106,7 @@ class Cuda:
             return cuda
         if too_new is not None:
             return too_new
-        raise _not_found(stage, refused)
+        raise not_found(stage, refused)
 
     def __init__(self, path: str, stage: str = "load") -> None:
         """Load one library. Errors: OSError when it cannot be loaded, AttributeError when a function is missing."""
@@ -164,7 +114,7 @@ class Cuda:
         self.stage = stage
         self.failed: Optional[CudaError] = None
         """The first error that was raised. After it nothing raises when it is freed."""
-        self._calls = _bind(path)
+        self._calls = bind(path)
         self._handles: Dict[_Handle, None] = {}  # in order of creation
         self._closed = False
 
@@ -604,87 +554,6 @@ class Graph(_Handle):
         code = self._launch(self.pointer, stream.pointer)
         if code:
             raise self._cuda.error("cudaGraphLaunch", code)
-
-
-def candidates(root: Path = Path("/")) -> List[str]:
-    """Where libcudart may be, in the order of trying: files that exist, and names for the system's loader."""
-    named = os.environ.get(LIBRARY_VARIABLE)
-    if named:
-        return [named]
-    loader_path = [Path(folder) for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
-    found: Dict[str, None] = {}
-    for library in [
-        *_in_folders(loader_path),
-        *_NEWEST_KNOWN,
-        *_in_folders(_usual_folders(root)),
-        *_in_folders(_of_pip()),
-    ]:
-        found.setdefault(library)
-    return list(found)
-
-
-def _usual_folders(root: Path) -> Iterator[Path]:
-    yield root / "usr/local/cuda/lib64"
-    toolkits = sorted(root.glob("usr/local/cuda-*"), key=lambda path: _numbers(path.name), reverse=True)
-    for toolkit in [root / "usr/local/cuda", *toolkits]:
-        yield toolkit / "lib64"
-        yield from sorted(toolkit.glob("targets/*/lib"))
-    machine = platform.machine()
-    yield from (root / folder for folder in (f"usr/lib/{machine}-linux-gnu", "usr/lib64", "usr/lib", "lib"))
-
-
-def _of_pip() -> Iterator[Path]:
-    for entry in sys.path:
-        yield from sorted(Path(entry).glob("nvidia/*/lib"), reverse=True)
-
-
-def _in_folders(folders: Any) -> Iterator[str]:
-    """Each libcudart there once, however many links lead to it."""
-    seen = set()
-    for folder in folders:
-        for path in sorted(folder.glob("libcudart.so*"), key=lambda path: _numbers(path.name), reverse=True):
-            real = os.path.realpath(str(path))
-            if real not in seen:
-                seen.add(real)
-                yield str(path)
-
-
-def _numbers(name: str) -> Tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", name))
-
-
-def _not_found(stage: str, refused: List[str]) -> DeviceError:
-    named = os.environ.get(LIBRARY_VARIABLE)
-    if named:
-        message = f"{LIBRARY_VARIABLE} names a CUDA runtime that cannot be used ({'; '.join(refused)})"
-        return DeviceError("no_cudart", stage, message, where=named, fix=f"mend or unset {LIBRARY_VARIABLE}")
-    places = (
-        "LD_LIBRARY_PATH, the loader's own paths, /usr/local/cuda*, /usr/lib, /lib and this Python's nvidia packages"
-    )
-    files = [line for line in refused if line.startswith("/")]  # the loader's names fail as a matter of course
-    also = f"; these could not be used: {'; '.join(files[:3])}" if files else ""
-    fix = (
-        "install the CUDA runtime (cuda-cudart of the CUDA toolkit, or pip's nvidia-cuda-runtime-cu12), "
-        f"or name the library with {LIBRARY_VARIABLE}=PATH"
-    )
-    return DeviceError(
-        "no_cudart", stage, f"no CUDA runtime (libcudart) in {places}{also}", where=sys.executable, fix=fix
-    )
-
-
-def _bind(path: str) -> Dict[str, Callable[..., Any]]:
-    """Every function with its argument types, set once. Errors: OSError, AttributeError naming what is missing."""
-    library = ctypes.CDLL(path)
-    calls: Dict[str, Callable[..., Any]] = {}
-    for name, types in [*_REQUIRED.items(), *((n, t) for n, t in _OPTIONAL.items() if hasattr(library, n))]:
-        function = getattr(library, name)
-        function.argtypes, function.restype = types, ctypes.c_int
-        calls[name] = function
-    for name in ("cudaGetErrorName", "cudaGetErrorString"):
-        function = getattr(library, name)
-        function.argtypes, function.restype = (ctypes.c_int,), ctypes.c_char_p
-        calls[name] = function
-    return calls
 
 
 def _created(cuda: Cuda, call: str, *args: Any, asked: Optional[int] = None) -> ctypes.c_void_p:

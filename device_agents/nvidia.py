@@ -9,6 +9,7 @@ from typing import List, Optional
 
 from device_agents import cuda
 from device_agents.contract import Reading
+from device_agents.cudart import candidates
 from device_agents.errors import DeviceError
 from device_agents.formats import nvidia_smi
 from device_agents.system import Readings, System, known
@@ -31,7 +32,7 @@ def installed(system: System) -> Readings:
 
 def cudart(system: System) -> Reading:
     """Version of the first libcudart that is found, such as 12.6.77; its source is where it lies."""
-    for candidate in cuda.candidates(system.root):
+    for candidate in candidates(system.root):
         path = Path(candidate)
         if path.is_absolute() and (not system.recorded or system.root in path.parents) and path.exists():
             version = re.search(r"\.so\.([\d.]+)$", os.path.realpath(candidate))

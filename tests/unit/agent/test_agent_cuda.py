@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from device_agents import cuda as module
+from device_agents import cudart
 from device_agents.cuda import Cuda, CudaError, DeviceMemory
 from device_agents.errors import DeviceError
 from tests.stand_ins.cudart import StandIn, compiled
@@ -116,7 +117,7 @@ def test_arguments_are_those_of_the_header(wheel: Path) -> None:
     (header,) = wheel.glob("nvidia/*/include/cuda_runtime_api.h")
     text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.DOTALL)
     major = int(re.findall(r"#define CUDART_VERSION\s+(\d+)", text)[0]) // 1000
-    for name, types in {**module._REQUIRED, **module._OPTIONAL}.items():
+    for name, types in {**cudart._REQUIRED, **cudart._OPTIONAL}.items():
         if name == "cudaGraphInstantiate" and major >= 12:
             continue  # called where cudaGraphInstantiateWithFlags is missing, before 11.4
         declared = re.search(rf"extern\s[^;]*?\b{name}\(([^;]*)\);", text)
