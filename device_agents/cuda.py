@@ -27,32 +27,22 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    ClassVar,
-    Dict,
-    List,
-    NamedTuple,
-    Optional,
-    Tuple,
-    TypeVar,
-    Union,
-)
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from device_agents.cuda_handles import (
+    DeviceMemory,
+    Event,
+    Handle,
+    HostMemory,
+    Stream,
+    one_of,
+)
 from device_agents.cudart import LIBRARY_VARIABLE, bind, candidates, not_found
 from device_agents.errors import DeviceError
 
 _NOT_READY, _UNLOADING, _MEMORY, _OLD_DRIVER, _NO_DEVICE = 600, 4, 2, 35, 100
 _CODES = {_MEMORY: "out_of_memory", _OLD_DRIVER: "driver_too_old", _NO_DEVICE: "no_device"}
 _SCHEDULES = {"auto": 0, "spin": 1, "yield": 2, "block": 4}
-_CAPTURE_MODES = {"global": 0, "thread_local": 1, "relaxed": 2}
-_NON_BLOCKING = 1  # cudaStreamNonBlocking: does not wait for the legacy default stream
-_BLOCKING_SYNC, _NO_TIMING = 1, 2  # cudaEventBlockingSync, cudaEventDisableTiming
-_EXTERNAL = 1  # cudaEventRecordExternal
-
-_T = TypeVar("_T", bound="_Handle")
 
 
 class CudaError(DeviceError):
@@ -115,7 +105,7 @@ class Cuda:
         self.failed: Optional[CudaError] = None
         """The first error that was raised. After it nothing raises when it is freed."""
         self._calls = bind(path)
-        self._handles: Dict[_Handle, None] = {}  # in order of creation
+        self._handles: Dict[Handle, None] = {}  # in order of creation
         self._closed = False
 
     def runtime_version(self) -> int:
@@ -140,7 +130,7 @@ class Cuda:
 
         From CUDA 12 on it holds for the current device, which is 0 until `set_device`.
         """
-        self.check("cudaSetDeviceFlags", _one_of("schedule", schedule, _SCHEDULES))
+        self.check("cudaSetDeviceFlags", one_of("schedule", schedule, _SCHEDULES))
 
     def schedule(self) -> str:
         """How the host waits for the current device, as CUDA has it."""
@@ -244,7 +234,7 @@ class Cuda:
             if kind is None:  # what is raised in the block tells more
                 raise
 
-    def own(self, handle: _Handle) -> None:
+    def own(self, handle: Handle) -> None:
         """For handles: belong to this library until `free`."""
         self._handles[handle] = None
 
@@ -252,7 +242,7 @@ class Cuda:
         if self._closed:
             raise RuntimeError("this Cuda is closed")
 
-    def free(self, handle: _Handle, call: str, pointer: ctypes.c_void_p) -> None:
+    def free(self, handle: Handle, call: str, pointer: ctypes.c_void_p) -> None:
         """For handles: give one back. Errors: CudaError, unless a call had failed before."""
         self._handles.pop(handle, None)
         problem = self._quiet(call, pointer)
@@ -331,263 +321,6 @@ class Cuda:
         message = f"{call} failed: the driver knows CUDA {_version(driver)} at most, {self.path} is {runtime} ({name})"
         fix = f"update the driver, or install a libcudart of CUDA {driver // 1000} and name it by {LIBRARY_VARIABLE}"
         return "driver_too_old", message, fix
-
-
-class _Handle:
-    """Something of CUDA's that has to be given back. `pointer` is CUDA's handle, for ctypes; `handle` is its number."""
-
-    _free: ClassVar[str]
-    pointer: ctypes.c_void_p
-
-    def __init__(self, cuda: Cuda, pointer: ctypes.c_void_p) -> None:
-        self._cuda = cuda
-        self.pointer = pointer
-        cuda.own(self)
-
-    @property
-    def handle(self) -> int:
-        """CUDA's handle or address as a number, as TensorRT wants it."""
-        return self.pointer.value or 0
-
-    def close(self) -> None:
-        """Give it back; the second time nothing happens. Errors: CudaError if that fails and nothing failed before."""
-        pointer = self.__dict__.pop("pointer", None)
-        if pointer is not None:
-            self._cuda.free(self, self._free, pointer)
-
-    def __enter__(self: _T) -> _T:
-        return self
-
-    def __exit__(self, kind: Optional[type], *_: object) -> None:
-        try:
-            self.close()
-        except CudaError:
-            if kind is None:  # what is raised in the block tells more
-                raise
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            # Without a pointer the calls need no check of their own, and never pass NULL, which is the default stream.
-            if name == "pointer":
-                raise RuntimeError(f"this {type(self).__name__} is closed")
-            raise AttributeError(name)
-
-
-class DeviceMemory(_Handle):
-    """Bytes on the device. `handle` is the address there."""
-
-    _free = "cudaFree"
-
-    def __init__(self, cuda: Cuda, size: int) -> None:
-        self.size = _positive(size)
-        super().__init__(cuda, _created(cuda, "cudaMalloc", size, asked=size))
-
-
-class HostMemory(_Handle):
-    """Pinned bytes of the host, which the device copies from and to without the CPU. `handle` is the address."""
-
-    _free = "cudaFreeHost"
-
-    def __init__(self, cuda: Cuda, size: int) -> None:
-        self.size = _positive(size)
-        super().__init__(cuda, _created(cuda, "cudaHostAlloc", size, 0, asked=size))
-
-    @property
-    def view(self) -> memoryview:
-        """The bytes themselves, writable: `numpy.frombuffer(memory.view, dtype)`. Dead once the memory is closed."""
-        return memoryview((ctypes.c_ubyte * self.size).from_address(self.handle)).cast("B")
-
-
-Memory = Union[DeviceMemory, HostMemory]
-
-
-class Stream(_Handle):
-    """A queue of work: what is put on it runs in order, and beside other streams."""
-
-    _free = "cudaStreamDestroy"
-
-    def __init__(self, cuda: Cuda) -> None:
-        super().__init__(cuda, _created(cuda, "cudaStreamCreateWithFlags", _NON_BLOCKING))
-        self._wait = cuda.function("cudaStreamSynchronize")
-        self._wait_event = cuda.function("cudaStreamWaitEvent")
-
-    def copier(self, target: Memory, source: Memory, size: Optional[int] = None) -> Callable[[], None]:
-        """A prepared copy of the first `size` bytes (all, when both are as large): each call puts it on the stream.
-
-        The kind follows from the two memories. It must not be called after one of them or the stream is closed.
-        Errors: ValueError when `size` does not fit; when called, CudaError.
-        """
-        size = _fitting(size, target, source)
-        kind = {(False, True): 1, (True, False): 2, (True, True): 3, (False, False): 0}[
-            isinstance(source, DeviceMemory), isinstance(target, DeviceMemory)
-        ]
-        # Arguments that are ctypes objects already halve the cost of a call.
-        call = functools.partial(
-            self._cuda.function("cudaMemcpyAsync"),
-            target.pointer, source.pointer, ctypes.c_size_t(size), ctypes.c_int(kind), self.pointer,
-        )  # fmt: skip
-        fail = functools.partial(self._cuda.error, "cudaMemcpyAsync")
-
-        def copy() -> None:
-            code = call()
-            if code:
-                raise fail(code)
-
-        return copy
-
-    def copy(self, target: Memory, source: Memory, size: Optional[int] = None) -> None:
-        """`copier`, once."""
-        self.copier(target, source, size)()
-
-    def fill(self, memory: DeviceMemory, byte: int, size: Optional[int] = None) -> None:
-        """Set the first `size` bytes (all) to `byte`."""
-        size = _fitting(size, memory, memory)
-        self._cuda.check("cudaMemsetAsync", memory.pointer, byte, size, self.pointer)
-
-    def wait_for(self, event: Event) -> None:
-        """What is put on this stream from now on runs after `event`. The host does not wait."""
-        code = self._wait_event(self.pointer, event.pointer, 0)
-        if code:
-            raise self._cuda.error("cudaStreamWaitEvent", code)
-
-    def synchronize(self) -> None:
-        """Wait until all that was put on this stream is done."""
-        code = self._wait(self.pointer)
-        if code:
-            raise self._cuda.error("cudaStreamSynchronize", code)
-
-    def query(self) -> bool:
-        """Whether all that was put on this stream is done."""
-        return self._cuda.ready("cudaStreamQuery", self._cuda.function("cudaStreamQuery")(self.pointer))
-
-    def capture(self, work: Callable[[], object], mode: str = "thread_local") -> Graph:
-        """What `work` puts on this stream, as a graph; none of it runs. Run it once before: it may allocate then.
-
-        `mode` says which threads may not make unsafe calls, such as an allocation, meanwhile: `global` (any),
-        `thread_local` (this one), `relaxed` (none). The capture ends also when `work` raises, and its error is the
-        one that is raised. Errors: CudaError.
-        """
-        self.begin_capture(mode)
-        try:
-            work()
-        except BaseException:
-            self._cuda.discard(self._end_capture()[1])
-            raise
-        return self.end_capture()
-
-    def begin_capture(self, mode: str = "thread_local") -> None:
-        """Record what is put on this stream instead of running it, until `end_capture`."""
-        self._cuda.check("cudaStreamBeginCapture", self.pointer, _one_of("mode", mode, _CAPTURE_MODES))
-
-    def end_capture(self) -> Graph:
-        """The graph of what was recorded. Errors: CudaError, also when a call in between spoilt the capture."""
-        code, graph = self._end_capture()
-        if code:
-            raise self._cuda.error("cudaStreamEndCapture", code)
-        try:
-            return Graph(self._cuda, graph)
-        finally:
-            self._cuda.discard(graph)  # the executable graph has its own copy
-
-    def _end_capture(self) -> Tuple[int, ctypes.c_void_p]:
-        graph = ctypes.c_void_p()
-        return self._cuda.function("cudaStreamEndCapture")(self.pointer, ctypes.byref(graph)), graph
-
-
-class Event(_Handle):
-    """A point in a stream, with the device's time where it was made with timing."""
-
-    _free = "cudaEventDestroy"
-
-    def __init__(self, cuda: Cuda, timing: bool, blocking: bool) -> None:
-        flags = (0 if timing else _NO_TIMING) | (_BLOCKING_SYNC if blocking else 0)
-        super().__init__(cuda, _created(cuda, "cudaEventCreateWithFlags", flags))
-        self._record = cuda.function("cudaEventRecord")
-        self._wait = cuda.function("cudaEventSynchronize")
-        self._elapsed = cuda.function("cudaEventElapsedTime")
-        self._ms = ctypes.c_float()
-        self._to_ms = ctypes.byref(self._ms)
-
-    def record(self, stream: Stream) -> None:
-        """Mark this point of the stream. In a capture it orders work and has no time: see `record_in_graph`."""
-        code = self._record(self.pointer, stream.pointer)
-        if code:
-            raise self._cuda.error("cudaEventRecord", code)
-
-    def record_in_graph(self, stream: Stream) -> None:
-        """While `stream` is captured: a node of the graph that records the event, with its time, at each launch."""
-        self._cuda.check("cudaEventRecordWithFlags", self.pointer, stream.pointer, _EXTERNAL)
-
-    def synchronize(self) -> None:
-        """Wait until the device has reached the point; return at once if it was never recorded."""
-        code = self._wait(self.pointer)
-        if code:
-            raise self._cuda.error("cudaEventSynchronize", code)
-
-    def query(self) -> bool:
-        """Whether the device has reached the point."""
-        return self._cuda.ready("cudaEventQuery", self._cuda.function("cudaEventQuery")(self.pointer))
-
-    def ns_since(self, start: Event) -> int:
-        """Nanoseconds of the device from `start` to this event, both reached. CUDA resolves about 500 ns."""
-        code = self._elapsed(self._to_ms, start.pointer, self.pointer)
-        if code:
-            raise self._cuda.error("cudaEventElapsedTime", code)
-        return round(self._ms.value * 1e6)
-
-
-class Graph(_Handle):
-    """Captured work, ready to be launched. `nodes` counts what it does; 0 means that the work went elsewhere."""
-
-    _free = "cudaGraphExecDestroy"
-
-    def __init__(self, cuda: Cuda, graph: ctypes.c_void_p) -> None:
-        count = ctypes.c_size_t()
-        cuda.check("cudaGraphGetNodes", graph, None, ctypes.byref(count))
-        self.nodes = count.value
-        super().__init__(cuda, _instantiated(cuda, graph))
-        self._launch = cuda.function("cudaGraphLaunch")
-
-    def launch(self, stream: Stream) -> None:
-        """Put the whole of it on `stream`."""
-        code = self._launch(self.pointer, stream.pointer)
-        if code:
-            raise self._cuda.error("cudaGraphLaunch", code)
-
-
-def _created(cuda: Cuda, call: str, *args: Any, asked: Optional[int] = None) -> ctypes.c_void_p:
-    cuda.refuse_if_closed()
-    pointer = ctypes.c_void_p()
-    cuda.check(call, ctypes.byref(pointer), *args, asked=asked)
-    return pointer
-
-
-def _instantiated(cuda: Cuda, graph: ctypes.c_void_p) -> ctypes.c_void_p:
-    if cuda.has("cudaGraphInstantiateWithFlags"):
-        return _created(cuda, "cudaGraphInstantiateWithFlags", graph, 0)
-    return _created(cuda, "cudaGraphInstantiate", graph, None, None, 0)
-
-
-def _positive(size: int) -> int:
-    if size < 1:
-        raise ValueError(f"memory of {size} bytes: at least one is needed")
-    return size
-
-
-def _fitting(size: Optional[int], target: Memory, source: Memory) -> int:
-    if size is None and target.size != source.size:
-        raise ValueError(f"the source has {source.size} bytes, the target {target.size}: say how many to copy")
-    size = target.size if size is None else size
-    if not 0 < size <= min(target.size, source.size):
-        raise ValueError(f"{size} bytes do not fit: the source has {source.size}, the target {target.size}")
-    return size
-
-
-def _one_of(what: str, name: str, known: Dict[str, int]) -> int:
-    if name not in known:
-        raise ValueError(f"{what} {name!r} is none of {', '.join(known)}")
-    return known[name]
 
 
 def _version(number: int) -> str:

@@ -15,7 +15,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from device_agents.backends.base import Arrays, Parts
 from device_agents.contract import JobSpec, TensorSpec
-from device_agents.cuda import Cuda, DeviceMemory, HostMemory, Memory, Stream
+from device_agents.cuda import Cuda
+from device_agents.cuda_handles import DeviceMemory, HostMemory, Memory, Stream
 
 _Copies = List[Callable[[], None]]
 

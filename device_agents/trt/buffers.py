@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 from typing import Union, cast
 
-from device_agents.cuda import Cuda, HostMemory
+from device_agents.cuda import Cuda
+from device_agents.cuda_handles import HostMemory
 
 
 class PageableMemory:

@@ -13,7 +13,8 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from device_agents.backends.base import Arrays, Parts
-from device_agents.cuda import Cuda, CudaError, DeviceMemory, Graph
+from device_agents.cuda import Cuda, CudaError
+from device_agents.cuda_handles import DeviceMemory, Graph
 from device_agents.errors import DeviceError
 from device_agents.trt.api import Said
 from device_agents.trt.buffers import Host, host_memory

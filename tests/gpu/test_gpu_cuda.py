@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from device_agents.cuda import Cuda, CudaError, DeviceMemory, HostMemory, Stream
+from device_agents.cuda import Cuda, CudaError
+from device_agents.cuda_handles import DeviceMemory, HostMemory, Stream
 from device_agents.errors import DeviceError
 
 pytestmark = pytest.mark.leaves("CUDA's driver keeps pipes, threads and its context for the life of the process")

@@ -18,7 +18,8 @@ from device_agents import measure
 from device_agents.backends import base
 from device_agents.backends.base import Arrays, Parts
 from device_agents.contract import LoadPattern, Timing
-from device_agents.cuda import Cuda, DeviceMemory
+from device_agents.cuda import Cuda
+from device_agents.cuda_handles import DeviceMemory
 from device_agents.errors import DeviceError
 
 torch = pytest.importorskip("torch", reason="no PyTorch: install edgebench[pytorch]")

@@ -20,7 +20,8 @@ import pytest
 
 from device_agents import cuda as module
 from device_agents import cudart
-from device_agents.cuda import Cuda, CudaError, DeviceMemory
+from device_agents.cuda import Cuda, CudaError
+from device_agents.cuda_handles import DeviceMemory
 from device_agents.errors import DeviceError
 from tests.stand_ins.cudart import StandIn, compiled
 
@@ -34,7 +35,8 @@ WHEELS = {
 WITHOUT_GPU = """
 import dataclasses, json, sys
 sys.path.insert(0, sys.argv[1])
-from device_agents.cuda import Cuda, CudaError, DeviceMemory
+from device_agents.cuda import Cuda, CudaError
+from device_agents.cuda_handles import DeviceMemory
 cuda, said = Cuda.load(), []
 for ask in (cuda.device_count, cuda.stream, cuda.mem_get_info, lambda: cuda.host_memory(1), lambda: cuda.set_device(0)):
     try:

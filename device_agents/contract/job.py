@@ -1,0 +1,185 @@
+"""What a device is asked to do, and where that stands."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple
+
+from device_agents.codec import SchemaViolation
+from device_agents.contract.engines import EngineRequest
+from device_agents.contract.terms import SCHEMA, ErrorInfo, FileEntry, Precision, Scalar, TensorSpec
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{3,127}\Z")
+_YEAR_S = 366 * 86_400.0
+
+
+@dataclass(frozen=True)
+class LoadPattern:
+    """How inferences are asked for. `serial`: a closed loop, as an application calls. `pipelined`: the next batch is
+    enqueued before the last one is awaited, as trtexec does. `rate`: `per_s` arrivals a second, at fixed intervals as
+    a camera makes them or, with `poisson`, as requests come; latency counts from the arrival."""
+
+    kind: str = "serial"
+    per_s: float = 0.0
+    poisson: bool = False
+
+    KINDS = ("serial", "pipelined", "rate")
+
+    def __post_init__(self) -> None:
+        if self.kind not in self.KINDS:
+            raise SchemaViolation("kind", f"unknown load pattern {self.kind!r}; allowed: {', '.join(self.KINDS)}")
+        if self.kind == "rate" and not 0.01 <= self.per_s <= 100_000:
+            raise SchemaViolation("per_s", f"{self.per_s:g} arrivals a second are not between 0.01 and 100,000")
+        if self.kind != "rate" and (self.per_s or self.poisson):
+            raise SchemaViolation("per_s", f"the load pattern {self.kind} has no rate")
+
+    @staticmethod
+    def parse(text: str) -> LoadPattern:
+        """`serial`, `pipelined`, `rate:FPS` or `rate:FPS,poisson`. Errors: SchemaViolation."""
+        kind, _, rate = text.partition(":")
+        number, _, arrivals = rate.partition(",")
+        if kind != "rate":
+            return LoadPattern(text)
+        if not re.match(r"[0-9]+(\.[0-9]+)?\Z", number) or arrivals not in ("", "poisson"):
+            raise SchemaViolation("kind", f"{text!r} is no rate; write rate:30 or rate:30,poisson")
+        return LoadPattern("rate", float(number), arrivals == "poisson")
+
+    def __str__(self) -> str:
+        if self.kind != "rate":
+            return self.kind
+        return f"rate:{self.per_s:g}" + (",poisson" if self.poisson else "")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long to warm up and to time, per process.
+
+    Warm-up lasts `warmup_s` AND `warmup_iterations` AND until three windows agree, at most `warmup_cap_s`.
+    The timed part lasts `duration_s` AND `iterations`, at most `cap_s`.
+    """
+
+    processes: int = 5
+    warmup_s: float = 1.0
+    warmup_iterations: int = 50
+    warmup_cap_s: float = 60.0
+    duration_s: float = 2.0
+    iterations: int = 150
+    cap_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.processes <= 1000:
+            raise SchemaViolation("processes", f"{self.processes} is not between 1 and 1000")
+        for name in ("warmup_s", "warmup_iterations", "warmup_cap_s", "duration_s"):
+            if getattr(self, name) < 0:
+                raise SchemaViolation(name, "negative")
+        if not 1 <= self.iterations <= 10_000_000:
+            raise SchemaViolation("iterations", f"{self.iterations} is not between 1 and 10,000,000")
+        if not 0 < self.cap_s <= 86_400:
+            raise SchemaViolation("cap_s", f"{self.cap_s:g} is not between 0 and 86,400 seconds")
+
+    @staticmethod
+    def quick() -> Timing:
+        """One process, short: for a first look, labelled `within run`."""
+        return Timing(processes=1, warmup_cap_s=2.0, cap_s=4.0)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The operator's own inputs: an .npz in `artifacts/<artifact>/` with arrays `input:<name>`, samples first, and the
+    reference `output:<name>` where there is one. The format is that of golden.npz."""
+
+    artifact: str
+    file: FileEntry
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """One cell to measure on one device. `inputs` and `outputs` have concrete shapes, `free_dims` says which names of
+    the graph's free dimensions they fix, `graph_inputs` are the inputs as the graph declares them, free dimensions by
+    name; `files` are what the artifact folder must hold. The task `build` makes the engine and measures nothing.
+    `check_with` names a backend that times the same engine afterwards, as a second opinion."""
+
+    schema: int
+    job: str
+    backend: str
+    artifact: str
+    files: Tuple[FileEntry, ...]
+    model_file: str
+    precision: Precision
+    inputs: Tuple[TensorSpec, ...]
+    outputs: Tuple[TensorSpec, ...]
+    batch: int
+    free_dims: Dict[str, int] = field(default_factory=dict)
+    pattern: LoadPattern = LoadPattern()
+    timing: Timing = Timing()
+    golden_file: Optional[str] = None
+    parity_limit: Optional[float] = None
+    seed: int = 0
+    hot_input: bool = False
+    transfers: bool = True
+    options: Dict[str, Scalar] = field(default_factory=dict)
+    deadline_s: float = 3600.0
+    lock_timeout_s: float = 600.0
+    task: str = "measure"
+    graph_inputs: Tuple[TensorSpec, ...] = ()
+    engine: EngineRequest = EngineRequest()
+    data: Optional[DataSet] = None
+    check_with: Optional[str] = None
+
+    TASKS = ("measure", "build")
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise SchemaViolation("schema", f"version {self.schema}; this agent reads {SCHEMA}")
+        if self.task not in self.TASKS:
+            raise SchemaViolation("task", f"unknown task {self.task!r}; allowed: {', '.join(self.TASKS)}")
+        names = {entry.name for entry in self.files}
+        for file in (self.model_file, self.golden_file):
+            if file is not None and file not in names:
+                raise SchemaViolation("files", f"{file!r} is not among the artifact's files")
+        self._check_ids()
+        self._check_numbers()
+
+    @property
+    def folders(self) -> Tuple[str, ...]:
+        """What the job needs below `artifacts/`: the model, an engine that was given, the operator's own data."""
+        given, data = self.engine.given, self.data
+        return (self.artifact, *((given.artifact,) if given else ()), *((data.artifact,) if data else ()))
+
+    def _check_ids(self) -> None:
+        given, data = self.engine.given, self.data
+        ids = {"job": self.job, "artifact": self.artifact}
+        ids.update({"engine.given.artifact": given.artifact} if given else {})
+        ids.update({"data.artifact": data.artifact} if data else {})
+        for name, value in ids.items():
+            if not _ID.match(value):
+                raise SchemaViolation(name, f"{value[:60]!r} is no id")
+
+    def _check_numbers(self) -> None:
+        if self.batch < 1:
+            raise SchemaViolation("batch", f"{self.batch} is not positive")
+        if self.seed < 0:
+            raise SchemaViolation("seed", f"{self.seed} is negative")
+        for name in ("deadline_s", "lock_timeout_s"):
+            if not 0 <= getattr(self, name) <= _YEAR_S:
+                raise SchemaViolation(name, f"{getattr(self, name):g} is not between 0 seconds and a year")
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """Where a job stands. `boot_id` and `started_ticks` make a pid unmistakable."""
+
+    job: str
+    state: str
+    pid: int = 0
+    started_ticks: int = 0
+    boot_id: str = ""
+    phase: str = ""
+    error: Optional[ErrorInfo] = None
+
+    STATES = ("queued", "running", "done", "failed", "cancelled", "lost")
+
+    def __post_init__(self) -> None:
+        if self.state not in self.STATES:
+            raise SchemaViolation("state", f"{self.state[:40]!r} is not one of {', '.join(self.STATES)}")

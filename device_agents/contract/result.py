@@ -1,0 +1,156 @@
+"""What comes back: what an agent found on its device, and what it measured there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple
+
+from device_agents.codec import SchemaViolation
+from device_agents.contract.engines import EngineUse, Layer
+from device_agents.contract.terms import SCHEMA, ErrorInfo, Reading, Scalar
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """What a backend can do on this device: its runtime's version or why it is absent, load patterns, options (those
+    under `build_options` make another engine), facts worth knowing before it is chosen, whether it builds engines."""
+
+    version: Reading
+    patterns: Tuple[str, ...]
+    options: Dict[str, str]
+    build_options: Dict[str, str] = field(default_factory=dict)
+    facts: Dict[str, Reading] = field(default_factory=dict)
+    builds: bool = False
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """What an agent found on its device. `identity` makes measurements comparable, `context` explains them."""
+
+    schema: int
+    kind: str
+    python: str
+    workdir: str
+    free_bytes: int
+    identity: Dict[str, Reading]
+    context: Dict[str, Reading]
+    backends: Dict[str, BackendReport]
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise SchemaViolation("schema", f"version {self.schema}; this edgebench reads {SCHEMA}")
+
+
+@dataclass(frozen=True)
+class SampleRange:
+    """A run of samples in samples.i64le: offset and count in samples, not bytes."""
+
+    offset: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.offset < 0 or self.count < 0:
+            raise ValueError("a sample range has no negative numbers")
+
+
+@dataclass(frozen=True)
+class ParityCheck:
+    """The outputs of the timed path against the framework's own FP32 ones; the error measure is export.parity's."""
+
+    error: float
+    limit: float
+    tensor: str
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.limit
+
+
+@dataclass(frozen=True)
+class ProcessResult:
+    """What one fresh process measured. Samples are nanoseconds an inference (a batch), in order, none dropped.
+
+    `parts` are the timed inferences taken apart, a range of as many samples each: h2d, compute, d2h (the device's own
+    clock) and enqueue (the host's). `counts` are those of a `rate` pattern: arrivals, late, dropped. `memory` holds
+    bytes by what uses them.
+    """
+
+    index: int
+    import_ns: int
+    load_ns: int
+    first_inference_ns: int
+    warmup: SampleRange
+    timed: SampleRange
+    elapsed_ns: int
+    warmup_stable: bool
+    timer_overhead_ns: int
+    peak_rss_bytes: int
+    seconds: Dict[str, float]
+    parity_before: Optional[ParityCheck] = None
+    parity_after: Optional[ParityCheck] = None
+    state: Dict[str, Reading] = field(default_factory=dict)
+    parts: Dict[str, SampleRange] = field(default_factory=dict)
+    counts: Dict[str, int] = field(default_factory=dict)
+    memory: Dict[str, int] = field(default_factory=dict)
+
+    PARTS = ("h2d", "compute", "d2h", "enqueue")
+
+    def __post_init__(self) -> None:
+        for name, part in self.parts.items():
+            if name not in self.PARTS:
+                raise SchemaViolation("parts", f"unknown part {name!r}; allowed: {', '.join(self.PARTS)}")
+            if part.count != self.timed.count:
+                raise SchemaViolation("parts", f"{part.count} samples of {name}, {self.timed.count} timed")
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What another tool measured on the same engine: figures in ns by name, and the command that anybody can repeat."""
+
+    tool: str
+    version: str
+    command: str
+    figures_ns: Dict[str, int]
+    throughput_per_s: Optional[float] = None
+    error: Optional[ErrorInfo] = None
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What came of a job. `identity` is compared between measurements, `context` is shown, `switches` were set.
+
+    `command` is the trtexec command line that would measure the same on that device's version, `layers` are those of
+    the engine with their times. A job whose task was to build has no processes.
+    """
+
+    schema: int
+    job: str
+    artifact: str
+    backend: str
+    started_at: str
+    switches: Dict[str, Scalar]
+    identity: Dict[str, Reading]
+    context: Dict[str, Reading]
+    processes: Tuple[ProcessResult, ...]
+    samples_count: int
+    samples_sha256: str
+    seconds: Dict[str, float]
+    task: str = "measure"
+    engine: Optional[EngineUse] = None
+    layers: Tuple[Layer, ...] = ()
+    command: str = ""
+    opinion: Optional[Opinion] = None
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise SchemaViolation("schema", f"version {self.schema}; this edgebench reads {SCHEMA}")
+        if self.task == "build" and self.engine is None:
+            raise SchemaViolation("engine", "missing: nothing was built")
+        if self.task != "build" and not self.processes:
+            raise SchemaViolation("processes", "empty: nothing was measured")
+        for process in self.processes:
+            if process.timed.count < 1 or process.elapsed_ns < 1:
+                raise SchemaViolation("processes", f"process {process.index} timed nothing")
+            for part in (process.warmup, process.timed, *process.parts.values()):
+                if part.offset + part.count > self.samples_count:
+                    raise SchemaViolation("processes", f"process {process.index} points past the last sample")
