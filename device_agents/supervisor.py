@@ -189,10 +189,14 @@ class _Job:
         return tuple(from_json(Layer, layer) for layer in outcome["layers"]), outcome["command"], ""
 
     def _opinion(self, engine: Optional[EngineUse]) -> Optional[Opinion]:
+        """What another tool says of the engine: one that fails costs no measurement."""
         if self._spec.check_with is None or engine is None or self._spec.task == "build":
             return None
         self._say("running", f"asking {self._spec.check_with}")
-        return from_json(Opinion, self._work("opinion", 0))
+        try:
+            return from_json(Opinion, self._work("opinion", 0))
+        except DeviceError as error:
+            return Opinion(self._spec.check_with, "", "", {}, error=error.info)
 
     def _switches(self) -> Dict[str, Scalar]:
         path = self._folder / "process-0.switches.json"

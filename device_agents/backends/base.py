@@ -122,10 +122,13 @@ class Backend:
 class SelfTimed(Backend):
     """A tool that runs and times the inferences itself: bind, enqueue, wait and parts are not asked of it."""
 
-    def time(self, path: Path, spec: JobSpec, golden: Sequence[Arrays], scratch: Path) -> OwnTimes:
+    def time(
+        self, path: Path, spec: JobSpec, golden: Sequence[Arrays], scratch: Path, own: Optional[Arrays] = None
+    ) -> OwnTimes:
         """Time `path` with the tool's own loop, and send the golden batches through the same engine.
 
-        `scratch` is a folder for the tool's files. Errors: DeviceError.
+        `own` is a batch of the operator's, to be timed instead of what the tool makes up; `scratch` is a folder for
+        the tool's files. Errors: DeviceError.
         """
         raise NotImplementedError
 

@@ -100,10 +100,12 @@ class Backend(base.SelfTimed):
     def bind(self, inputs: Arrays, slot: int) -> None:
         """Nothing: the layers, for which alone this is called, are profiled on trtexec's own random values."""
 
-    def time(self, path: Path, spec: JobSpec, golden: Sequence[Arrays], scratch: Path) -> OwnTimes:
+    def time(
+        self, path: Path, spec: JobSpec, golden: Sequence[Arrays], scratch: Path, own: Optional[Arrays] = None
+    ) -> OwnTimes:
         self._refuse(spec)
         self.load(path, spec)
-        files, given = Files(scratch), golden[0] if spec.data is not None and golden else _noise(spec)
+        files, given = Files(scratch), _noise(spec) if own is None else own
         try:
             run = replace(
                 self._running(path, spec),

@@ -34,8 +34,9 @@ class Work:
 
     @property
     def engine(self) -> EngineUse:
-        """What the build task of this job came to."""
-        return from_json(EngineUse, loads(outcome_path(self.job, "build", 0).read_bytes()))
+        """What the last build task of this job came to."""
+        last = max(self.job.glob("process-build-*.json"))
+        return from_json(EngineUse, loads(last.read_bytes()))
 
 
 def load(name: str) -> Callable[[Work], Any]:

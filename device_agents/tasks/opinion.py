@@ -10,6 +10,7 @@ from device_agents.contract import Opinion
 from device_agents.engines import Engines
 from device_agents.errors import DeviceError
 from device_agents.tasks import Work
+from device_agents.tasks.trial import own_data
 
 
 def run(work: Work) -> Opinion:
@@ -23,7 +24,9 @@ def run(work: Work) -> Opinion:
             raise DeviceError("unsupported", "opinion", f"{name} cannot check another backend", fix=fix)
         version = runtimes.version_of(tool, name)
         command = tool.command(work.spec, work.engine.report)
-        own = tool.time(Engines(work.workdir).path(work.engine, work.spec), work.spec, (), work.job)
+        given = own_data(work)
+        first = given.batches(work.spec)[0] if given else None
+        own = tool.time(Engines(work.workdir).path(work.engine, work.spec), work.spec, (), work.job, first)
     except DeviceError as error:
         return Opinion(name, version, command, {}, error=error.info)
     figures = {"latency_median": round(statistics.median(own.samples_ns))}

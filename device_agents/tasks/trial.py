@@ -7,7 +7,7 @@ import sys
 import time
 from array import array
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from device_agents import inputs, measure, runtimes
 from device_agents.backends.base import Backend, SelfTimed
@@ -26,11 +26,11 @@ def run(work: Work) -> ProcessResult:
     clock.lap("start")
     backend, version = runtimes.start(work.spec)
     clock.lap("import")
-    golden = golden_of(work)
+    data = _Data.of(work)
     clock.lap("golden")
     trial = _SelfTimed() if isinstance(backend, SelfTimed) else _Trial()
     try:
-        trial.run(work, backend, golden, clock)
+        trial.run(work, backend, data, clock)
         switches = {"input_buffers": trial.buffers, "runtime_version": version, **backend.switches()}
         memory = backend.memory()
     finally:
@@ -58,27 +58,32 @@ def run(work: Work) -> ProcessResult:
     )
 
 
-def golden_of(work: Work) -> Optional[inputs.Golden]:
-    """What the outputs are held against: the operator's data where it has a reference, else the artifact's golden
-    samples; None where there is neither."""
-    spec = work.spec
-    if spec.data is not None:
-        own = inputs.read_data(data_path(work), spec)
-        if own.outputs:
-            return own
-    return inputs.read_golden(work.artifact / spec.golden_file, spec) if spec.golden_file else None
-
-
-def data_path(work: Work) -> Path:
+def own_data(work: Work) -> Optional[inputs.Golden]:
+    """The operator's samples, where the job came with any."""
     data = work.spec.data
     if data is None:
-        raise RuntimeError("the job has no data of the operator")
-    return work.workdir / "artifacts" / data.artifact / data.file.name
+        return None
+    return inputs.read_data(work.workdir / "artifacts" / data.artifact / data.file.name, work.spec)
 
 
 def loadable(work: Work, backend: Backend) -> Path:
     """The file that the backend loads: the engine where it builds one, else the model."""
     return Engines(work.workdir).path(work.engine, work.spec) if backend.builds else work.model
+
+
+class _Data(NamedTuple):
+    """What is timed where the operator gave it, and what the outputs are held against: the operator's own reference,
+    else the artifact's golden samples."""
+
+    own: Optional[inputs.Golden]
+    golden: Optional[inputs.Golden]
+
+    @staticmethod
+    def of(work: Work) -> _Data:
+        own, file = own_data(work), work.spec.golden_file
+        if own and own.outputs:
+            return _Data(own, own)
+        return _Data(own, inputs.read_golden(work.artifact / file, work.spec) if file else None)
 
 
 class _Trial:
@@ -91,11 +96,11 @@ class _Trial:
         self.after: Optional[ParityCheck] = None
         self.timed: Timed
 
-    def run(self, work: Work, backend: Backend, golden: Optional[inputs.Golden], clock: Stopwatch) -> None:
+    def run(self, work: Work, backend: Backend, data: _Data, clock: Stopwatch) -> None:
         spec = work.spec
         backend.load(loadable(work, backend), spec)
         self.load_ns = clock.lap("load")
-        buffers = _buffers(work, measure.slots_needed(backend, spec.pattern))  # load settles how many are in flight
+        buffers = _buffers(spec, data.own, measure.slots_needed(backend, spec.pattern))  # load settled this
         self.buffers = len(buffers)
         clock.lap("inputs")
         for slot, buffer in enumerate(buffers):
@@ -104,32 +109,33 @@ class _Trial:
         backend.enqueue(0)
         backend.wait(0)
         self.first_inference_ns = clock.lap("first_inference")
-        self.before = _check(backend, spec, golden, len(buffers))
+        self.before = _check(backend, spec, data.golden, len(buffers))
         clock.lap("parity_before")
         self.overhead_ns = measure.timer_overhead_ns(spec.pattern.kind, backend.in_flight)
         clock.lap("calibration")
         self.timed = measure.measure(backend, len(buffers), spec.pattern, spec.timing, spec.seed + work.index)
         clock.lap("loop")
-        self.after = _check(backend, spec, golden, len(buffers))
+        self.after = _check(backend, spec, data.golden, len(buffers))
         clock.lap("parity_after")
 
 
 class _SelfTimed(_Trial):
     """A tool with a loop of its own. It shows its outputs once, after timing."""
 
-    def run(self, work: Work, backend: Backend, golden: Optional[inputs.Golden], clock: Stopwatch) -> None:
+    def run(self, work: Work, backend: Backend, data: _Data, clock: Stopwatch) -> None:
         assert isinstance(backend, SelfTimed)  # noqa: S101 - for the type checker: run() chose this class by it
-        batches = golden.batches(work.spec) if golden else []
+        spec, golden = work.spec, data.golden
+        first = data.own.batches(spec)[0] if data.own else None
+        batches = golden.batches(spec) if golden else []
         clock.lap("inputs")
-        own = backend.time(loadable(work, backend), work.spec, batches, work.job)
+        found = backend.time(loadable(work, backend), spec, batches, work.job, first)
         clock.lap("loop")
-        self.load_ns, self.first_inference_ns = own.load_ns, own.first_inference_ns
-        parts = {name: array("q", values) for name, values in own.parts.items()}
-        samples = array("q", own.samples_ns)
-        self.timed = Timed(array("q"), samples, own.elapsed_ns, own.warmup_ns, True, parts, {})
-        limit = work.spec.parity_limit
-        if golden and own.outputs is not None and limit is not None:
-            self.before = self.after = golden.compare(own.outputs, limit)
+        self.load_ns, self.first_inference_ns = found.load_ns, found.first_inference_ns
+        parts = {name: array("q", values) for name, values in found.parts.items()}
+        samples = array("q", found.samples_ns)
+        self.timed = Timed(array("q"), samples, found.elapsed_ns, found.warmup_ns, True, parts, {})
+        if golden and found.outputs is not None and spec.parity_limit is not None:
+            self.before = self.after = golden.compare(found.outputs, spec.parity_limit)
 
 
 class _Layout:
@@ -153,12 +159,11 @@ class _Layout:
         return place
 
 
-def _buffers(work: Work, at_least: int) -> Sequence[Dict[str, inputs.Array]]:
+def _buffers(spec: JobSpec, own: Optional[inputs.Golden], at_least: int) -> Sequence[Dict[str, inputs.Array]]:
     cache_bytes = last_cache_bytes(System.here())
-    if work.spec.data is None:
-        return inputs.noise(work.spec, cache_bytes, at_least)
-    own = inputs.read_data(data_path(work), work.spec)
-    return inputs.data_buffers(own, work.spec, cache_bytes, at_least)
+    if own is None:
+        return inputs.noise(spec, cache_bytes, at_least)
+    return inputs.data_buffers(own, spec, cache_bytes, at_least)
 
 
 def _check(backend: Backend, spec: JobSpec, golden: Optional[inputs.Golden], slot: int) -> Optional[ParityCheck]:

@@ -183,6 +183,19 @@ def test_trtexec_is_asked_for_a_second_opinion_on_the_same_engine(with_trtexec: 
     assert opinion.command.startswith("trtexec ")
 
 
+def test_a_second_opinion_that_takes_its_process_along_costs_no_measurement(
+    with_trtexec: Callable[..., TensorRTLab],
+) -> None:
+    lab = with_trtexec()
+    (lab.tools / "trtexec").write_text("#!/bin/sh\nkill -9 $PPID\n")
+    lab.run(lab.engine_spec(check_with="trtexec"))
+    result = finished(lab)
+    assert result.processes
+    assert result.opinion is not None
+    assert result.opinion.error is not None
+    assert result.opinion.error.code == "worker_died"
+
+
 def test_a_second_opinion_that_fails_costs_no_measurement(with_trtexec: Callable[..., TensorRTLab]) -> None:
     lab = with_trtexec(STAND_IN_TRTEXEC_FAILS="memory")
     lab.run(lab.engine_spec(check_with="trtexec"))

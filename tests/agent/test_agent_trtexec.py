@@ -6,6 +6,8 @@ The trtexec is a stand-in (tests/stand_ins/trtexec.py), so nothing here is a fig
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import shlex
 import sys
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 from agent_lab import CLASSES, Lab, golden
 
-from device_agents.contract import DimRange, EngineRequest, JobSpec, TensorSpec
+from device_agents.contract import DataSet, DimRange, EngineRequest, FileEntry, JobSpec, TensorSpec
 
 STAND_IN = Path(__file__).parents[1] / "stand_ins" / "trtexec.py"
 VERSIONS = ("8.5.2", "10.3.0", "11.1.0.106")
@@ -32,7 +34,10 @@ def device(request: pytest.FixtureRequest, tmp_path: Path, agent: Path) -> Itera
     with contextlib.closing(Lab(agent, tmp_path / "device", tmp_path / "tools", sys.executable, files)) as lab:
         program = lab.tools / "trtexec"
         python, stand_in = shlex.quote(sys.executable), shlex.quote(str(STAND_IN))
-        program.write_text(f'#!/bin/sh\nSTAND_IN_TRTEXEC_VERSION={request.param} exec {python} -S {stand_in} "$@"\n')
+        keep = f'case "$*" in *exportTimes*) cp trtexec-input-0.bin {shlex.quote(str(lab.tools / "timed"))} ;; esac'
+        program.write_text(
+            f'#!/bin/sh\n{keep}\nSTAND_IN_TRTEXEC_VERSION={request.param} exec {python} -S {stand_in} "$@"\n'
+        )
         program.chmod(0o755)
         yield lab
 
@@ -66,6 +71,27 @@ def test_from_onnx_to_a_checked_result(device: Lab) -> None:
     assert result.opinion is not None
     assert result.opinion.error is None
     assert result.opinion.figures_ns["latency_median"] == 3_130_000
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_the_operators_own_data_is_what_is_timed(device: Lab, *, reference: bool) -> None:
+    images = np.full((3, 3, 4, 4), 0.25, np.float32)
+    images[1:] = 0.75
+    scores = images.reshape(3, -1).mean(axis=1)[:, None] + np.arange(CLASSES, dtype=np.float32)
+    arrays = {"input:image": images, **({"output:scores": scores} if reference else {})}
+    packed = io.BytesIO()
+    np.savez(packed, **arrays)
+    device.ship("data-0001", {"data.npz": packed.getvalue()})
+    entry = FileEntry("data.npz", len(packed.getvalue()), hashlib.sha256(packed.getvalue()).hexdigest())
+    found = device.run(spec(device, data=DataSet("data-0001", entry), check_with="trtexec")).status
+    assert found.state == "done", (found, (device.folder() / "log").read_text())
+    result = device.result()
+    timed = np.fromfile(device.tools / "timed", np.float32)  # by the second opinion, which comes last
+    assert np.array_equal(timed, images[:2].ravel())
+    assert result.processes[0].parity_after is not None, (
+        "against the artifact's samples where the data has no reference"
+    )
+    assert result.processes[0].parity_after.passed
 
 
 def test_the_engine_serves_the_next_job(device: Lab) -> None:
