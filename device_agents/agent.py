@@ -95,7 +95,17 @@ def _report(name: str) -> BackendReport:
         version = Reading(backend.start(), f"import {name}")
     except Exception as error:  # noqa: BLE001 - a broken runtime can raise anything, and the operator must see it
         version = Reading(unknown=f"{type(error).__name__}: {str(error)[:300]}")
-    return BackendReport(version, backend.patterns, backend.options, backend.build_options, builds=backend.builds)
+    return BackendReport(
+        version, backend.patterns, backend.options, backend.build_options,
+        facts={} if version.unknown else _facts(backend), builds=backend.builds,
+    )  # fmt: skip
+
+
+def _facts(backend: Any) -> Dict[str, Any]:
+    try:
+        return dict(backend.facts())
+    except Exception as error:  # noqa: BLE001 - as above; what it is missing costs no measurement
+        return {"facts": Reading(unknown=f"{type(error).__name__}: {str(error)[:300]}")}
 
 
 def _run(arguments: argparse.Namespace) -> Any:

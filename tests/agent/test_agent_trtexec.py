@@ -116,3 +116,4 @@ def test_a_probe_tells_it(device: Lab) -> None:
     backends = device.call("probe", "--backend", "trtexec").json["backends"]
     assert backends["trtexec"]["version"]["value"] in VERSIONS
     assert backends["trtexec"]["patterns"] == ["serial", "pipelined"]
+    assert backends["trtexec"]["facts"]["program"]["value"].endswith("trtexec")
