@@ -18,7 +18,7 @@ TRTEXEC = "/usr/src/tensorrt/bin/trtexec"
 """Where NVIDIA's packages put it: not on PATH."""
 
 _MODULES = "usr/lib/python3*/dist-packages/tensorrt"
-_APPS = ["nvidia-smi", "--query-compute-apps=pid,process_name,used_memory", "--format=csv,noheader,nounits"]
+_APPS = ["nvidia-smi", "--query-compute-apps=pid,process_name,used_memory", "--format=csv,noheader,nounits", "--id=0"]
 
 
 def installed(system: System) -> Readings:
@@ -54,7 +54,8 @@ def tensorrt_module(system: System) -> Reading:
 
 
 def processes(system: System) -> Reading:
-    """What computes on the GPUs, as `pid name memory`, or `none`. In a container the names may be another's."""
+    """What computes on the first GPU, the one that is measured, as `pid name memory`, or `none`. In a container the
+    names may be another's."""
     return system.command(_APPS, nvidia_smi.parse_processes)
 
 

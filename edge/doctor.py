@@ -13,7 +13,7 @@ from device_agents.formats.nvidia_smi import NO_PROCESS
 from edge.inventory import Device
 from edge.patient import Finding, Patient, Severity, numbers
 from edge.remedies import OLDEST_DRIVER, install, install_cudart, install_onnxruntime, new_driver
-from edge.session import PYTHONS
+from edge.session import pythons
 from profiles.errors import EdgebenchError
 
 SPACE_STOPS = 500_000_000
@@ -34,7 +34,7 @@ def examine(patient: Patient) -> tuple[Finding, ...]:
 def unanswered(device: Device, error: EdgebenchError) -> tuple[Finding, ...]:
     """The finding of a device that could not be asked: its own error."""
     if "is older than 3.8" in error.message:
-        command = f'sudo apt install python3.8, and python = "/usr/bin/python3.8" for {device.name} in fleet.toml'
+        command = f'sudo apt install python3.8; then python = "/usr/bin/python3.8" for {device.name} in fleet.toml'
         return (Finding("old_python", Severity.STOPS, "no Python there is 3.8 or newer", error.message, command),)
     return (Finding(error.code, Severity.STOPS, error.message, error.where, error.fix),)
 
@@ -45,22 +45,37 @@ def healthy(findings: Iterable[Finding]) -> bool:
 
 Check = Callable[[Patient], Iterable[Finding]]
 
+_JETSON_CONTAINER = "in a container: start it with --runtime nvidia -v /etc/nv_tegra_release:/etc/nv_tegra_release:ro"
+
 
 def _profile(patient: Patient) -> Iterable[Finding]:
     device = patient.device
     if device.profile.kind in (patient.kind, "cpu"):
         return
     what = f"its profile {device.profile.name} is for a {device.profile.kind}, it looks like a {patient.kind}"
+    another = f"name another `profile =` of {device.name} in fleet.toml"
+    if device.profile.kind == "jetson":  # no board is without that file, and no package for servers mends one
+        another = f"{_JETSON_CONTAINER}; else {another}"
     if patient.kind == "cpu":
         why = "there is no /etc/nv_tegra_release and no /dev/nvidiactl, and nvidia-smi names no GPU"
-        command = "sudo apt install nvidia-driver-580-server; in a container: start it with --gpus all"
+        server = f"{new_driver(patient, max(OLDEST_DRIVER))}; in a container: start it with --gpus all"
+        command = another if device.profile.kind == "jetson" else server
         yield Finding("no_gpu", Severity.STOPS, what, why, command)
         return
     why = "another profile's peaks and expectations judge its figures"
-    yield Finding("profile", Severity.SPOILS, what, why, f"name another `profile =` of {device.name} in fleet.toml")
+    yield Finding("profile", Severity.SPOILS, what, why, another)
+
+
+def _silent_driver(patient: Patient) -> Iterable[Finding]:
+    reading = patient.reading("gpu_driver_version")
+    if patient.kind == "nvidia_gpu" and patient.on_gpu and reading.unknown is not None:
+        what, command = "nvidia-smi tells no driver", "nvidia-smi says why; after an update of the driver: sudo reboot"
+        yield Finding("no_driver", Severity.STOPS, what, reading.unknown, command)
 
 
 def _runtimes(patient: Patient) -> Iterable[Finding]:
+    if patient.kind == "cpu" != patient.device.profile.kind:
+        return  # what to install depends on the GPU and the driver that nobody sees yet
     wanted, there = patient.wanted, patient.first_running
     missing = [name for name in wanted if not patient.runs(name)]
     for name in missing:
@@ -74,20 +89,24 @@ def _runtimes(patient: Patient) -> Iterable[Finding]:
 
 
 def _asked(patient: Patient, backend: str) -> str:
-    found, device = patient.found[backend], patient.device
-    named = device.python or device.profile.python
-    tried = dict.fromkeys((named,) if device.python else (named or PYTHONS[0], *PYTHONS))
-    return f"tried {', '.join(tried)}; {found.python} ({found.version}): {found.report.version.unknown}"
+    found = patient.found[backend]
+    tried = ", ".join(pythons(patient.device))
+    return f"tried {tried}; {found.python} ({found.version}): {found.report.version.unknown}"
 
 
 def _gpu_provider(patient: Patient) -> Iterable[Finding]:
     if not patient.on_gpu or not patient.runs("onnxruntime"):
         return
-    providers = patient.found["onnxruntime"].report.facts.get("providers")
-    if providers is not None and providers.value is not None and "cuda" not in str(providers.value).split():
+    providers = patient.fact("onnxruntime", "providers")
+    if providers.value is not None and "cuda" not in str(providers.value).split():
         what = "its onnxruntime has no CUDA provider: it would measure the processor"
-        severity = Severity.STOPS if patient.first_running == "onnxruntime" else Severity.NOTE
-        yield Finding("no_provider", severity, what, f"it has: {providers}", install_onnxruntime(patient))
+        why = f"it has: {providers}"
+        yield Finding("no_provider", _weight(patient, "onnxruntime"), what, why, install_onnxruntime(patient))
+
+
+def _weight(patient: Patient, backend: str) -> Severity:
+    """Of what keeps a backend from the GPU that imports nevertheless."""
+    return Severity.STOPS if patient.first_running == backend else Severity.NOTE
 
 
 def _cuda_runtime(patient: Patient) -> Iterable[Finding]:
@@ -100,29 +119,44 @@ def _cuda_runtime(patient: Patient) -> Iterable[Finding]:
 
 
 def _driver(patient: Patient) -> Iterable[Finding]:
-    for who, cuda, severity in _wants(patient):
-        oldest, own = OLDEST_DRIVER[cuda][0] if cuda in OLDEST_DRIVER else (0, 0, 0), patient.cuda
-        if patient.kind == "nvidia_gpu" and patient.driver and patient.driver < oldest:
-            driver, least = patient.value("gpu_driver_version"), f"{oldest[0]}.{oldest[1]:02}.{oldest[2]:02}"
-            what = f"the driver {driver} is too old for CUDA {cuda}: it has to be {least} or newer"
-            yield Finding("old_driver", severity, what, f"{who} is of CUDA {cuda}", new_driver(cuda))
-        if patient.kind == "jetson" and own and numbers(own)[0] < cuda:
+    beyond = [want for want in _wants(patient) if _too_old(patient, want[1])]
+    newest = max((cuda for _, cuda, _ in beyond), default=0)  # one driver serves all
+    for who, cuda, severity in beyond:
+        why = f"{who} is of CUDA {cuda}"
+        if patient.kind == "jetson":
+            own = patient.cuda or str(patient.driver_cuda)
             what = f"its driver, part of L4T {patient.value('l4t')}, is for CUDA {own}"
             command = f"sudo apt install cuda-cudart-{own.replace('.', '-')}, or CUDA {cuda}'s cuda-compat package"
-            yield Finding("old_driver", severity, what, f"{who} is of CUDA {cuda}", command)
+        else:
+            least = ".".join(f"{number:02}" for number in OLDEST_DRIVER[cuda][0])
+            driver = patient.value("gpu_driver_version")
+            what = f"the driver {driver} is too old for CUDA {cuda}: it has to be {least} or newer"
+            command = new_driver(patient, newest)
+        yield Finding("old_driver", severity, what, why, command)
+
+
+def _too_old(patient: Patient, cuda: int) -> bool:
+    """Whether the driver does not know a major CUDA; minor ones do not matter. CUDA's own answer counts, as a
+    cuda-compat package makes it know more than its number says."""
+    if cuda not in OLDEST_DRIVER:
+        return False
+    own = patient.driver_cuda or (patient.cuda if patient.kind == "jetson" else None)
+    if own:
+        return numbers(own)[0] < cuda
+    return patient.kind == "nvidia_gpu" and bool(patient.driver) and patient.driver < OLDEST_DRIVER[cuda][0]
 
 
 def _wants(patient: Patient) -> Iterable[tuple[str, int, Severity]]:
     """What wants which CUDA there."""
     if not patient.on_gpu:
         return
-    runtime = patient.reading("cudart")
+    loaded = patient.fact("tensorrt", "cudart")  # of several the agent takes one that the driver knows
+    runtime = loaded if loaded.unknown is None else patient.reading("cudart")
     if runtime.value is not None and numbers(str(runtime.value)):
-        yield f"libcudart in {runtime.source}", numbers(str(runtime.value))[0], Severity.STOPS
-    if patient.runs("onnxruntime"):
-        built = patient.found["onnxruntime"].report.facts.get("built_for_cuda")
-        if built is not None and numbers(str(built.value)):
-            yield "onnxruntime", numbers(str(built.value))[0], Severity.SPOILS
+        yield str(runtime.source), numbers(str(runtime.value))[0], Severity.STOPS
+    built = patient.fact("onnxruntime", "built_for_cuda").value
+    if built is not None and numbers(str(built)):
+        yield "onnxruntime", numbers(str(built))[0], _weight(patient, "onnxruntime")
 
 
 def _space(patient: Patient) -> Iterable[Finding]:
@@ -155,7 +189,8 @@ def _power_mode(patient: Patient) -> Iterable[Finding]:
     number = l4t.power_mode_id(modes, wanted)
     if modes and number is None:
         what, names = f"this board has no power mode {wanted}", re.sub(r"\d+:", "", modes)
-        command = f'power_mode = "{reading}" for {patient.device.name} in fleet.toml, or another of: {names}'
+        mode = reading.value or names.split()[0]
+        command = f'power_mode = "{mode}" for {patient.device.name} in fleet.toml, or another of: {names}'
         yield Finding("wrong_power_mode", Severity.SPOILS, what, f"it has: {names}", command)
         return
     command = f"sudo nvpmodel -m {'ID' if number is None else number}"
@@ -165,7 +200,8 @@ def _power_mode(patient: Patient) -> Iterable[Finding]:
         yield Finding("power_mode", Severity.NOTE, "its power mode is not known", str(reading.unknown), command)
         return
     what = f"its power mode is {reading.value}, {wanted} is expected"
-    yield Finding("wrong_power_mode", Severity.SPOILS, what, "the verdict would be INVALID wrong_power_mode", command)
+    why = "the verdict would be INVALID wrong_power_mode; the change may ask for a reboot"
+    yield Finding("wrong_power_mode", Severity.SPOILS, what, why, command)
 
 
 def _foreign_work(patient: Patient) -> Iterable[Finding]:
@@ -197,9 +233,9 @@ def _clocks(patient: Patient) -> Iterable[Finding]:
 
 
 def _clock(patient: Patient) -> Iterable[Finding]:
-    told = patient.number("clock_unix_s")
-    if told is not None and abs(told - patient.asked_at) > CLOCK_OFF_S:
-        off_s = told - patient.asked_at
+    told, (earliest, latest) = patient.number("clock_unix_s"), patient.asked
+    off_s = 0.0 if told is None else told - min(max(told, earliest), latest)
+    if abs(off_s) > CLOCK_OFF_S:
         what = f"its clock is {abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} ours"
         why = "its results carry wrong times, and apt and pip may refuse certificates"
         yield Finding("clock", Severity.NOTE, what, why, "sudo timedatectl set-ntp true")
@@ -214,6 +250,6 @@ def _recorded(patient: Patient) -> Iterable[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    _profile, _runtimes, _gpu_provider, _cuda_runtime, _driver, _space, _memory, _power_mode, _foreign_work, _clocks,
-    _clock, _recorded,
+    _profile, _silent_driver, _runtimes, _gpu_provider, _cuda_runtime, _driver, _space, _memory, _power_mode,
+    _foreign_work, _clocks, _clock, _recorded,
 )  # fmt: skip

@@ -37,11 +37,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Patient:
-    """A device that answered. `found` is by backend, never empty; `asked_at` is our clock then, in seconds (unix)."""
+    """A device that answered. `found` is by backend, never empty; `asked` is our clock before and after, in seconds
+    (unix): with many devices there may be minutes between."""
 
     device: Device
     found: Mapping[str, Found]
-    asked_at: float
+    asked: tuple[float, float]
 
     @property
     def any(self) -> Found:
@@ -67,6 +68,11 @@ class Patient:
         value = self.value(name)
         return float(value) if isinstance(value, (int, float)) else None
 
+    def fact(self, backend: str, name: str) -> Reading:
+        """What a backend tells of itself where it runs."""
+        nothing = Reading(unknown="not told")
+        return self.found[backend].report.facts.get(name, nothing) if backend in self.found else nothing
+
     def runs(self, backend: str) -> bool:
         return backend in self.found and self.found[backend].report.version.unknown is None
 
@@ -84,6 +90,12 @@ class Patient:
     def cuda(self) -> str | None:
         """The CUDA release of a Jetson's JetPack, such as 12.6."""
         return l4t.cuda_of(str(self.value("l4t") or ""))
+
+    @property
+    def driver_cuda(self) -> str | None:
+        """The newest CUDA that the driver says it knows, such as 12.6, where somebody asked it."""
+        value = self.fact("tensorrt", "driver_cuda").value
+        return str(value) if value is not None and numbers(str(value)) else None
 
     @property
     def driver(self) -> tuple[int, ...]:

@@ -35,8 +35,7 @@ from export.artifact import sha256_file
 from profiles.errors import AgentError, BuildError, ResultError, RunError, SchemaError, TransferError
 from profiles.progress import Progress, silent
 
-PYTHONS = ("/usr/bin/python3", "python3")
-"""Tried in this order where fleet.toml names none: on a Jetson the runtime belongs to the system's Python."""
+_PYTHONS = ("/usr/bin/python3", "python3")  # on a Jetson the runtime belongs to the system's
 
 _CALL_S = 60.0
 _WAIT_S = 300.0
@@ -67,6 +66,14 @@ class Found:
     def version(self) -> str:
         """Of the interpreter."""
         return str(self.probe.identity.get("python", "version unknown"))
+
+
+def pythons(device: Device) -> tuple[str, ...]:
+    """The interpreters that are tried on it, in this order: the one that fleet.toml names, or its profile's and the
+    usual ones."""
+    if device.python:
+        return (device.python,)
+    return tuple(dict.fromkeys((device.profile.python or _PYTHONS[0], *_PYTHONS)))
 
 
 @dataclass(frozen=True)
@@ -233,8 +240,7 @@ class Session:
     def _find_backends(self, backends: Sequence[str], only_look: bool) -> dict[str, Found]:
         found: dict[str, Found] = {}
         answers = []
-        named = self.device.python or self.device.profile.python
-        for python in dict.fromkeys((named,) if self.device.python else (named or PYTHONS[0], *PYTHONS)):
+        for python in pythons(self.device):
             missing = [name for name in backends if name not in self._python_of]
             if not missing:
                 break

@@ -19,7 +19,7 @@ def parse_query(text: str, fields: Sequence[str]) -> Optional[Dict[str, str]]:
 
 
 def parse_processes(text: str) -> Optional[str]:
-    """`1234 python3 512 MiB, 99 ...` from --query-compute-apps=pid,process_name,used_memory of all GPUs; `none` where
+    """`1234 python3 512 MiB, 99 ...` from --query-compute-apps=pid,process_name,used_memory; `none` where
     nothing computes; None when that is not what the text says. A name may hold commas, and is cut to the program's."""
     found = []
     for line in text.splitlines():

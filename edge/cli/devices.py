@@ -102,13 +102,14 @@ def doctor(expr: Expression = None, fleet: FleetOption = None, json: JsonOption 
     from edge.selector import select
 
     devices = select(load_fleet(fleet), expr or "all")
+    earliest = time.time()
     with drawn() as progress:
         found, failed = probe_all(devices, places(), progress)
-    asked_at = time.time()
+    asked = (earliest, time.time())
     findings = {
         device.name: unanswered(device, failed[device.name])
         if device.name in failed
-        else examine(Patient(device, found[device.name], asked_at))
+        else examine(Patient(device, found[device.name], asked))
         for device in devices
     }
     if json:
@@ -117,7 +118,8 @@ def doctor(expr: Expression = None, fleet: FleetOption = None, json: JsonOption 
     else:
         for name, each in findings.items():
             _print_findings(name, each)
-    return 0 if all(healthy(each) for each in findings.values()) else 1
+    well = {name: healthy(each) for name, each in findings.items()}
+    return _exit_code(any(well.values()), not all(well.values()))
 
 
 def _print_findings(name: str, findings: Sequence[Finding]) -> None:
@@ -127,7 +129,8 @@ def _print_findings(name: str, findings: Sequence[Finding]) -> None:
     say(f"{name}:")
     for finding in findings:
         say(f"  {finding.severity}: {finding.what}" + (f" ({finding.why})" if finding.why else ""))
-        say(f"    {finding.command}")
+        if finding.command:
+            say(f"    {finding.command}")
 
 
 @app.command("trust")

@@ -46,7 +46,7 @@ def test_a_jetson_that_lacks_much_is_told_each_command(operator: Operator, tmp_p
     assert lines[0] == "local:"
     assert lines[1].startswith("  stops: "), "what stops it comes first"
     assert "    sudo nvpmodel -m 0" in lines
-    assert any(line.endswith("sudo apt install cuda-cudart-12-6") for line in lines)
+    assert any("sudo apt install cuda-cudart-12-6;" in line for line in lines)
     assert "    sudo jetson_clocks" in lines
 
 
@@ -67,7 +67,9 @@ def test_as_json_for_programs(operator: Operator, tmp_path: Path) -> None:
     assert answer.json["devices"]["local"]["healthy"] is False
     found = checks(answer)
     assert found["old_driver"]["severity"] == "stops"
-    assert "535" in found["old_driver"]["command"]
+    drivers = [each for each in answer.json["devices"]["local"]["findings"] if each["check"] == "old_driver"]
+    assert "CUDA 12" in drivers[0]["what"], "libcudart's; onnxruntime's is that of this machine"
+    assert len({each["command"] for each in drivers}) == 1, "one driver for all"
     assert found["foreign_work"]["severity"] == "spoils"
     assert found["recorded"]["severity"] == "note"
 
@@ -81,7 +83,7 @@ def test_a_jetpack_5_runs_the_agent_with_its_python_3_8(operator: Operator, tmp_
     answer = operator.run("devices", "doctor", "--json")
     found = checks(answer)
     assert "(3.8." in found["no_onnxruntime"]["why"]
-    assert found["no_onnxruntime"]["command"].endswith("jp5/cu114")
+    assert "/jp5/cu114" in found["no_onnxruntime"]["command"]
     assert "no_cudart" not in found
 
 
@@ -114,6 +116,6 @@ def test_a_device_that_cannot_be_reached_does_not_hide_another(
     text = "".join(f'{each.fleet_toml()}python = "{device.python()}"\n' for each in (server, gone))
     (operator.home / "fleet.toml").write_text(text)
     answer = operator.run("devices", "doctor", "all", "--json")
-    assert answer.code == 1
+    assert answer.code == 3, "some devices failed"
     assert answer.json["devices"]["board-1"]["healthy"] is True
     assert checks(answer, "board-2")["connect"]["severity"] == "stops"

@@ -273,6 +273,19 @@ esac""",
         assert reading.value == share
         assert share == 0.0 or "1234 python3 5120 MiB" in str(reading.unknown)
 
+    def test_what_computes_on_another_gpu_than_the_first_is_not_in_the_way(self, device: Device) -> None:
+        device.tool(
+            "nvidia-smi",
+            """\
+case "$1" in
+    -L) ;;
+    --query-gpu=*) echo "[N/A]" ;;
+    --query-compute-apps=*)
+        case " $* " in *" --id=0 "*) ;; *) echo "1234, python3, 5120" ;; esac ;;
+esac""",
+        )
+        assert state.busy_share(device.system).value == 0.0
+
     @pytest.mark.parametrize("words", ["P0, fast, 1593, 34, 62.18, 1, 2", "garbage", ""])
     def test_an_answer_that_makes_no_sense_is_unknown_and_no_crash(self, device: Device, words: str) -> None:
         device.tool("nvidia-smi", f'[ "$1" = -L ] || echo "{words}"')

@@ -36,7 +36,9 @@ class Clinic:
         self.python = device.get("python", "/usr/bin/python3")
         self.free_bytes = 50_000_000_000
         self.context: dict[str, Reading] = {"clock_unix_s": Reading(int(NOW), "time")}
+        self.identity: dict[str, Reading] = {}
         self.facts: dict[str, Reading] = {"providers": Reading("cpu cuda", "onnxruntime")}
+        self.cuda_facts: dict[str, Reading] = {}
         self.reports = {"tensorrt": "10.3.0", "onnxruntime": "1.23.0"}
         self.missing: dict[str, str] = {}
 
@@ -47,16 +49,16 @@ class Clinic:
         kind, identity, context = state.describe(System(self.recorded.root))
         context["virtual_environment"] = Reading("none", "/usr")  # not that of the Python that runs these tests
         probe = ProbeReport(
-            SCHEMA, kind, self.python, "/home/user/.cache/edgebench/1", self.free_bytes, identity,
-            {**context, **self.context}, {},
+            SCHEMA, kind, self.python, "/home/user/.cache/edgebench/1", self.free_bytes,
+            {**identity, **self.identity}, {**context, **self.context}, {},
         )  # fmt: skip
         found = {}
         for name in self.device.profile.backends:
             known = self.reports.get(name) if name not in self.missing else None
             reading = Reading(known, "import") if known else Reading(unknown=self.missing.get(name, "not there"))
-            facts = self.facts if name == "onnxruntime" else {}
-            found[name] = Found(self.python, probe, BackendReport(reading, (), {}, facts=facts))
-        findings = examine(Patient(self.device, found, NOW))
+            told = {"onnxruntime": self.facts, "tensorrt": self.cuda_facts} if known else {}
+            found[name] = Found(self.python, probe, BackendReport(reading, (), {}, facts=told.get(name, {})))
+        findings = examine(Patient(self.device, found, (NOW, NOW + 600)))
         assert findings[-1].check == "recorded"
         return tuple(finding for finding in findings if finding.check != "recorded")
 
@@ -102,6 +104,7 @@ class TestTensorRT:
         assert finding.why.startswith("tried /usr/bin/python3, python3; /usr/bin/python3 (3.")
         assert MISSING in finding.why
         assert "sudo apt install python3-libnvinfer" in finding.command
+        assert "pip" not in finding.command
 
     def test_with_nothing_else_stops_the_device(self, orin: Clinic) -> None:
         orin.missing = {"tensorrt": MISSING, "onnxruntime": "ModuleNotFoundError: No module named 'onnxruntime'"}
@@ -109,8 +112,13 @@ class TestTensorRT:
         assert not healthy(findings)
         assert [finding.severity for finding in findings] == [Severity.STOPS] * 2
         assert {finding.check for finding in findings} == {"no_tensorrt", "no_onnxruntime"}, "trtexec is no remedy"
-        index = next(finding.command for finding in findings if finding.check == "no_onnxruntime")
-        assert index.endswith("--index-url https://pypi.jetson-ai-lab.io/jp6/cu126")
+        command = next(finding.command for finding in findings if finding.check == "no_onnxruntime")
+        home = "/home/user/.cache/edgebench/1/venv"
+        assert command == (
+            f"sudo apt install python3-venv && /usr/bin/python3 -m venv --system-site-packages {home} && "
+            f"{home}/bin/pip install onnxruntime-gpu 'numpy<2' --index-url https://pypi.jetson-ai-lab.io/jp6/cu126; "
+            f'then python = "{home}/bin/python" for board in fleet.toml'
+        ), "the system's Python has no pip, or refuses it"
 
     def test_without_a_module_gives_way_to_nvidia_s_binary(self, orin: Clinic) -> None:
         orin.missing["tensorrt"] = MISSING
@@ -123,31 +131,62 @@ class TestTensorRT:
         orin.python, orin.missing["tensorrt"] = "/usr/bin/python3.11", MISSING
         finding = orin.one("no_tensorrt")
         assert finding.why.startswith("tried /usr/bin/python3.11; ")
-        assert finding.command.startswith('python = "/usr/bin/python3" for board in fleet.toml: /usr/lib/python3.10/')
+        assert finding.command.startswith(
+            'python = "/usr/bin/python3.10" for board in fleet.toml: /usr/lib/python3.10/'
+        )
 
-    def test_is_hidden_by_a_closed_virtual_environment(self, orin: Clinic) -> None:
+    @pytest.mark.parametrize(
+        ("version", "command"),
+        [
+            ("3.10.12", "/usr/bin/python3.10 -m venv --system-site-packages /home/nvidia/env"),
+            ("3.11.4", 'python = "/usr/bin/python3.10" for board'),  # no environment of 3.11 shows a module of 3.10
+            ("3.1.4", 'python = "/usr/bin/python3.10" for board'),
+        ],
+    )
+    def test_is_hidden_by_a_closed_virtual_environment(self, orin: Clinic, version: str, command: str) -> None:
         orin.device = replace(orin.device, python="/home/nvidia/env/bin/python3")
         orin.python, orin.missing["tensorrt"] = "/home/nvidia/env/bin/python3", MISSING
+        orin.identity["python"] = Reading(version, "python")
         orin.context["virtual_environment"] = Reading("closed", "/home/nvidia/env")
-        assert orin.one("no_tensorrt").command == "python3 -m venv --system-site-packages /home/nvidia/env"
+        assert orin.one("no_tensorrt").command.startswith(command)
 
-    def test_whose_library_is_missing_is_installed_anew(self, orin: Clinic) -> None:
-        orin.missing["tensorrt"] = "ImportError: libnvinfer.so.10: cannot open shared object file"
-        assert "--reinstall tensorrt" in orin.one("no_tensorrt").command
+    @pytest.mark.parametrize(
+        ("why", "command"),
+        [
+            (
+                "ImportError: libnvinfer.so.10: cannot open shared object file: No such file or directory",
+                "--reinstall libnvinfer10 libnvinfer-plugin10 libnvonnxparsers10",
+            ),
+            (
+                "ImportError: libnvonnxparser.so.8: cannot open shared object file: No such file or directory",
+                "--reinstall libnvinfer8 libnvinfer-plugin8 libnvonnxparsers8 libnvparsers8",
+            ),
+            (
+                "ImportError: libcudnn.so.8: cannot open shared object file: No such file or directory",
+                "sudo apt install nvidia-jetpack, which brings CUDA and cuDNN; in a container: start it with --runtime",
+            ),
+            ("ImportError: undefined symbol: createInferBuilder_INTERNAL", "--reinstall python3-libnvinfer"),
+            ("ModuleNotFoundError: No module named 'numpy'", "sudo apt install python3-numpy"),
+        ],
+    )
+    def test_that_does_not_load_is_mended_by_what_it_lacks(self, orin: Clinic, why: str, command: str) -> None:
+        """Never by naming the Python that has it: that is the one that was tried."""
+        orin.missing["tensorrt"] = why
+        assert command in orin.one("no_tensorrt").command
 
     @pytest.mark.parametrize(
         ("driver", "command"),
         [
-            ("580.95.05", "/usr/bin/python3 -m pip install tensorrt-cu13"),
-            ("535.129.03", "/usr/bin/python3 -m pip install tensorrt-cu12"),
-            ("470.82.01", "sudo apt install nvidia-driver-535-server, and reboot"),
+            ("580.95.05", "/opt/conda/bin/python -m pip install tensorrt-cu13 numpy"),
+            ("535.129.03", "/opt/conda/bin/python -m pip install tensorrt-cu12 numpy"),
+            ("470.82.01", "sudo apt install nvidia-driver-535-server nvidia-fabricmanager-535 && sudo reboot"),
         ],
     )
     def test_on_a_server_comes_by_pip_as_its_driver_allows(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, command: str
     ) -> None:
         clinic = Clinic(monkeypatch, a100(tmp_path / "a", driver, cuda="11.8.89"), "a100-80gb")
-        clinic.missing["tensorrt"] = MISSING
+        clinic.python, clinic.missing["tensorrt"] = "/opt/conda/bin/python", MISSING
         assert clinic.one("no_tensorrt").command == command
 
 
@@ -162,7 +201,7 @@ class TestTheCudaRuntime:
     ) -> None:
         finding = Clinic(monkeypatch, jetson(tmp_path / "o", release), "jetson-agx-orin-64gb").one("no_cudart")
         assert finding.severity is Severity.STOPS
-        assert finding.command.endswith(f"sudo apt install {package}")
+        assert f"sudo apt install {package};" in finding.command
         assert "/usr/local/cuda*" in finding.why, "where it was searched"
 
     def test_does_not_stop_trtexec_which_has_its_own(self, orin: Clinic) -> None:
@@ -195,7 +234,8 @@ class TestTheDriver:
         major = cuda[:2]
         assert finding.what == f"the driver {driver} is too old for CUDA {major}: it has to be {least} or newer"
         assert f"libcudart.so.{cuda} is of CUDA {major}" in finding.why
-        assert finding.command == f"sudo apt install nvidia-driver-{branch}, and reboot"
+        switches = f"nvidia-fabricmanager-{branch.partition('-')[0]}"  # A100-SXM4: NVSwitch
+        assert finding.command == f"sudo apt install nvidia-driver-{branch} {switches} && sudo reboot"
 
     @pytest.mark.parametrize(
         ("driver", "cuda"), [("450.80.02", "11.8.89"), ("525.60.13", "12.9.79"), ("580.65.06", "13.2.1")]
@@ -205,13 +245,40 @@ class TestTheDriver:
     ) -> None:
         assert Clinic(monkeypatch, a100(tmp_path / "a", driver, cuda=cuda), "a100-80gb").findings() == ()
 
-    def test_that_is_too_old_for_onnxruntime_s_build_spoils(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("alone", [False, True], ids=["beside TensorRT", "alone"])
+    def test_that_is_too_old_for_onnxruntime_s_build_stops_what_has_nothing_better(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: bool
     ) -> None:
         clinic = Clinic(monkeypatch, a100(tmp_path / "a", "535.129.03", cuda="12.6.77"), "a100-80gb")
         clinic.facts["built_for_cuda"] = Reading("13.0", "onnxruntime")
+        clinic.missing = {"tensorrt": MISSING} if alone else {}
         finding = clinic.one("old_driver")
-        assert (finding.severity, finding.why) == (Severity.SPOILS, "onnxruntime is of CUDA 13")
+        assert finding.severity is (Severity.STOPS if alone else Severity.NOTE)
+        assert finding.why == "onnxruntime is of CUDA 13"
+
+    def test_that_knows_more_by_a_compatibility_package_is_not_too_old(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for recorded, profile in (
+            (a100(tmp_path / "a", "470.82.01", cuda="12.6.77"), "a100-80gb"),
+            (jetson(tmp_path / "o", "35.4.1", cuda="12.2.140"), "jetson-agx-orin-64gb"),
+        ):
+            clinic = Clinic(monkeypatch, recorded, profile)
+            assert clinic.one("old_driver")
+            clinic.cuda_facts["driver_cuda"] = Reading("12.2", "cudaDriverGetVersion")
+            assert not [finding for finding in clinic.findings() if finding.check == "old_driver"]
+
+    def test_is_told_of_the_library_that_is_taken(self, orin: Clinic) -> None:
+        orin.recorded.file("/usr/local/cuda-13.0/lib64/libcudart.so.13.0.96", "")
+        assert orin.one("old_driver")
+        orin.cuda_facts["cudart"] = Reading("12.6", "/usr/local/cuda-12.6/lib64/libcudart.so.12")
+        assert orin.findings() == ()
+
+    def test_that_says_nothing_stops_the_device(self, server: Clinic) -> None:
+        """As after an update of its package: `Failed to initialize NVML: Driver/library version mismatch`."""
+        server.recorded.file("/dev/nvidiactl", "")
+        server.recorded.tool("nvidia-smi", "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18")
+        assert server.one("no_driver").severity is Severity.STOPS
 
     def test_that_does_not_know_a_field_tells_the_others(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         recorded = a100(tmp_path / "a", "450.51.06", cuda="11.8.89", unknown="mig.mode.current")
@@ -281,6 +348,10 @@ class TestTheRest:
         orin.context["clock_unix_s"] = Reading(int(NOW) - 86_400, "time")
         assert orin.one("clock").what == "its clock is 86400 s behind ours"
 
+    def test_a_clock_that_was_read_while_other_devices_were_asked_is_not_off(self, orin: Clinic) -> None:
+        orin.context["clock_unix_s"] = Reading(int(NOW) + 550, "time")
+        assert orin.findings() == ()
+
     def test_clocks_that_float_are_a_note(self, orin: Clinic) -> None:
         orin.recorded.file("/sys/class/devfreq/17000000.gpu/min_freq", "306000000")
         finding = orin.one("clocks_floating")
@@ -296,13 +367,38 @@ class TestTheRest:
         orin.facts["providers"], orin.missing["tensorrt"] = Reading("cpu", "onnxruntime"), MISSING
         assert orin.one("no_provider").severity is Severity.STOPS
 
+    @pytest.mark.parametrize(
+        ("driver", "python", "commands"),
+        [
+            ("580.95.05", "/opt/env/bin/python", ["uninstall -y onnxruntime && ", "'onnxruntime-gpu[cuda,cudnn]'"]),
+            ("535.129.03", "/usr/bin/python3", ["1/venv/bin/pip install 'onnxruntime-gpu[cuda,cudnn]<1.27'; then"]),
+        ],
+    )
+    def test_an_onnxruntime_with_cuda_takes_the_other_s_place_as_the_driver_allows(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, python: str, commands: list[str]
+    ) -> None:
+        clinic = Clinic(monkeypatch, a100(tmp_path / "a", driver, cuda="12.6.77"), "a100-80gb")
+        clinic.python, clinic.facts["providers"] = python, Reading("cpu", "onnxruntime")
+        assert all(command in clinic.one("no_provider").command for command in commands)
+
     def test_a_profile_of_another_kind(self, server: Clinic) -> None:
         server.device = replace(server.device, profile=device_profile("jetson-agx-orin-64gb"))
         assert "is for a jetson, it looks like a nvidia_gpu" in server.one("profile").what
 
     def test_a_gpu_that_nobody_sees_stops_the_device(self, server: Clinic) -> None:
         server.recorded.tool("nvidia-smi", "echo 'NVIDIA-SMI has failed because it could not communicate'; exit 9")
-        assert server.one("no_gpu").severity is Severity.STOPS
+        server.missing["tensorrt"] = MISSING
+        (finding,) = server.findings()
+        assert (finding.check, finding.severity) == ("no_gpu", Severity.STOPS)
+        assert finding.command.startswith("sudo apt install nvidia-driver-580-server")
+
+    def test_a_board_that_a_container_hides_is_offered_no_server_s_driver(self, orin: Clinic) -> None:
+        orin.recorded.remove("/etc/nv_tegra_release")
+        orin.recorded.tool("nvidia-smi", "exit 9")
+        (finding,) = orin.findings()
+        assert (finding.check, finding.severity) == ("no_gpu", Severity.STOPS)
+        assert finding.command.startswith("in a container: start it with --runtime nvidia")
+        assert "nvidia-driver" not in finding.command
 
     def test_a_processor_is_not_asked_for_a_gpu(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         recorded = Recorded(tmp_path / "plain")
