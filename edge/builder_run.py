@@ -6,10 +6,9 @@ import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 
-from device_agents.contract import ENGINE_FILE, EngineReport
 from edge.classes import Build
 from edge.device_work import DeviceWork, Tools, check_request
-from edge.engines import adopt_engine
+from edge.engines import bring_home
 from edge.inventory import Device
 from edge.jobspec import job_spec
 from edge.journal import Journal
@@ -23,7 +22,6 @@ from profiles.errors import (
     ExportError,
     HostKeyError,
     RunError,
-    SchemaError,
     Timeout,
 )
 
@@ -37,6 +35,7 @@ class BuilderRun(DeviceWork):
     def __init__(self, device: Device, builds: Sequence[Build], journal: Journal, tools: Tools) -> None:
         super().__init__(device, journal, tools)
         self.ended = threading.Event()
+        self.building_s = 0.0
         self._builds = builds
 
     def run(self) -> None:
@@ -81,11 +80,12 @@ class BuilderRun(DeviceWork):
 
     def _one(self, session: Session, build: Build, found: Mapping[str, Found]) -> Artifact:
         job = self._join(session, build) or self._start(session, build, found)
-        result, _ = session.collect(job, build.artifact.id)
+        self._tell(f"bringing home {build.label}")
+        store, batch = self._tools.artifacts, build.cell.batch
+        engine, result = bring_home(session, job, store, build.artifact, batch=batch, unchecked=_UNCHECKED)
         self._under_way = None
-        if result.engine is None:
-            raise SchemaError("the job built no engine", where=self.device.name, stage="collect")
-        engine = self._bring_home(session, build, result.engine.report)
+        if result.engine is not None and not result.engine.reused:
+            self.building_s += result.seconds.get("build", 0.0)
         self._journal.built(build, engine.id)
         return engine
 
@@ -97,23 +97,9 @@ class BuilderRun(DeviceWork):
         job, _ = self._journal.begin(build, self._origin(build.artifact))
         self._under_way = (build, job)
         self._tell(f"building {build.label}")
-        session.run(job_spec(job, build.cell, build.artifact, task="build", builds=True, rebuild=self._tools.rebuild))
+        rebuild = self._anew(build)
+        session.run(job_spec(job, build.cell, build.artifact, task="build", builds=True, rebuild=rebuild))
         return job
-
-    def _bring_home(self, session: Session, build: Build, report: EngineReport) -> Artifact:
-        self._tell(f"bringing home {build.label}")
-        store = self._tools.artifacts
-        with store.workspace() as folder:
-            session.pull_engine(report, folder)
-            return adopt_engine(
-                store,
-                folder / ENGINE_FILE,
-                report,
-                build.artifact,
-                _target(report, self.device),
-                batch=build.cell.batch,
-                unchecked=_UNCHECKED,
-            )
 
     def _fail(self, build: Build, error: EdgebenchError) -> None:
         self._under_way = None
@@ -125,9 +111,3 @@ class BuilderRun(DeviceWork):
         for build in self._builds:
             if not build.engine.done():
                 build.engine.set_exception(error)
-
-
-def _target(report: EngineReport, device: Device) -> str:
-    """What the engine runs on: the GPU's compute capability, or the profile where the device did not tell it."""
-    capability = str(report.made_of.get("gpu_compute_cap", "")).replace(".", "")
-    return f"sm{capability}" if capability else device.profile.name

@@ -1,5 +1,5 @@
-"""Engines for a class of devices: the device that the operator named `builder = true` builds, the others of its profile
-load exactly that engine. Here is who builds for whom; edge.builder_run does it."""
+"""Which engine a cell runs, and who builds it for a class of devices: the one that the operator named `builder = true`
+builds, the others of its profile load exactly that engine. edge.builder_run does it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from device_agents.contract import LoadPattern, Timing
 from edge.choosing import Choices, Survey
 from edge.inventory import Device, Fleet
 from edge.plan import OWN, PER_CLASS, Cell
-from export.artifact import Artifact
+from export.artifact import FREE_BATCH, Artifact
 from profiles.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Build:
-    """One engine to be built for a class: `cell` is what the builder builds it for, `engine` the artifact to come."""
+    """One engine that a device builds for its class, or for itself: `cell` is what it is built for, `engine` the
+    artifact that a class waits for."""
 
     cell: Cell
     artifact: Artifact
@@ -36,6 +37,16 @@ class Build:
     @property
     def label(self) -> str:
         return f"the engine of {self.cell.label} for its class"
+
+
+def build_of(cell: Cell, artifact: Artifact, builder: str) -> Build:
+    """The build that gives the engine of the cell: the same one for every cell that the engine serves."""
+    profiles = cell.profiles or artifact.profiles
+    asked = replace(
+        cell, device=builder, engines=OWN, pattern=LoadPattern(), timing=Timing(), hot_input=False, transfers=True,
+        inputs=None, check_with=None, repeat=0, batch=profiles[0][FREE_BATCH].opt if profiles else cell.batch,
+    )  # fmt: skip
+    return Build(asked, artifact)
 
 
 def builders(fleet: Fleet, selected: Sequence[Device]) -> dict[str, str]:
@@ -83,14 +94,6 @@ def builds_for(
     needed = {}
     for cell in cells:
         if cell.engines == PER_CLASS:
-            asked = _engine_of(cell, builder_of[devices[cell.device].profile.name])
-            needed[cell.id] = known.setdefault(asked.id, Build(asked, artifacts[cell.id]))
+            build = build_of(cell, artifacts[cell.id], builder_of[devices[cell.device].profile.name])
+            needed[cell.id] = known.setdefault(build.id, build)
     return needed
-
-
-def _engine_of(cell: Cell, builder: str) -> Cell:
-    """The cell on its builder, without what makes no other engine."""
-    return replace(
-        cell, device=builder, engines=OWN, pattern=LoadPattern(), timing=Timing(), hot_input=False, transfers=True,
-        inputs=None, check_with=None, repeat=0,
-    )  # fmt: skip

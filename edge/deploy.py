@@ -75,7 +75,7 @@ def deploy(
             progress=progress,
             data=data_source(request, artifact, artifacts, progress) if request.inputs else None,
             survey=survey,
-            rebuild=request.rebuild,
+            rebuild=plan.rebuild,
         )
         report = fleet.run(plan, {device.name: device for device in devices}, journal, tools)
     except fleet.Interrupted:
@@ -94,7 +94,7 @@ def deploy(
 
 def _longest(rows: Sequence[Row], report: fleet.Report) -> tuple[float, float]:
     """Seconds of building and of measuring on the device where they were most, without what an earlier process did."""
-    building: dict[str, float] = {}
+    building = dict(report.building_s)
     measuring: dict[str, float] = {}
     for row in rows:
         measurement = row.measurement
@@ -103,5 +103,5 @@ def _longest(rows: Sequence[Row], report: fleet.Report) -> tuple[float, float]:
             built_s = 0.0 if engine is None or engine.reused else measurement.result.seconds.get("build", 0.0)
             building[device] = building.get(device, 0.0) + built_s
             measuring[device] = measuring.get(device, 0.0) + row.measuring_s
-    busiest = max(measuring, key=lambda device: building[device] + measuring[device], default=None)
-    return (0.0, 0.0) if busiest is None else (building[busiest], measuring[busiest])
+    parts = [(building.get(device, 0.0), measuring.get(device, 0.0)) for device in {*building, *measuring}]
+    return max(parts, key=sum, default=(0.0, 0.0))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from device_agents.contract import ENGINE_FILE, ErrorInfo, GivenEngine
 from edge.builder_run import BuilderRun
-from edge.classes import Build
+from edge.classes import Build, build_of
 from edge.device_work import DeviceWork, Tools, check_request
 from edge.inventory import Device
 from edge.jobspec import job_spec
@@ -132,12 +132,12 @@ class DeviceRun(DeviceWork):
         if own is not None:
             self.bytes_sent += session.ship(own.data.artifact, own.folder, own.files, self._tell)
         builds = found[cell.backend].report.builds and given is None
-        rebuild = self._tools.rebuild and self._orders.building is None  # a builder has just built anew
+        rebuild = builds and self._anew(build_of(cell, artifact, self.device.name))
         job, origin = self._journal.begin(cell, self._origin(artifact, own.used if own else None))
         self._under_way = (cell, job)
         self._say(f"measuring {cell.label}")
         data = own.data if own else None
-        session.run(job_spec(job, cell, artifact, builds=builds, rebuild=rebuild and builds, given=given, data=data))
+        session.run(job_spec(job, cell, artifact, builds=builds, rebuild=rebuild, given=given, data=data))
         return self._collect(session, cell, job, origin)
 
     def _engine(self, session: Session, cell: Cell) -> GivenEngine | None:
@@ -162,6 +162,9 @@ class DeviceRun(DeviceWork):
         self._under_way = None
         collected_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._tools.results.add(Measurement(job, self._journal.run, cell, origin, collected_at, result), samples)
+        build = build_of(cell, self._orders.artifacts[cell.id], self.device.name)
+        if result.engine is not None and cell.id not in self._orders.builds and self._anew(build):
+            self._journal.built(build, result.engine.report.file.sha256)
         return job
 
     def _fail(self, cell: Cell, error: EdgebenchError, *, link: bool = False) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from device_agents.contract import Scalar
 from edge import bundle, version
 from edge.choosing import Survey
+from edge.classes import Build
 from edge.inventory import Device
 from edge.journal import Journal, Task
 from edge.plan import Cell
@@ -125,6 +126,10 @@ class DeviceWork:
         if artifact.id not in self._shipped:
             self.bytes_sent += session.ship(artifact.id, artifact.path, artifact.files, self._tell)
             self._shipped.add(artifact.id)
+
+    def _anew(self, build: Build) -> bool:
+        """Whether to pass over a cached engine: once a run, as cells share engines and a run may be taken up."""
+        return self._tools.rebuild and self._journal.of(build).done is None
 
     def _origin(self, artifact: Artifact, inputs: OwnInputs | None = None) -> Origin:
         return Origin(

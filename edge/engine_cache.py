@@ -40,14 +40,22 @@ def pull(key: str, device: Device, out: Path, places: Places, progress: Progress
     Errors: ConfigError for a key that names none or several, or a folder that is there; TransferError, SchemaError when
     what came is not what the device said. `out` is there whole or not at all.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError("there is something already", where=str(out), fix="name a new folder with --out")
+    _check_new(out)
     with contextlib.closing(connect(device, places)) as transport:
         session = Session(device, transport)
         report = _named(key, _listed(session), device.name)
         progress(f"{device.name}: bringing home engine {report.key[:SHORT]}")
         _bring(session, report, out.absolute())
     return report
+
+
+def _check_new(out: Path) -> None:
+    try:
+        taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except OSError as error:
+        raise ConfigError(f"cannot be written ({error.strerror or error})", where=str(out)) from None
+    if taken:
+        raise ConfigError("there is something already", where=str(out), fix="name a new folder with --out")
 
 
 def _bring(session: Session, report: EngineReport, out: Path) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from device_agents.contract import ENGINE_FILE, ENGINE_MANIFEST, Dim, EngineReport, Scalar, dumps
+from device_agents.contract import ENGINE_FILE, EngineReport, JobResult, Scalar, dumps
 from edge import bundle
 from edge.connect import connect
 from edge.inventory import Device
-from edge.jobspec import job_spec
+from edge.jobspec import job_spec, shapes_at
 from edge.places import Places
 from edge.plan import Cell
 from edge.session import Session
@@ -44,58 +43,83 @@ _KEEP_DAYS = 30.0
 AHEAD_OF_TIME = "built ahead of time on a machine that cannot run it: no device has checked it yet"
 
 
-def adopt_engine(
-    store: Store,
-    engine_file: Path,
-    report: EngineReport,
-    parent: Artifact,
-    target: str,
-    *,
-    batch: int,
-    unchecked: str = AHEAD_OF_TIME,
-) -> Artifact:
-    """A copy of the engine as an artifact of the store: model.engine and its report, engine.json.
+def bring_home(
+    session: Session, job: str, store: Store, parent: Artifact, *, batch: int, unchecked: str
+) -> tuple[Artifact, JobResult]:
+    """The engine that a finished build job of the session's device made, as an artifact of the store, and the job's
+    result.
 
-    `parent` is the ONNX artifact that it was built of, `target` what it runs on, `batch` that of the job that built it,
-    which an engine without optimization profiles is fixed to, `unchecked` why no parity figure exists.
-    Errors: SchemaError when the file is not the one that the report describes, or the report is of another artifact.
+    `parent` is the ONNX artifact it was built of, `batch` that of the job, `unchecked` why no parity figure exists.
+    Errors: TransferError; SchemaError when what came is not what was built of `parent`.
     """
-    if report.artifact != parent.id:
-        raise SchemaError(f"an engine of artifact {report.artifact[:12]} came for {parent.short_id}", where=target)
-    fixed: Dim = "dynamic" if report.profiles else batch
+    result, _ = session.collect(job, parent.id)
+    if result.engine is None:
+        raise SchemaError("the job built no engine", where=session.device.name, stage="collect")
+    report = result.engine.report
     with store.workspace() as workspace:
         folder = workspace / "artifact"
         folder.mkdir()
-        shutil.copyfile(engine_file, folder / ENGINE_FILE)
-        (folder / ENGINE_MANIFEST).write_text(dumps(report, indent=1) + "\n", encoding="utf-8")
-        files = hash_files(folder)
-        if report.file not in files:
-            raise SchemaError("the engine is not the one that its report describes", where=target, fix="build it again")
-        draft = Artifact(
-            id=content_id(files),
-            path=folder,
-            model=parent.model,
-            framework=parent.framework,
-            format=Format.ENGINE,
-            precision=report.precision,
-            weights=parent.weights,
-            batch=fixed,
-            inputs=tuple(spec if report.profiles else spec.at_batch(batch) for spec in parent.inputs),
-            outputs=tuple(spec if report.profiles else spec.at_batch(batch) for spec in parent.outputs),
-            model_file=ENGINE_FILE,
-            files=files,
-            parity=NotChecked(unchecked),
-            graph=parent.graph,
-            produced_by={
-                report.runtime: report.runtime_version,
-                "built_at": report.built_at,
-                "builder": report.builder or "this machine",
-            },
-            parent=parent.id,
-            target=target,
-            profiles=report.profiles,
-        )
-        return adopt(store, folder, draft)
+        session.pull_engine(report, folder)
+        made = adopt_engine(
+            store, folder, report, parent,
+            target=_target(report, session.device), builder=session.device.name, batch=batch, unchecked=unchecked,
+        )  # fmt: skip
+    return made, result
+
+
+def adopt_engine(
+    store: Store,
+    folder: Path,
+    report: EngineReport,
+    parent: Artifact,
+    *,
+    target: str,
+    builder: str,
+    batch: int,
+    unchecked: str,
+) -> Artifact:
+    """Move a folder of the store's workspace, model.engine and its report, into the store as an artifact.
+
+    Without optimization profiles the engine is fixed to `batch`. Errors: SchemaError when the file is not the one that
+    the report describes, or the report is of another artifact.
+    """
+    if report.artifact != parent.id:
+        raise SchemaError(f"an engine of artifact {report.artifact[:12]} came for {parent.short_id}", where=builder)
+    files = hash_files(folder)
+    if report.file not in files:
+        raise SchemaError("the engine is not the one that its report describes", where=builder, fix="build it again")
+    free = (parent.inputs, parent.outputs)
+    inputs, outputs = free if report.profiles else shapes_at(parent, batch)
+    draft = Artifact(
+        id=content_id(files),
+        path=folder,
+        model=parent.model,
+        framework=parent.framework,
+        format=Format.ENGINE,
+        precision=report.precision,
+        weights=parent.weights,
+        batch="dynamic" if report.profiles else batch,
+        inputs=inputs,
+        outputs=outputs,
+        model_file=ENGINE_FILE,
+        files=files,
+        parity=NotChecked(unchecked),
+        graph=parent.graph,
+        produced_by={report.runtime: report.runtime_version, "built_at": report.built_at, "builder": builder},
+        parent=parent.id,
+        target=target,
+        profiles=report.profiles,
+    )
+    return adopt(store, folder, draft)
+
+
+def _target(report: EngineReport, device: Device) -> str:
+    """The compute capability that the engine is for, or the builder's profile where its runtime does not tell."""
+    told = str(report.made_of.get("target", ""))
+    capability = str(report.made_of.get("gpu_compute_cap", "")).replace(".", "")
+    if told.startswith("sm"):
+        return told
+    return f"sm{capability}" if capability else device.profile.name
 
 
 @dataclass(frozen=True)
@@ -148,7 +172,7 @@ class AheadOfTime:
         return engine
 
     def _build(self, parent: Artifact, cell: Cell) -> Artifact:
-        session, target = self._session, str(cell.options["target"])
+        session = self._session
         session.ship(parent.id, parent.path, parent.files)
         job = f"build-{uuid.uuid4().hex}"
         try:
@@ -156,13 +180,8 @@ class AheadOfTime:
         except KeyboardInterrupt:
             self._cancel(job)
             raise
-        result, _ = session.collect(job, parent.id)
-        if result.engine is None:
-            raise SchemaError("the job built no engine", where=session.device.name, stage="collect")
-        with self._store.workspace() as folder:
-            session.pull_engine(result.engine.report, folder)
-            engine = folder / ENGINE_FILE
-            return adopt_engine(self._store, engine, result.engine.report, parent, target, batch=cell.batch)
+        made, _ = bring_home(session, job, self._store, parent, batch=cell.batch, unchecked=AHEAD_OF_TIME)
+        return made
 
     def _cancel(self, job: str) -> None:
         """The job runs apart from us: over a connection of its own, as the interrupted one may be in mid-sentence."""

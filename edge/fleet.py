@@ -28,11 +28,13 @@ __all__ = ["Failed", "Interrupted", "Ok", "Outcome", "Report", "Tools", "run"]
 
 @dataclass
 class Report:
-    """What came of a run: outcomes in the plan's order, bytes of models sent, the Python chosen on each device."""
+    """What came of a run: outcomes in the plan's order, bytes of models sent, by device the Python that was chosen and
+    how long engines were built for its class."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     bytes_sent: int = 0
     pythons: dict[str, list[str]] = field(default_factory=dict)
+    building_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def earlier(self) -> frozenset[str]:
@@ -80,6 +82,7 @@ def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tool
     _run_all([*building.values(), *(worker for worker in workers if not worker.device.is_local)])
     _run_all([worker for worker in workers if worker.device.is_local])
     report.bytes_sent = sum(worker.bytes_sent for worker in (*building.values(), *workers))
+    report.building_s = {name: builder.building_s for name, builder in building.items()}
     for worker in workers:
         outcomes.update({outcome.cell.id: outcome for outcome in worker.outcomes})
         if worker.pythons:

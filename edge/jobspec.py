@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from device_agents.contract import SCHEMA, DataSet, EngineRequest, GivenEngine, JobSpec, ShapeProfile
+from device_agents.contract import SCHEMA, DataSet, EngineRequest, GivenEngine, JobSpec, ShapeProfile, TensorSpec
 from edge.plan import Cell
 from export.artifact import FREE_BATCH, Artifact, Parity
 from export.parity import LIMITS
@@ -30,8 +30,7 @@ def job_spec(
     """
     where = f"{cell.model}, artifact {artifact.short_id}"
     try:
-        inputs = tuple(tensor.at_batch(cell.batch) for tensor in artifact.inputs)
-        outputs = tuple(tensor.at_batch(cell.batch) for tensor in artifact.outputs)
+        inputs, outputs = shapes_at(artifact, cell.batch)
     except ValueError as error:
         fix = "measure that batch, or export the model with a dynamic one"
         raise RunError(str(error), where=where, stage="plan", fix=fix) from None
@@ -55,13 +54,19 @@ def job_spec(
         hot_input=cell.hot_input,
         transfers=cell.transfers,
         options=dict(cell.options),
-        deadline_s=_deadline_s(cell, task, builds),
+        deadline_s=_deadline_s(cell, task, builds=builds, profiles=builds or given is not None),
         task=task,
         graph_inputs=artifact.inputs,
         engine=EngineRequest(_profiles(cell, artifact, free, where), cell.build, rebuild, given),
         data=data,
         check_with=cell.check_with,
     )
+
+
+def shapes_at(artifact: Artifact, batch: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of the artifact at a batch. Errors: ValueError when it is fixed to another."""
+    inputs, outputs = ([tensor.at_batch(batch) for tensor in side] for side in (artifact.inputs, artifact.outputs))
+    return tuple(inputs), tuple(outputs)
 
 
 def _profiles(cell: Cell, artifact: Artifact, free: set[str], where: str) -> tuple[ShapeProfile, ...]:
@@ -80,12 +85,12 @@ def _profiles(cell: Cell, artifact: Artifact, free: set[str], where: str) -> tup
     return asked
 
 
-def _deadline_s(cell: Cell, task: str, builds: bool) -> float:
+def _deadline_s(cell: Cell, task: str, *, builds: bool, profiles: bool) -> float:
     """Seconds after which the device ends the job itself: every process at its cap, the one that profiles layers and
     the second opinion as well, and a build."""
     timing = cell.timing
     per_process_s = timing.warmup_cap_s + timing.cap_s + _DEADLINE_MARGIN_S
-    processes = 0 if task == "build" else timing.processes + (1 if builds else 0) + (1 if cell.check_with else 0)
+    processes = 0 if task == "build" else timing.processes + profiles + (cell.check_with is not None)
     return processes * per_process_s + (_BUILD_S if builds else 0.0)
 
 

@@ -77,7 +77,7 @@ class Journal:
         self._append("done", cell=task.id, measurement=measurement)
 
     def built(self, task: Task, engine: str) -> None:
-        """`engine` is the id of its artifact."""
+        """`engine` is the id of its artifact, or the SHA-256 of one that stays on the device."""
         self._append("built", cell=task.id, engine=engine)
 
     def failed(self, task: Task, error: Any) -> None:

@@ -58,13 +58,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """Cells in the order they are measured. The same cells make the same plan."""
+    """Cells in the order they are measured. The same cells make the same plan; one that passes over the engines which
+    are cached is another, so that it never takes up a run that did not."""
 
     cells: tuple[Cell, ...]
+    rebuild: bool = False
 
     @property
     def id(self) -> str:
-        return hashlib.sha256("\n".join(sorted(cell.id for cell in self.cells)).encode()).hexdigest()[:20]
+        lines = [*sorted(cell.id for cell in self.cells), *(["rebuild"] if self.rebuild else [])]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:20]
 
 
 def _without_defaults(value: Any) -> Any:

@@ -95,9 +95,17 @@ def artifact_source(
     request: Request, store: Store, progress: Progress, survey: Survey | None = None
 ) -> Callable[[Cell], Artifact]:
     """What finds or exports the artifact of a cell: one with a dynamic batch serves every batch, but a user's file is
-    fixed to the batch, as it may have a fixed one already, unless bounds want it free. What failed once is not tried
-    again. A device whose parser is old gets a graph that it can read; a user's file that it cannot is refused."""
+    fixed to the batch, as it may have a fixed one already, unless bounds want it free: those of `deploy`, or those that
+    its newest export declares. What failed once is not tried again. A device whose parser is old gets a graph that it
+    can read; a user's file that it cannot is refused."""
     refs = {ref.name: ref for ref in map(parse_model, request.models)}
+
+    @functools.cache
+    def bounded(
+        model: str, framework: str, precision: Precision, weights: str, max_opset: int | None
+    ) -> Artifact | None:
+        there = find_any(store, refs[model], framework, precision, DYNAMIC, weights=weights, max_opset=max_opset)
+        return there if there is not None and there.profiles else None
 
     @functools.cache
     def make(
@@ -105,8 +113,8 @@ def artifact_source(
     ) -> Artifact | ExportError:
         ref = refs[model]
         if request.weights is None:
-            there = find_any(store, ref, framework, precision, batch, max_opset=max_opset)
-            if there is not None and there.weights == weights:
+            there = find_any(store, ref, framework, precision, batch, weights=weights, max_opset=max_opset)
+            if there is not None:
                 return there
         export = export_model if max_opset is None else functools.partial(export_model, opset=max_opset)
         try:
@@ -123,9 +131,12 @@ def artifact_source(
             return error
 
     def artifact(cell: Cell) -> Artifact:
+        max_opset = choosing.max_opset(cell.device, cell.backend, survey or Survey())
+        declared = bounded(cell.model, cell.framework, cell.precision, cell.weights, max_opset)
+        if declared is not None:
+            return declared
         is_file = refs[cell.model].path is not None
         batch: Dim = cell.batch if is_file and not cell.profiles else DYNAMIC
-        max_opset = choosing.max_opset(cell.device, cell.backend, survey or Survey())
         made = make(cell.model, cell.framework, cell.precision, batch, cell.weights, max_opset)
         if isinstance(made, ExportError):
             raise made

@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from device_agents.contract import Dim, DimRange, Precision, dumps, to_json
-from export.artifact import FREE_BATCH, MANIFEST, Artifact, ExportRequest, Format, Store, sha256_file
+from device_agents.contract import Dim, Precision, dumps, to_json
+from export.artifact import MANIFEST, Artifact, ExportRequest, Format, Store, sha256_file
 from export.models import ONNX, ModelRef
 from profiles.errors import ConfigError, ExportError
 
@@ -92,21 +92,20 @@ def find_any(
     precision: Precision,
     batch: Dim,
     *,
-    bounds: tuple[DimRange, ...] | None = None,
+    weights: str | None = None,
     max_opset: int | None = None,
 ) -> Artifact | None:
-    """The ONNX artifact of this model in the store whatever its weights: pretrained before random before files, and
-    the newest of its kind. An .onnx file is matched by its content. `bounds` are those that it must declare, () for
-    none, and `max_opset` the highest opset that it may have; None takes any. Damaged artifacts are passed over."""
+    """The ONNX artifact of this model in the store with these weights, None for any: pretrained before random before
+    files, and the newest of its kind. An .onnx file is matched by its content. `max_opset` is the highest opset that it
+    may have, None for any. Damaged artifacts are passed over."""
     content = f"sha256:{sha256_file(ref.path)}" if ref.path else None
-    profiles = None if bounds is None else tuple({FREE_BATCH: one} for one in bounds)
     fits = [
         artifact
         for artifact in readable(store)
         if artifact.format is Format.ONNX
         and (artifact.framework, artifact.precision, artifact.batch) == (framework, precision, batch)
         and (artifact.weights == content if content else artifact.model == ref.name)
-        and profiles in (None, artifact.profiles)
+        and weights in (None, artifact.weights)
         and (max_opset is None or artifact.graph.opset <= max_opset)
         and intact(artifact)
     ]

@@ -101,10 +101,10 @@ def _table(found: Mapping[str, list[EngineReport]], models: Mapping[str, str]) -
     from edge.report.table import escape, render
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("device", "model", "key", "runtime", "GPU", "precision", "shapes"):
+    for name in ("device", "model", "key", "runtime", "GPU", "precision", "shapes (min:opt:max)"):
         table.add_column(name)
     table.add_column("MB", justify="right")
-    table.add_column("built at")
+    table.add_column("built at (UTC)")
     for device, reports in found.items():
         for report in reports:
             words = (
@@ -123,14 +123,19 @@ def _table(found: Mapping[str, list[EngineReport]], models: Mapping[str, str]) -
 
 
 def _gpu(report: EngineReport) -> str:
-    """The target of an engine that was built ahead of time, else the GPU that built it."""
-    return str(report.made_of.get("target") or report.made_of.get("gpu_name") or "unknown GPU")
+    """What the engine is for: its target, after the GPU or board that built it where that is the one to run it."""
+    from edge.engines import RUNTIME
+
+    facts = report.made_of
+    here = None if report.runtime == RUNTIME else facts.get("gpu_name") or facts.get("board")
+    return ", ".join(str(word) for word in (here, facts.get("target")) if word) or "unknown GPU"
 
 
 def _shapes(report: EngineReport) -> str:
-    if not report.profiles:
-        return str(report.made_of.get("shapes", ""))
-    return "; ".join(", ".join(f"{name} {one}" for name, one in sorted(p.items())) for p in report.profiles)
+    """Of the job, or what its optimization profiles allow; and which draw of a lottery it is."""
+    profiles = "; ".join(", ".join(f"{name} {one}" for name, one in sorted(p.items())) for p in report.profiles)
+    build = report.made_of.get("build")
+    return (profiles or str(report.made_of.get("shapes", ""))) + (f" build {build}" if build else "")
 
 
 def _megabytes(report: EngineReport) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from device_agents.contract import DimRange, LoadPattern, Precision, Timing
-from edge.classes import builders, builds_for
+from edge.classes import build_of, builders, builds_for
 from edge.inventory import Device, Fleet
 from edge.plan import PER_CLASS, Cell
 from profiles.errors import ConfigError
@@ -75,6 +75,20 @@ def test_what_makes_another_engine_makes_another_build() -> None:
         {"profiles": ({"batch": DimRange(1, 8, 9)},)},
     ]
     assert len(builds(cell("orin-2"), *(cell("orin-2", **change) for change in other))) == 5
+
+
+def test_batches_within_the_bounds_wait_for_one_build() -> None:
+    bounds = ({"batch": DimRange(1, 4, 8)}, {"batch": DimRange(9, 16, 32)})
+    batches = [cell("orin-2", batch=batch, profiles=bounds) for batch in (1, 8, 16)]
+    assert builds(*batches) == [("orin-1", 4)]
+    declared = artifact(profiles=bounds)
+    assert {build_of(cell("orin-2", batch=batch), declared, "orin-1").cell.batch for batch in (1, 16)} == {4}
+
+
+def test_a_builder_s_own_cell_runs_the_engine_that_it_builds_for_its_class() -> None:
+    own, other = cell("orin-1", engines="own", pattern=LoadPattern("pipelined")), cell("orin-2")
+    assert build_of(own, ARTIFACT, "orin-1").id == build_of(other, ARTIFACT, "orin-1").id
+    assert build_of(replace(own, build=1), ARTIFACT, "orin-1").id != build_of(other, ARTIFACT, "orin-1").id
 
 
 def test_a_device_with_an_engine_of_its_own_waits_for_none() -> None:

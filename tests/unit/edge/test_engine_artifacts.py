@@ -1,4 +1,4 @@
-"""An engine that another machine built becomes an artifact; which targets TensorRT-RTX builds for."""
+"""An engine that was built elsewhere becomes an artifact; which targets TensorRT-RTX builds for."""
 
 import hashlib
 from dataclasses import replace
@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.contract import SCHEMA, DimRange, EngineReport, FileEntry, Precision, TensorSpec, from_json, loads
+from device_agents.contract import (
+    SCHEMA,
+    DimRange,
+    EngineReport,
+    FileEntry,
+    Precision,
+    TensorSpec,
+    dumps,
+    from_json,
+    loads,
+)
 from edge.engines import AHEAD_OF_TIME, TARGETS, adopt_engine, parse_targets
 from export.artifact import Artifact, Format, GraphFacts, NotChecked, Store
 from export.cache import intact
@@ -48,20 +58,25 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-@pytest.fixture
-def plan(tmp_path: Path) -> Path:
-    path = tmp_path / "from-the-device"
-    path.write_bytes(PLAN)
-    return path
+def adopted(store: Store, report: EngineReport = REPORT, *, batch: int = 4) -> Artifact:
+    """What came from the device orin-1, in a folder as `Session.pull_engine` leaves it."""
+    with store.workspace() as workspace:
+        folder = workspace / "artifact"
+        folder.mkdir()
+        (folder / "model.engine").write_bytes(PLAN)
+        (folder / "engine.json").write_text(dumps(report))
+        return adopt_engine(
+            store, folder, report, PARENT, target="sm80", builder="orin-1", batch=batch, unchecked=AHEAD_OF_TIME
+        )
 
 
-def test_an_engine_is_an_artifact_with_its_parent_target_and_report(store: Store, plan: Path) -> None:
-    engine = adopt_engine(store, plan, REPORT, PARENT, "sm80", batch=4)
+def test_an_engine_is_an_artifact_with_its_parent_target_and_report(store: Store) -> None:
+    engine = adopted(store)
     assert (engine.format, engine.parent, engine.target) == (Format.ENGINE, PARENT.id, "sm80")
     assert (engine.model, engine.framework, engine.weights) == ("resnet18", "tensorflow", "random")
     assert (engine.graph, engine.golden, engine.profiles) == (PARENT.graph, None, ())
     assert engine.parity == NotChecked(AHEAD_OF_TIME)
-    assert engine.produced_by["tensorrt-rtx"] == "1.7.1.116"
+    assert (engine.produced_by["tensorrt-rtx"], engine.produced_by["builder"]) == ("1.7.1.116", "orin-1")
     assert (engine.path / "model.engine").read_bytes() == PLAN
     assert from_json(EngineReport, loads((engine.path / "engine.json").read_bytes())) == REPORT
     assert [entry.name for entry in engine.files] == ["engine.json", "model.engine"]
@@ -69,20 +84,18 @@ def test_an_engine_is_an_artifact_with_its_parent_target_and_report(store: Store
     assert store.get(engine.id) == engine
 
 
-def test_without_profiles_its_shapes_are_the_jobs_and_with_them_the_batch_is_free(store: Store, plan: Path) -> None:
-    fixed = adopt_engine(store, plan, REPORT, PARENT, "sm80", batch=4)
+def test_without_profiles_its_shapes_are_the_jobs_and_with_them_the_batch_is_free(store: Store) -> None:
+    fixed = adopted(store)
     assert (fixed.batch, fixed.inputs[0].shape, fixed.outputs[0].shape) == (4, (4, 3, 224, 224), (4, 1000))
     assert (fixed.inputs[0].low, fixed.inputs[0].high) == (-2.0, 2.0)
     profiles = ({"batch": DimRange(1, 8, 32)},)
-    free = adopt_engine(store, plan, replace(REPORT, profiles=profiles), PARENT, "sm80", batch=8)
+    free = adopted(store, replace(REPORT, profiles=profiles), batch=8)
     assert (free.batch, free.inputs, free.profiles) == ("dynamic", PARENT.inputs, profiles)
     assert free.id != fixed.id
 
 
-def test_the_same_engine_twice_is_one_artifact(store: Store, plan: Path) -> None:
-    assert adopt_engine(store, plan, REPORT, PARENT, "sm80", batch=1) == adopt_engine(
-        store, plan, REPORT, PARENT, "sm80", batch=1
-    )
+def test_the_same_engine_twice_is_one_artifact(store: Store) -> None:
+    assert adopted(store) == adopted(store)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +106,9 @@ def test_the_same_engine_twice_is_one_artifact(store: Store, plan: Path) -> None
         (replace(REPORT, artifact="c" * 64), "an engine of artifact cccccccccccc came for aaaaaaaaaaaa"),
     ],
 )
-def test_another_engine_than_was_reported_is_refused(store: Store, plan: Path, report: EngineReport, told: str) -> None:
+def test_another_engine_than_was_reported_is_refused(store: Store, report: EngineReport, told: str) -> None:
     with pytest.raises(SchemaError, match=told):
-        adopt_engine(store, plan, report, PARENT, "sm80", batch=1)
+        adopted(store, report)
     assert [path for path in store.root.rglob("*") if path.is_file()] == []
 
 

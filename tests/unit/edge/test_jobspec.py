@@ -81,3 +81,5 @@ def test_a_device_may_take_half_an_hour_to_build_beside_measuring() -> None:
     assert job_spec(JOB, quick, ARTIFACT, task="build", builds=True).deadline_s > 1800
     opinion = job_spec(JOB, replace(quick, check_with="trtexec"), ARTIFACT, builds=True).deadline_s
     assert opinion > building, "a second opinion takes its time as well"
+    given = GivenEngine("e" * 64, FileEntry("model.engine", 5, "d" * 64), "orin-9")
+    assert job_spec(JOB, quick, ARTIFACT, given=given).deadline_s > measuring, "the layers of a given engine, too"

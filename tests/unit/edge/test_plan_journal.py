@@ -77,6 +77,16 @@ def test_an_engine_that_was_built_for_a_class_is_known_when_the_run_is_taken_up(
     third.close()
 
 
+def test_a_plan_that_builds_anew_takes_up_no_run_that_did_not(tmp_path: Path) -> None:
+    first = open_journal(tmp_path, PLAN)
+    first.close()
+    anew = open_journal(tmp_path, replace(PLAN, rebuild=True))
+    anew.close()
+    again = open_journal(tmp_path, replace(PLAN, rebuild=True))
+    again.close()
+    assert (anew.run != first.run, again.run) == (True, anew.run)
+
+
 def test_a_plan_is_the_same_in_any_order() -> None:
     assert Plan(PLAN.cells[::-1]).id == PLAN.id
 

@@ -14,7 +14,7 @@ from edge.inventory import Device
 from edge.plan import Cell
 from edge.planning import Request, make_plan
 from edge.sources import artifact_source
-from export.artifact import Store
+from export.artifact import Store, sha256_file
 from profiles.errors import ConfigError, ConnectError, ExportError
 from profiles.progress import silent
 from tests.plans import answered, device, stored
@@ -154,15 +154,48 @@ class TestEngines:
         assert "no second opinion on onnxruntime: trtexec runs engines of tensorrt alone" in lines
 
     def test_rebuild_is_no_other_cell(self, store: Store) -> None:
-        once, _ = plan(store, ORIN)
-        again, _ = plan(store, ORIN, rebuild=True)
-        assert once == again
+        """But another plan: it takes up no run that went without."""
+        plans = [
+            make_plan(Request(("resnet18",), "pytorch", rebuild=rebuild), (ORIN,), store, Choices())
+            for rebuild in (False, True)
+        ]
+        assert plans[0].cells == plans[1].cells
+        assert plans[0].id != plans[1].id
 
     def test_arrivals_at_a_rate(self, store: Store) -> None:
         (cell,), _ = plan(store, LOCAL, pattern="rate:30,poisson")
         assert cell.pattern == LoadPattern("rate", 30.0, poisson=True)
         with pytest.raises(ConfigError, match="--pattern: 'rate:fast' is no rate"):
             plan(store, LOCAL, pattern="rate:fast")
+
+
+class TestDeclaredBounds:
+    """What `export --bounds` declared holds for a `deploy` without any."""
+
+    BOUNDS = ({"batch": DimRange(1, 4, 8)},)
+
+    @pytest.mark.parametrize("weights", [None, "random"])
+    def test_the_newest_export_s_bounds_hold_whether_weights_are_named_or_not(
+        self, tmp_path: Path, weights: str | None
+    ) -> None:
+        store = Store(tmp_path)
+        stored(store, opset=17)
+        stored(store, opset=17, weights="pretrained")
+        bounded = stored(store, opset=18, profiles=self.BOUNDS)
+        request = Request(("resnet18",), framework="pytorch", weights=weights)
+        (cell,) = make_plan(request, (ORIN,), store, Choices()).cells
+        source = artifact_source(request, store, silent)
+        assert source(replace(cell, weights="random")).id == bounded.id
+
+    def test_a_user_s_file_is_free_within_them(self, tmp_path: Path) -> None:
+        model = tmp_path / "mine.onnx"
+        model.write_bytes(b"a graph")
+        store, content = Store(tmp_path / "store"), f"sha256:{sha256_file(model)}"
+        bounded = stored(store, framework="onnx", weights=content, model="mine", profiles=self.BOUNDS)
+        request = Request((str(model),), batches=(1, 8))
+        cells = make_plan(request, (ORIN,), store, Choices()).cells
+        source = artifact_source(request, store, silent)
+        assert [(cell.batch, source(cell).id) for cell in cells] == [(1, bounded.id), (8, bounded.id)]
 
 
 class TestPerClass:

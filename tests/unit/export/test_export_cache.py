@@ -122,16 +122,15 @@ def test_deploy_takes_pretrained_before_random_before_files(store: Store) -> Non
     assert find_any(store, REF, "pytorch", Precision.FP32, 1) is None
 
 
-def test_deploy_takes_bounds_and_opsets_that_it_can_use(store: Store) -> None:
+def test_deploy_takes_weights_and_opsets_that_it_can_use(store: Store) -> None:
     profiles = ({"batch": DimRange(1, 8, 32)},)
     plain = put(store, b"plain")
     old = put(store, b"old", graph=GraphFacts(1, 1, 1, 0, 17))
     bounded = put(store, b"bounded", profiles=profiles)
     found = partial(find_any, store, REF, "pytorch", Precision.FP32, "dynamic")
     assert found() == bounded  # the newest
-    assert found(bounds=(DimRange(1, 8, 32),)) == bounded
-    assert found(bounds=(DimRange(1, 8, 16),)) is None
-    assert found(bounds=()) == old
+    assert found(weights=bounded.weights) == bounded
+    assert found(weights="sha256:other") is None
     assert found(max_opset=17) == old
     assert found(max_opset=16) is None
     assert {plain.id, old.id, bounded.id} == {artifact.id for artifact in cache.readable(store)}
