@@ -76,6 +76,7 @@ def import_runtime(name: str) -> Any:
     trt = importlib.import_module(name)
     if not hasattr(trt, "Builder"):  # a namespace package: a folder of that name, without the bindings
         raise ImportError(f"the module {name} is there without TensorRT's bindings", name=name)
+    importlib.import_module("numpy")  # what is bound and compared are its arrays, and TensorRT's packages bring none
     return trt
 
 
