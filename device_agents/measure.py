@@ -11,7 +11,7 @@ import statistics
 import time
 from array import array
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 from device_agents import loops
 from device_agents.backends.base import Backend
@@ -39,7 +39,7 @@ class Timed:
     timed: Samples[int]
     elapsed_ns: int
     warmup_ns: int
-    warmup_stable: bool
+    warmup_stable: Optional[bool]
     parts: Dict[str, Samples[int]] = field(default_factory=dict)
     counts: Dict[str, int] = field(default_factory=dict)
 

@@ -8,6 +8,7 @@ says that it set is compared with what was asked; a difference is an error, neve
 
 from __future__ import annotations
 
+import shlex
 import sys
 import tempfile
 import time
@@ -21,10 +22,11 @@ from device_agents.backends.base import Arrays, Built, OwnTimes
 from device_agents.contract import EngineReport, JobSpec, Layer, Reading, Scalar
 from device_agents.errors import DeviceError
 from device_agents.formats import inspector, trtexec, trtexec_exports
-from device_agents.formats.trtexec_command import Range, TrtexecRun
+from device_agents.formats.trtexec_command import TrtexecRun, command_line
 from device_agents.formats.trtexec_exports import Inference, Output
 from device_agents.nvidia import TRTEXEC
-from device_agents.trt import command, shapes, timings
+from device_agents.trt import shapes, timings
+from device_agents.trt.command import COMPATIBILITY, free_shapes, ranges
 from device_agents.trt.options import DEFAULT, RUN_OPTIONS, TENSORRT_OPTIONS, build_options, run_options, whole
 from device_agents.trtexec_tool import PROGRAM_VARIABLE, Files, Tool, read
 
@@ -35,7 +37,6 @@ _BUILD_OPTIONS = (
     "dla_core", "hardware_compatibility", "optimization_level", "timing_cache", "typing", "version_compatible",
     "workspace_mib",
 )  # fmt: skip
-_COMPATIBILITY = {"none": "none", "ampere_plus": "ampere+", "same_compute_capability": "sameComputeCapability"}
 _AROUND_S = 300.0  # loading libraries and engine, and writing the files
 _MOST_VALUES = 4_000_000  # of outputs: as JSON and Python numbers they take some 100 bytes each
 _FINE_ENOUGH = 10  # steps of enqueue time within a median inference
@@ -114,6 +115,7 @@ class Backend(base.SelfTimed):
             )
             text = self._tool.run(run, scratch, stage="run", where=spec.model_file, timeout_s=_longest_s(spec))
             trace = read(files.times, trtexec_exports.parse_times, "run")
+            _check_trace(trace, text, spec)
             outputs = self._answers(run, spec, golden, files)
         finally:
             files.remove()
@@ -155,14 +157,20 @@ class Backend(base.SelfTimed):
             layers = read(files.layers, inspector.parse_layers, "run")
         return _layers(layers, {one.name: one.mean_ns for one in profile})
 
-    def command(self, spec: JobSpec, engine: Optional[EngineReport]) -> str:  # noqa: ARG002 - the spec says it all
-        build, run = build_options(spec), run_options(spec)
-        return command.equivalent(spec, self._tool.version, self._typing(spec), build, run, _profile_index(spec))
+    def command(self, spec: JobSpec, engine: Optional[EngineReport]) -> str:  # noqa: ARG002 - load told which one
+        """It loads the engine that was timed: to build another would be another draw of the lottery."""
+        if self._engine is None:
+            raise RuntimeError("load comes first")
+        try:
+            argv = command_line(self._running(self._engine[0], spec), self._tool.version, self._tool.program)
+        except ValueError as error:
+            print(f"no command line of trtexec: {error}", file=sys.stderr)
+            return ""
+        return " ".join(map(shlex.quote, argv))
 
     def _building(self, model: Path, spec: JobSpec, caches: Path) -> TrtexecRun:
-        options, free = build_options(spec), _free(spec)
+        options = build_options(spec)
         level, core = whole(options.optimization_level), whole(options.dla_core)
-        ranges = shapes.wanted(spec) if spec.engine.profiles else []
         cache = timings.path_in(caches.absolute(), "trtexec", self._tool.version, "gpu0")
         shared = options.timing_cache and spec.engine.build == 0  # builds that are numbered share no timings
         return TrtexecRun(
@@ -170,12 +178,12 @@ class Backend(base.SelfTimed):
             skip_inference=True,
             precision=str(spec.precision),
             strongly_typed=self._typing(spec) == "strong",
-            profiles=tuple({name: Range(*one) for name, one in each.items() if name in free} for each in ranges),
-            shapes=_shapes(spec),
+            profiles=ranges(spec),
+            shapes=free_shapes(spec),
             workspace_mib=whole(options.workspace_mib),
             timing_cache=str(cache) if shared else "",
             optimization_level=3 if level is None else level,
-            hardware_compatibility=_COMPATIBILITY[options.hardware_compatibility],
+            hardware_compatibility=COMPATIBILITY[options.hardware_compatibility],
             version_compatible=options.version_compatible,
             dla_core=core,
             gpu_fallback=core is not None,
@@ -185,7 +193,7 @@ class Backend(base.SelfTimed):
         options, timing = run_options(spec), spec.timing
         return TrtexecRun(
             engine=str(path.absolute()),
-            shapes=_shapes(spec),
+            shapes=free_shapes(spec),
             profile_index=_profile_index(spec),
             dla_core=whole(build_options(spec).dla_core),
             streams=options.streams,
@@ -262,6 +270,19 @@ def _layers(found: Sequence[inspector.InspectedLayer], times_ns: Dict[str, int])
     return tuple(Layer(one.name, one.precision, one.kind, one.nodes, times_ns.get(one.name)) for one in found)
 
 
+def _check_trace(trace: Sequence[Inference], text: str, spec: JobSpec) -> None:
+    """Errors: DeviceError where the trace is not what trtexec sums up itself. 11's summary was never seen, so one that
+    cannot be read is told and passed over."""
+    try:
+        unlike = trtexec_exports.unlike_summary(trace, trtexec.parse_summary(text))
+    except ValueError as error:
+        print(f"the trace could not be held against the summary: {error}", file=sys.stderr, flush=True)
+        return
+    if unlike:
+        message = f"trtexec's trace is not what it sums up: {unlike}"
+        raise DeviceError("run_failed", "run", message, where=spec.model_file, fix="report this version of trtexec")
+
+
 def _parts(trace: Sequence[Inference]) -> Dict[str, Sequence[int]]:
     """Enqueue times are told in steps that grow with the run: left out where they are too coarse to mean anything."""
     compute = [one.compute_ns for one in trace]
@@ -295,16 +316,6 @@ def _noise(spec: JobSpec) -> Optional[Arrays]:
         return inputs.noise(replace(spec, hot_input=True), None)[0]
     except ImportError:
         return None
-
-
-def _free(spec: JobSpec) -> "set[str]":
-    """Inputs with free dimensions: a model without any takes no shapes."""
-    return {one.name for one in spec.graph_inputs if any(isinstance(dim, str) for dim in one.shape)}
-
-
-def _shapes(spec: JobSpec) -> Dict[str, Tuple[int, ...]]:
-    free = _free(spec)
-    return {name: shape for name, shape in shapes.job_shapes(spec).items() if name in free}
 
 
 def _profile_index(spec: JobSpec) -> int:

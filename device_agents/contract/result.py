@@ -70,6 +70,7 @@ class ParityCheck:
 class ProcessResult:
     """What one fresh process measured. Samples are nanoseconds an inference (a batch), in order, none dropped.
 
+    `warmup_stable` is None, and `first_inference_ns` 0, where a tool that times by itself does not tell.
     `parts` are the timed inferences taken apart, a range of as many samples each: h2d, compute, d2h (the device's own
     clock) and enqueue (the host's). `counts` are those of a `rate` pattern: arrivals, late, dropped. `memory` holds
     bytes by what uses them.
@@ -82,7 +83,7 @@ class ProcessResult:
     warmup: SampleRange
     timed: SampleRange
     elapsed_ns: int
-    warmup_stable: bool
+    warmup_stable: Optional[bool]
     timer_overhead_ns: int
     peak_rss_bytes: int
     seconds: Dict[str, float]

@@ -16,13 +16,16 @@ fail, so none is passed that a version lacks:
 | FP16, INT8 | --fp16, --int8 | the same | the same, or --stronglyTyped | by the graph's types alone |
 | level, hardware and version compatibility | - | yes | yes | yes |
 | several profiles | - | - | --profile, --useProfile | the same |
+| a profile shared by streams | - | --preview=+profileSharing0806 | always | always |
 
 - 11 accepts --useCudaGraph, --useSpinWait, --noDataTransfers and --separateProfileRun as deprecated words without
   effect. They are not passed: the next version may drop them. So on any version one side of each switch has no word of
   its own, and `differences` compares what the run says that it set with what was asked.
 - --memPoolSize=workspace:N means MiB in all (8.4 and later; 10 and 11 add MiB where no unit is given).
+- --avgTiming is said because trtexec's default is 8 and the builder's own, which the backend tensorrt keeps, is 1.
 - A model without free dimensions takes no shapes ("Static model does not take explicit shapes"): leave them out.
-- --profile was read in that late 10 and in 11.1; whether 10.0 has it was not to be found. Before 10 it is refused.
+- --profile was read in that late 10 and in 11.1; a sampleInference.cpp of an early 10 (commit 1637a26e) selects a
+  profile, too. Before 10 it is refused.
 - sameComputeCapability was read in that late 10, too: it is refused before 10.16, the last of them.
 - 11.0's and 11.2's to 11.4's options were not seen; they are taken to be 11.1's.
 """
@@ -55,20 +58,18 @@ class TrtexecRun:
 
     `shapes`, of inputs with free dimensions alone, are what is inferred, and what is built for where `profiles` are
     empty. `serial` awaits each inference before the next one; otherwise one is enqueued ahead. `precision` is the
-    graph's where `strongly_typed`, else the lowest that the builder may choose. `tf32` lets FP32 layers compute in
-    TF32. `workspace_mib` bounds the builder's scratch memory. `load_inputs` are files of raw bytes by input. A profile
-    of the layers is taken in a run of its own, after the timed one, which lasts as long.
+    graph's where `strongly_typed`, else the lowest that the builder may choose; FP32 is never TF32. `workspace_mib`
+    bounds the builder's scratch memory. `load_inputs` are files of raw bytes by input. A profile of the layers is taken
+    in a run of its own, after the timed one, which lasts as long.
     """
 
     onnx: str = ""
     engine: str = ""
     save_engine: str = ""
     skip_inference: bool = False
-    device: int = 0
 
     precision: str = "fp32"
     strongly_typed: bool = False
-    tf32: bool = False
     profiles: Tuple[Mapping[str, Range], ...] = ()
     workspace_mib: Optional[int] = None
     timing_cache: str = ""
@@ -94,7 +95,6 @@ class TrtexecRun:
     export_profile: str = ""
     export_layer_info: str = ""
     export_output: str = ""
-    dump_profile: bool = False
 
 
 def command_line(run: TrtexecRun, version: str, program: str = "trtexec") -> List[str]:
@@ -104,7 +104,7 @@ def command_line(run: TrtexecRun, version: str, program: str = "trtexec") -> Lis
     """
     release = _release(version)
     _check(run, release)
-    argv = [program, f"--device={run.device}"]
+    argv = [program, "--device=0"]
     argv += [f"--loadEngine={run.engine}"] if run.engine else _build(run, release)
     if run.dla_core is not None:
         argv.append(f"--useDLACore={run.dla_core}")
@@ -134,7 +134,7 @@ def _build(run: TrtexecRun, release: Tuple[int, int]) -> List[str]:
     argv += [f"--saveEngine={run.save_engine}"] if run.save_engine else []
     argv += _precision(run, release)
     argv += _profiles(run)
-    argv.append("--profilingVerbosity=detailed")  # or the engine's layers are names without types
+    argv += ["--profilingVerbosity=detailed", "--avgTiming=1"]  # else the engine's layers are names without types
     if run.workspace_mib is not None:
         argv.append(f"--memPoolSize=workspace:{run.workspace_mib}")
     if run.timing_cache:
@@ -143,18 +143,19 @@ def _build(run: TrtexecRun, release: Tuple[int, int]) -> List[str]:
         argv.append(f"--builderOptimizationLevel={run.optimization_level}")
         argv.append(f"--hardwareCompatibilityLevel={run.hardware_compatibility}")
         argv += ["--versionCompatible"] if run.version_compatible else []
+    if (8, 6) <= release < _TEN:
+        argv.append("--preview=+profileSharing0806")  # or several streams fail where dimensions are free
     return argv
 
 
 def _precision(run: TrtexecRun, release: Tuple[int, int]) -> List[str]:
     """An FP16 graph on 8.x needs the flag (NVIDIA/TensorRT issue 3277); on 10 the flag and strong typing contradict
     each other (issue 4253)."""
-    argv = [] if run.tf32 else ["--noTF32"]
     if release >= _ELEVEN:
-        return argv
+        return ["--noTF32"]
     if run.strongly_typed:
-        return [*argv, "--stronglyTyped"]
-    return argv if run.precision == "fp32" else [*argv, f"--{run.precision}"]
+        return ["--noTF32", "--stronglyTyped"]
+    return ["--noTF32"] if run.precision == "fp32" else ["--noTF32", f"--{run.precision}"]
 
 
 def _profiles(run: TrtexecRun) -> List[str]:
@@ -173,7 +174,6 @@ def _fixed(shapes: Mapping[str, Dims]) -> Dict[str, Range]:
 
 def _inference(run: TrtexecRun, release: Tuple[int, int]) -> List[str]:
     flipped = release >= _ELEVEN
-    profiled = bool(run.export_profile or run.dump_profile)
     switches = (
         ("--exposeDMA", run.serial),
         ("--noCudaGraph", flipped and not run.cuda_graph),
@@ -182,8 +182,7 @@ def _inference(run: TrtexecRun, release: Tuple[int, int]) -> List[str]:
         ("--useSpinWait", not flipped and run.spin_wait),
         ("--includeDataTransfers", flipped and run.transfers),
         ("--noDataTransfers", not flipped and not run.transfers),
-        ("--separateProfileRun", not flipped and profiled),
-        ("--dumpProfile", run.dump_profile),
+        ("--separateProfileRun", not flipped and bool(run.export_profile)),
     )
     argv = [f"--shapes={_shapes(run.shapes)}"] if run.shapes else []
     argv += [f"--useProfile={run.profile_index}"] if run.profile_index else []
@@ -216,8 +215,8 @@ def _contradictions(run: TrtexecRun) -> Tuple[Tuple[bool, str], ...]:
         ),
         (not 0 <= run.optimization_level <= 5, f"optimization level {run.optimization_level} is not 0 to 5"),
         (
-            min(run.streams, run.iterations) < 1 or min(run.warmup_ms, run.duration_s, run.device) < 0,
-            "streams and iterations begin at 1; warm-up, duration and device are not negative",
+            min(run.streams, run.iterations) < 1 or min(run.warmup_ms, run.duration_s) < 0,
+            "streams and iterations begin at 1; warm-up and duration are not negative",
         ),
         (run.gpu_fallback and run.dla_core is None, "falling back to the GPU needs a DLA core to fall back from"),
         (run.dla_core is not None and run.cuda_graph, "the DLA and a CUDA graph exclude each other"),
@@ -250,6 +249,10 @@ def _lacks(run: TrtexecRun, release: Tuple[int, int]) -> Tuple[Tuple[bool, str],
             f"trtexec of {name} does not know the hardware compatibility {run.hardware_compatibility!r}",
         ),
         (several and release < _TEN, f"trtexec of {name} knows one optimization profile"),
+        (
+            run.streams > 1 and bool(run.shapes) and release < (8, 6),
+            f"where dimensions are free every stream of {name} needs an optimization profile of its own",
+        ),
     )
 
 

@@ -1,23 +1,26 @@
 """The JSON files that trtexec writes: --exportTimes, --exportProfile, --exportOutput. (--exportLayerInfo: inspector.py)
 
 After samples/common/sampleReporting.cpp of TensorRT 8.5.1 (commit 768d994b), which later versions extend. Floats go out
-with six significant digits, C++'s default: a duration keeps its precision, a point in time loses it as the run goes on
-(10 us after one second, 100 us after ten). From 8.5 the trace holds the timed inferences alone, before that the
-warm-up, too.
+with six significant digits, C++'s default: a point in time loses precision as the run goes on (10 us after one second,
+100 us after ten). A duration is taken before that, yet between points of 32 bits: in steps of 0.24 us after two
+seconds, 4 us after a minute. From 8.5 the trace holds the timed inferences alone, before that the warm-up, too.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import statistics
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from device_agents.formats import lenient_json
 from device_agents.formats.lenient_json import Garbled
+from device_agents.formats.trtexec import Summary
 
 _TIMES, _PROFILE, _OUTPUT = "the trace of trtexec", "the profile of trtexec", "the outputs of trtexec"
 _DIMENSIONS = re.compile(r"\d+(?:x\d+)*\Z")
 _DIGITS = 6
+_ALIKE = 0.01  # of trtexec's own figure
 
 
 class Inference(NamedTuple):
@@ -63,6 +66,21 @@ def walltime_ns(trace: Sequence[Inference]) -> int:
     """From the first inference's begin to the last one's end, whichever stream they ran in: trtexec's Total Host
     Walltime."""
     return max(one.end_ns for one in trace) - min(one.begin_ns for one in trace)
+
+
+def unlike_summary(trace: Sequence[Inference], told: Summary) -> str:
+    """Where a trace does not come to what trtexec sums up itself, in a few words; empty where it does. So a version
+    whose trace held the warm-up, too, or had other units, is found out."""
+    median_ns = statistics.median(one.compute_ns for one in trace)
+    pairs = (
+        ("median compute time", median_ns, told.compute.median_ns, 0),
+        ("wall time", walltime_ns(trace), told.walltime_s * 1e9, 3 * enqueue_step_ns(trace)),
+    )
+    return ", ".join(
+        f"{what} {ours / 1e6:g} ms, not {theirs / 1e6:g} ms"
+        for what, ours, theirs, slack_ns in pairs
+        if abs(ours - theirs) > _ALIKE * theirs + slack_ns
+    )
 
 
 def enqueue_step_ns(trace: Sequence[Inference]) -> int:

@@ -23,13 +23,15 @@ def run(work: Work) -> Opinion:
             fix = "--check-with takes a tool that times by itself: trtexec"
             raise DeviceError("unsupported", "opinion", f"{name} cannot check another backend", fix=fix)
         version = runtimes.version_of(tool, name)
+        engine = Engines(work.workdir).path(work.engine, work.spec)
+        tool.load(engine, work.spec)
         command = tool.command(work.spec, work.engine.report)
         given = own_data(work)
         first = given.batches(work.spec)[0] if given else None
-        own = tool.time(Engines(work.workdir).path(work.engine, work.spec), work.spec, (), work.job, first)
+        own = tool.time(engine, work.spec, (), work.job, first)
     except DeviceError as error:
         return Opinion(name, version, command, {}, error=error.info)
-    figures = {"latency_median": round(statistics.median(own.samples_ns))}
-    figures.update({f"{part}_median": round(statistics.median(values)) for part, values in own.parts.items() if values})
+    # no latency: the tool's is a sum by the GPU's clock, ours is the host's, and to divide them would mislead
+    figures = {f"{part}_median": round(statistics.median(values)) for part, values in own.parts.items() if values}
     served = len(own.samples_ns) * work.spec.batch
     return Opinion(name, version, command, figures, served * 1e9 / own.elapsed_ns if own.elapsed_ns else None)

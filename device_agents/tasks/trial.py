@@ -133,7 +133,7 @@ class _SelfTimed(_Trial):
         self.load_ns, self.first_inference_ns = found.load_ns, found.first_inference_ns
         parts = {name: array("q", values) for name, values in found.parts.items()}
         samples = array("q", found.samples_ns)
-        self.timed = Timed(array("q"), samples, found.elapsed_ns, found.warmup_ns, True, parts, {})
+        self.timed = Timed(array("q"), samples, found.elapsed_ns, found.warmup_ns, None, parts, {})
         if golden and found.outputs is not None and spec.parity_limit is not None:
             self.before = self.after = golden.compare(found.outputs, spec.parity_limit)
 

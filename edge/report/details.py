@@ -76,10 +76,12 @@ def _parts(summary: Summary) -> Iterator[Line]:
 def _run(row: Row) -> Iterator[Line]:
     summary, result = row.summary, row.measurement.result
     yield "load ms", milliseconds(summary.load_ns)
-    yield "first inference ms", milliseconds(summary.first_inference_ns)
+    yield "first inference ms", milliseconds(summary.first_inference_ns) if summary.first_inference_ns else "not told"
     plural = "process" if summary.processes == 1 else "processes"
     yield "samples", f"{summary.samples} in {summary.processes} {plural}; drift {summary.drift:+.1%}"
-    unstable = [str(process.index) for process in result.processes if not process.warmup_stable]
+    unstable = [str(process.index) for process in result.processes if process.warmup_stable is False]
+    if result.processes[0].warmup_stable is None:
+        yield "warm-up", f"by time alone, as {row.measurement.cell.backend} does: nobody saw whether it was stable"
     if unstable:
         yield "warm-up", f"ended at its cap, not yet stable, in process {', '.join(unstable)}"
     if summary.spread is not None:

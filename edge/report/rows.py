@@ -78,8 +78,7 @@ def opinion_ratios(row: Row) -> list[Ratio]:
     opinion, summary = row.measurement.result.opinion, row.summary
     if opinion is None:
         return []
-    ours: dict[str, float | None] = {f"{name}_median": value for name, value in summary.parts.items()}
-    ours["latency_median"] = summary.median.value_ns if summary.median else None
+    ours = {f"{name}_median": value for name, value in summary.parts.items()}
     ratios = [Ratio(f"{name} ms", _ms(ours.get(name)), value / 1e6) for name, value in opinion.figures_ns.items()]
     if opinion.throughput_per_s is not None:
         ratios.append(Ratio("throughput_per_s", summary.throughput_per_s, opinion.throughput_per_s))
@@ -119,7 +118,7 @@ def as_json(row: Row) -> dict[str, object]:
         "p99_half_width_ms": _ms(summary.p99.half_width_ns if summary.p99 else None),
         "throughput_per_s": summary.throughput_per_s,
         "load_ms": summary.load_ns / 1e6,
-        "first_inference_ms": summary.first_inference_ns / 1e6,
+        "first_inference_ms": _ms(summary.first_inference_ns or None),
         "samples": summary.samples,
         "processes": summary.processes,
         "spread": summary.spread,

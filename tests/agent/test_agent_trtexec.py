@@ -61,16 +61,22 @@ def test_from_onnx_to_a_checked_result(device: Lab) -> None:
     assert not result.engine.reused
     assert [layer.kind for layer in result.layers] == ["reformat", "CaskConvolution"]
     assert [layer.time_ns for layer in result.layers] == [100_000, 200_000]
-    assert "trtexec" in result.command
+    assert shlex.split(result.command)[0] == str(device.tools / "trtexec")
+    assert f"/engines/{result.engine.report.key}/model.engine" in result.command, "the engine that was timed"
     process = result.processes[0]
     assert process.parity_after is not None
     assert process.parity_after.passed
     assert process.timed.count == 25
+    assert process.warmup_stable is None, "trtexec warms up by time alone"
     assert {"h2d", "compute", "d2h"} <= set(process.parts)
     assert result.switches["tool"].startswith("trtexec ")  # type: ignore[union-attr]
     assert result.opinion is not None
     assert result.opinion.error is None
-    assert result.opinion.figures_ns["latency_median"] == 3_130_000
+    assert result.opinion.figures_ns["compute_median"] == 3_030_000
+    assert {name.rpartition("_")[0] for name in result.opinion.figures_ns} <= set(process.parts), (
+        "of one kind with ours"
+    )
+    assert result.opinion.command == result.command
 
 
 @pytest.mark.parametrize("reference", [False, True])

@@ -7,8 +7,8 @@ sample is the mean of the inputs' sample plus 0, 1, 2 ... It shows that command 
 right, and says nothing of speed.
 
 STAND_IN_TRTEXEC_VERSION is the version (10.3.0); STAND_IN_TRTEXEC_FAILS makes it fail: memory, killed, hangs, silent,
-cut, no_graph, no_engine; STAND_IN_TRTEXEC_LOG is a file that gets a line of JSON, the argv, for each call, and beside
-it FILE.pid the process.
+cut, no_graph, no_engine, no_summary, warm_trace (the trace holds the warm-up, too); STAND_IN_TRTEXEC_LOG is a file that
+gets a line of JSON, the argv, for each call, and beside it FILE.pid the process.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import json
 import math
 import os
 import signal
+import statistics
 import struct
 import sys
 import time
@@ -29,9 +30,9 @@ OLD, NEW = VERSION < (10,), VERSION >= (11,)
 
 ALWAYS = (
     "onnx saveEngine loadEngine minShapes optShapes maxShapes shapes memPoolSize timingCacheFile noTF32 device "
-    "profilingVerbosity useDLACore allowGPUFallback iterations duration warmUp sleepTime idleTime exposeDMA "
-    "noDataTransfers useSpinWait useCudaGraph separateProfileRun loadInputs avgRuns percentile dumpProfile exportTimes "
-    "exportOutput exportProfile exportLayerInfo streams verbose help"
+    "profilingVerbosity avgTiming preview useDLACore allowGPUFallback iterations duration warmUp sleepTime idleTime "
+    "exposeDMA noDataTransfers useSpinWait useCudaGraph separateProfileRun loadInputs avgRuns percentile dumpProfile "
+    "exportTimes exportOutput exportProfile exportLayerInfo streams verbose help"
 )
 SINCE_8_6 = "builderOptimizationLevel hardwareCompatibilityLevel versionCompatible skipInference"
 SINCE_10 = "infStreams stronglyTyped profile useProfile"
@@ -133,6 +134,9 @@ def build(options: dict[str, str]) -> dict[str, Any]:
         )
     free = {name for name, dims in model["inputs"].items() if any(isinstance(dim, str) for dim in dims)}
     given = {bound: shapes_of(options.get(f"{bound}Shapes", "")) for bound in ("min", "opt", "max")}
+    preview = options.get("preview", "")
+    if "profileSharing0806" in preview and (NEW or VERSION < (8, 6)):
+        raise Refused("Unknown preview feature: profileSharing0806")
     if given["opt"] and not free:
         raise Refused(
             "Static model does not take explicit shapes since the shape of inference tensors will be determined by "
@@ -140,7 +144,7 @@ def build(options: dict[str, str]) -> dict[str, Any]:
         )
     if set(given["min"]) != free or set(given["max"]) != free:
         raise Refused(f"dynamic input(s) without an optimization profile: {sorted(free)}")
-    model["built"] = {**given, "detailed": options.get("profilingVerbosity")}
+    model["built"] = {**given, "detailed": options.get("profilingVerbosity"), "shared": preview}
     model["half"] = "fp16" in options or "float16" in str(model.get("types"))
     if "timingCacheFile" in options:
         Path(options["timingCacheFile"]).write_bytes(b"timings")
@@ -174,6 +178,8 @@ def load(path: Path, options: dict[str, str]) -> dict[str, Any]:
 
 def infer(options: dict[str, str], settings: dict[str, Any], model: dict[str, Any]) -> None:
     batch = batch_of(options, model)
+    if OLD and settings["streams"] > 1 and shapes_of(options.get("shapes", "")) and not model["built"].get("shared"):
+        raise Refused("Set optimization profile failed.\nInference set up failed")
     values = inputs_of(options, model, batch)
     if settings["graph"] and FAILS == "no_graph":
         log("W", "The built TensorRT engine contains operations that are not permitted under CUDA graph capture mode.")
@@ -181,8 +187,10 @@ def infer(options: dict[str, str], settings: dict[str, Any], model: dict[str, An
     count = max(int(options.get("iterations", "10")), round(float(options.get("duration", "3")) * 250))
     profiled = "exportProfile" in options or "dumpProfile" in options
     if not profiled or NEW or "separateProfileRun" in options:
-        export_times(options, settings, count)
-        summary(count)
+        rows = trace(settings, count, float(options.get("warmUp", "200")))
+        export_times(options, settings, rows)
+        if FAILS != "no_summary":
+            summary(rows)
     export_output(options, model, batch, values)
     export_layers(options, model)
     if "exportProfile" in options:
@@ -226,21 +234,29 @@ def inputs_of(options: dict[str, str], model: dict[str, Any], batch: int) -> lis
     return sums
 
 
-def export_times(options: dict[str, str], settings: dict[str, Any], count: int) -> None:
-    if "exportTimes" not in options:
-        return
-    rows, begin = [], float(options.get("warmUp", "200"))
+def trace(settings: dict[str, Any], count: int, begin: float) -> list[dict[str, float]]:
+    """An inference of some 3 ms every 4 ms."""
+    rows: list[dict[str, float]] = []
     moved = 0.05 if settings["transfers"] else 0.0
     for index in range(count):
         compute, begin = 3.0 + index % 7 / 100, begin + 4.0
-        times = {
+        rows.append({
             "startEnqMs": begin, "endEnqMs": begin + 0.9, "startH2dMs": begin, "endH2dMs": begin + moved,
             "startComputeMs": begin + moved, "endComputeMs": begin + moved + compute,
             "startD2hMs": begin + moved + compute, "endD2hMs": begin + 2 * moved + compute,
             "h2dMs": moved, "computeMs": compute, "d2hMs": moved, "latencyMs": compute + 2 * moved,
-        }  # fmt: skip
-        rows.append("{ " + ", ".join(f'"{name}" : {value:.6g}' for name, value in times.items()) + " }")
-    text = "[\n  " + "\n, ".join(rows) + "\n]\n"
+        })  # fmt: skip
+    return rows
+
+
+def export_times(options: dict[str, str], settings: dict[str, Any], rows: list[dict[str, float]]) -> None:
+    if "exportTimes" not in options:
+        return
+    warm = trace(settings, len(rows), 0.0) if FAILS == "warm_trace" else []
+    lines = [
+        "{ " + ", ".join(f'"{name}" : {value:.6g}' for name, value in row.items()) + " }" for row in (*warm, *rows)
+    ]
+    text = "[\n  " + "\n, ".join(lines) + "\n]\n"
     write(options["exportTimes"], text[: len(text) // 2] if FAILS == "cut" else text)
 
 
@@ -281,13 +297,25 @@ def export_layers(options: dict[str, str], model: dict[str, Any]) -> None:
     write(options["exportLayerInfo"], json.dumps({"Layers": found, **io}))
 
 
-def summary(count: int) -> None:
-    figures = "min = 3 ms, max = 3.06 ms, mean = 3.03 ms, median = 3.03 ms, percentile(90%) = 3.06 ms"
+def summary(rows: list[dict[str, float]]) -> None:
+    metrics = {
+        "Latency": "latencyMs", "Enqueue Time": "", "H2D Latency": "h2dMs", "GPU Compute Time": "computeMs",
+        "D2H Latency": "d2hMs",
+    }  # fmt: skip
+    walltime_s = (rows[-1]["endD2hMs"] - rows[0]["startH2dMs"]) / 1e3
     log("I", "=== Performance summary ===")
-    log("I", f"Throughput: {count / 4:g} qps")
-    for metric in ("Latency", "Enqueue Time", "H2D Latency", "GPU Compute Time", "D2H Latency"):
-        log("I", f"{metric}: {figures}")
-    log("I", "Total Host Walltime: 3 s")
+    log("I", f"Throughput: {len(rows) / walltime_s:g} qps")
+    for metric, key in metrics.items():
+        found = sorted(row.get(key, 0.9) for row in rows)
+        figures = {
+            "min": found[0],
+            "max": found[-1],
+            "mean": statistics.mean(found),
+            "median": statistics.median(found),
+        }
+        told = [f"{name} = {value:g} ms" for name, value in figures.items()]
+        log("I", f"{metric}: {', '.join(told)}, percentile(90%) = {found[len(found) * 9 // 10]:g} ms")
+    log("I", f"Total Host Walltime: {walltime_s:g} s")
     log("W", "* GPU compute time is unstable, with coefficient of variance = 4.60091%.")
 
 

@@ -300,6 +300,28 @@ class TestTime:
         assert ("--separateProfileRun" in device.calls()[-1]) == (not version.startswith("11"))
         assert [path.name for path in device.engine.parent.iterdir()] == ["model.engine"]
 
+    def test_several_streams(self, prepare: Prepare, version: str) -> None:
+        """Where dimensions are free, streams of 8.6 share a profile by a preview feature; 8.5 has none."""
+        device = prepare(version)
+        device.build(spec())
+        several = spec(options={"streams": 2})
+        if version.startswith("8.5"):
+            error = error_of(lambda: device.backend.time(device.engine, several, (), device.folder)).info
+            assert "every stream of TensorRT 8.5 needs an optimization profile of its own" in error.message
+        else:
+            device.backend.time(device.engine, several, (), device.folder)
+            assert device.backend.switches()["streams"] == 2
+
+    def test_the_command_loads_the_engine_that_was_timed(self, prepare: Prepare, version: str) -> None:
+        device = prepare(version)
+        device.build(spec())
+        device.backend.time(device.engine, spec(), (), device.folder)
+        argv = shlex.split(device.backend.command(spec(), None))
+        assert f"--loadEngine={device.engine}" in argv
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        assert set(argv[1:]) <= device.calls()[-2], "the timed run, which has its files beside"
+
     def test_as_a_second_opinion_on_a_job_of_tensorrt(self, prepare: Prepare) -> None:
         device = prepare()
         device.build(spec())
@@ -369,6 +391,24 @@ class TestSentences:
         assert error.code == "run_failed"
         assert "the trace of trtexec is cut or garbled" in error.message
         assert not list(device.folder.glob("trtexec-*"))
+
+    def test_a_trace_that_holds_the_warm_up_too(self, prepare: Prepare, version: str) -> None:
+        device = prepare(version)
+        device.build(spec())
+        device.fails("warm_trace")
+        error = error_of(lambda: device.backend.time(device.engine, spec(), (), device.folder)).info
+        assert error.code == "run_failed"
+        assert "the trace" not in error.message
+        assert "trtexec's trace is not what it sums up: wall time" in error.message
+
+    def test_a_summary_that_cannot_be_read_is_passed_over(
+        self, prepare: Prepare, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        device = prepare()
+        device.build(spec())
+        device.fails("no_summary")
+        assert len(device.backend.time(device.engine, spec(), (), device.folder).samples_ns) == 50
+        assert "the trace could not be held against the summary: trtexec's output has no" in capfd.readouterr().err
 
     def test_an_engine_of_another_version(self, prepare: Prepare) -> None:
         device = prepare()

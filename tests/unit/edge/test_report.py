@@ -177,17 +177,22 @@ class TestTheEngine:
 
 
 class TestASecondOpinion:
-    OPINION = Opinion("trtexec", "10.3", "trtexec --x", {"latency_median": 8 * MS, "compute_median": 8 * MS}, 125.0)
+    OPINION = Opinion("trtexec", "10.3", "trtexec --x", {"h2d_median": 2 * MS, "compute_median": 8 * MS}, 125.0)
 
     def test_stands_beside_ours_with_the_ratio(self) -> None:
         made = row(opinion=self.OPINION)
         text = shown(made)
         assert "trtexec 10.3: trtexec --x" in text
-        assert "latency_median ms: 10 here, 8 there, ratio 1.250" in text
+        assert "h2d_median ms: 1 here, 2 there, ratio 0.500" in text
         assert "compute_median ms: 8 here, 8 there, ratio 1.000" in text
         assert "throughput_per_s: 100 here, 125 there, ratio 0.800" in text
         ratios = {entry["figure"]: entry["ratio"] for entry in as_data(made)["opinion_ratios"]}  # type: ignore[attr-defined]
-        assert ratios == {"latency_median ms": 1.25, "compute_median ms": 1.0, "throughput_per_s": 0.8}
+        assert ratios == {"h2d_median ms": 0.5, "compute_median ms": 1.0, "throughput_per_s": 0.8}
+
+    def test_of_another_clock_gets_no_ratio(self) -> None:
+        """A latency by the GPU's clock, as stored before, is no measure of one by the host's."""
+        made = row(opinion=replace(self.OPINION, figures_ns={"latency_median": 8 * MS}))
+        assert "latency_median ms: - here, 8 there\n" in shown(made).replace(" \n", "\n")
 
     def test_that_failed_says_why(self) -> None:
         failed = replace(
@@ -200,7 +205,16 @@ class TestASecondOpinion:
     def test_is_told_below_the_table(self) -> None:
         told = [note for note in notes([row(opinion=self.OPINION)]) if note.startswith("trtexec 10.3 on the engine of")]
         assert len(told) == 1
-        assert "latency_median ms: 10 here, 8 there, ratio 1.250; compute_median ms" in told[0]
+        assert "h2d_median ms: 1 here, 2 there, ratio 0.500; compute_median ms" in told[0]
+
+
+def test_what_a_tool_that_times_by_itself_does_not_tell_is_no_figure() -> None:
+    alone = row(process={"warmup_stable": None, "first_inference_ns": 0})
+    assert "by time alone, as tensorrt does: nobody saw whether it was stable" in shown(alone)
+    assert "not told" in shown(alone)
+    assert as_data(alone)["first_inference_ms"] is None
+    assert "ended at its cap, not yet stable, in process 0" in shown(row(process={"warmup_stable": False}))
+    assert "warm-up" not in shown(row())
 
 
 class TestTheOperatorsData:
