@@ -14,7 +14,7 @@ from device_agents.errors import DeviceError
 from device_agents.trt import api, command, engine_file, timings
 from device_agents.trt import config as settings
 from device_agents.trt.build import BUILD_RECIPE, Builder, Place
-from device_agents.trt.options import DEFAULT, RUN_OPTIONS, build_options, run_options
+from device_agents.trt.options import DEFAULT, RUN_OPTIONS, RunOptions, build_options, run_options
 from device_agents.trt.run import Slot
 from device_agents.trt.session import Session
 
@@ -71,12 +71,13 @@ class TensorRTBackend(base.Backend):
         }
 
     def build(self, model: Path, out: Path, spec: JobSpec, caches: Path, tell: Callable[[str], None]) -> Built:
+        _running(spec)  # what cannot be run is not built
         cuda = self._cuda_to_build()
         place = Place(cuda, None if cuda is None or self.ahead_of_time else self._timings(caches, cuda))
         return Builder(self._trt, self._logger, self._said, spec, place).build(model, out, tell)
 
     def load(self, path: Path, spec: JobSpec) -> None:
-        options = run_options(spec)
+        options = _running(spec)
         self._said.clear()
         cuda = self._cuda = Cuda.load("load")
         cuda.set_schedule("spin" if options.spin else "block")  # before the device is used
@@ -165,6 +166,15 @@ class TensorRTBackend(base.Backend):
             return 0
         runtime = engine_file.runtime_for(self._trt, self._logger, self._said)
         return int(runtime.num_DLA_cores)
+
+
+def _running(spec: JobSpec) -> RunOptions:
+    """Errors: DeviceError for options that cannot be meant, alone or with the job's load pattern."""
+    options = run_options(spec)
+    if options.streams > 1 and spec.pattern.kind != "pipelined" and spec.task == "measure":
+        message = f"streams={options.streams} has no use with {spec.pattern}, which keeps one inference under way"
+        raise DeviceError("unsupported", "load", message, fix="ask for --pattern pipelined, or leave out streams")
+    return options
 
 
 def _capability(cuda: Cuda, dot: str) -> str:

@@ -46,7 +46,7 @@ def configure(trt: Any, builder: Any, config: Any, network: Any, spec: JobSpec, 
     _set_level(trt, config, options)
     _set_compatibility(trt, config, options)
     if whole(options.dla_core) is not None:
-        _use_dla(trt, builder, config, int(options.dla_core))
+        _use_dla(trt, builder, config, spec, int(options.dla_core))
     if options.target != DEFAULT:
         _set_target(trt, config, options.target)
     if hasattr(trt.PreviewFeature, "PROFILE_SHARING_0806"):  # several contexts may use one profile, as later always
@@ -130,7 +130,10 @@ def _set_compatibility(trt: Any, config: Any, options: BuildOptions) -> None:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
 
 
-def _use_dla(trt: Any, builder: Any, config: Any, core: int) -> None:
+def _use_dla(trt: Any, builder: Any, config: Any, spec: JobSpec, core: int) -> None:
+    if spec.precision is Precision.FP32:  # every layer would fall back to the GPU, without a word
+        message = "the DLA computes in FP16 and INT8, not in FP32"
+        raise DeviceError("unsupported", "build", message, fix="ask for --precision fp16, or leave out dla_core")
     cores = int(builder.num_DLA_cores)
     if core >= cores:
         has = f"has {cores} DLA core{'s' * (cores != 1)}" if cores else "sees no DLA on this device"

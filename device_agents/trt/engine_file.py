@@ -85,6 +85,7 @@ def _refused(path: Path, spec: JobSpec, said: Said, cuda: Optional[Cuda]) -> Dev
     if _DRIVER.search(text):
         return no_gpu("load", said)
     if memory.exhausted(said):
-        return memory.no_memory("load", "loading the engine", spec, said, memory.free_bytes(cuda))
+        fix = "end what else uses the memory: an engine's weights are the same at every batch"
+        return memory.no_memory("load", "loading the engine", spec, said, memory.free_bytes(cuda), fix=fix)
     message = f"the engine does not load, it may be damaged ({said.reason()})"
     return DeviceError("engine_damaged", "load", message, where=where, fix="build it again: --rebuild")

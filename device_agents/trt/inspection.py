@@ -29,11 +29,12 @@ def layers_of(trt: Any, engine: Any, context: Any) -> Tuple[Layer, ...]:
 
 
 def _named(name: str, kind: str) -> Tuple[str, ...]:
-    """The ONNX nodes in a layer's name, as TensorRT 8.5 tells them nowhere else: `a + PWN(b)` came of a and b."""
+    """The ONNX nodes in a layer's name, as TensorRT 8.5 tells them nowhere else: `a + PWN(b)` came of a and b,
+    `a || b` of two that compute side by side."""
     if kind == format_of_inspector.REFORMAT or any(mark in name for mark in ("ForeignNode", "(Unnamed Layer")):
         return ()
     plain = name.replace("PWN(", "").replace(")", "") if "PWN(" in name else name
-    return tuple(re.split(r" \+ |, ", plain))
+    return tuple(re.split(r" \+ | \|\| |, ", plain))
 
 
 class Times:

@@ -69,16 +69,19 @@ def exhausted(said: Said) -> bool:
     return bool(_EXHAUSTED.search(said.everything()))
 
 
-def no_memory(stage: str, what: str, spec: JobSpec, said: Said, free: Optional[int], asked: int = 0) -> DeviceError:
+def no_memory(
+    stage: str, what: str, spec: JobSpec, said: Said, free: Optional[int], asked: int = 0, fix: str = ""
+) -> DeviceError:
     """The sentence for memory that ran out in the middle, with the batch that would fit where that can be computed.
 
-    `free` and `asked` are bytes of the GPU's memory; `asked` 0: what TensorRT said that it asked for.
+    `free` and `asked` are bytes of the GPU's memory; `asked` 0: what TensorRT said that it asked for. `fix` is given
+    where what was asked for does not grow with the batch.
     """
     asked = asked or max(_numbers(said), default=0)
     figures = [f"{mib(asked)} asked" if asked else said.reason("TensorRT did not say how much it asked for")]
     figures += [f"{mib(free)} free"] if free is not None else []
     message = f"{what} ran out of memory at batch {largest_batch(spec)} ({', '.join(figures)})"
-    fix = _smaller(spec, fitting(spec, asked, free))
+    fix = fix or _smaller(spec, fitting(spec, asked, free))
     return DeviceError("out_of_memory", stage, message, where=spec.model_file, fix=fix)
 
 
@@ -101,7 +104,8 @@ def fitting(spec: JobSpec, asked: int, free: Optional[int]) -> Optional[int]:
 
 def largest_batch(spec: JobSpec) -> int:
     """What memory has to be there for: the largest of the profiles, else the job's."""
-    sizes = [bounds.max for ranges in spec.engine.profiles for bounds in ranges.values()]
+    batch = {tensor.shape[0] for tensor in spec.graph_inputs if tensor.shape}  # other dimensions may be free, too
+    sizes = [bounds.max for ranges in spec.engine.profiles for name, bounds in ranges.items() if name in batch]
     return max([spec.batch, *sizes])
 
 
@@ -117,7 +121,8 @@ def _numbers(said: Said) -> List[int]:
 def _smaller(spec: JobSpec, batch: Optional[int]) -> str:
     what = "bounds with a smaller maximum" if spec.engine.profiles else "a smaller batch"
     if batch is not None and batch >= 1:
-        return f"a batch of {batch} would fit by this estimate; or end what else uses the memory"
+        fits = f"bounds up to a batch of {batch}" if spec.engine.profiles else f"a batch of {batch}"
+        return f"{fits} would fit by this estimate; or end what else uses the memory"
     if largest_batch(spec) == 1:
         return "end what else uses the memory, or limit workspace_mib"
     return f"take {what}, limit workspace_mib, or end what else uses the memory"

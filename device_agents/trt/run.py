@@ -13,10 +13,9 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from device_agents.backends.base import Arrays, Parts
-from device_agents.cuda import Cuda, CudaError
+from device_agents.cuda import Cuda
 from device_agents.cuda_handles import DeviceMemory, Graph
 from device_agents.errors import DeviceError
-from device_agents.trt.api import Said
 from device_agents.trt.buffers import Host, host_memory
 
 if TYPE_CHECKING:
@@ -41,16 +40,16 @@ class IOTensor(NamedTuple):
 
 
 class Lane:
-    """A context with its streams. Its tensors have the addresses of one slot at a time."""
+    """A context with its streams. Its tensors have the addresses of one slot at a time. `failed` makes the error of
+    something that TensorRT did not do."""
 
-    def __init__(self, context: Any, cuda: Cuda, said: Said, *, overlap: bool) -> None:
+    def __init__(self, context: Any, cuda: Cuda, failed: Callable[[str], DeviceError], *, overlap: bool) -> None:
         self._context = context
-        self._said = said
+        self._failed = failed
         self.overlap = overlap
         self.compute = cuda.stream()
         self.copy_in = cuda.stream() if overlap else self.compute
         self.copy_out = cuda.stream() if overlap else self.compute
-        self.warm = False
         self._holds: Optional[Slot] = None
         self._handle = self.compute.handle
 
@@ -69,7 +68,11 @@ class Lane:
             raise self._failed("enqueueing the inference")
 
     def profile(self, profiler: Any, inferences: int) -> None:
-        """Run the slot that was taken last under TensorRT's profiler, which waits for each layer."""
+        """Run the slot that was taken last under TensorRT's profiler, after as many inferences without: the first ones
+        load kernels and find a GPU whose clocks are low."""
+        for _ in range(inferences):
+            self.execute()
+        self.compute.synchronize()
         self._context.profiler = profiler
         self._context.enqueue_emits_profile = False  # told on demand, after the inference
         for _ in range(inferences):
@@ -81,10 +84,6 @@ class Lane:
     def close(self) -> None:
         """Let go of the context, whatever still refers to this lane."""
         self._holds = self._context = None
-
-    def _failed(self, doing: str) -> DeviceError:
-        fix = "see the job's log; build the engine again with --rebuild if it comes back"
-        return DeviceError("run_failed", "run", f"TensorRT failed {doing} ({self._said.reason()})", fix=fix)
 
 
 class Slot:
@@ -115,37 +114,35 @@ class Slot:
             if one.is_input:
                 self._put(one, inputs[one.name])
         if not self._transfers:
-            for copy in self._fill:
-                copy()
-            self._lane.copy_in.synchronize()
+            self._upload()
 
     def capture(self) -> None:
-        """Make the CUDA graph that replays this slot. The first inference of a context is enqueued before: it may
-        allocate. Errors: DeviceError `unsupported` where an engine cannot be captured."""
+        """Make the CUDA graph that replays this slot. An inference is enqueued before, as it may allocate, and with the
+        inputs that were bound: what the memory held before may be no valid index. Errors: DeviceError `unsupported`
+        where an engine cannot be captured."""
         if self._graph is not None:
             return
+        self._upload()
         self._lane.take(self)
-        if not self._lane.warm:
-            self._lane.execute()
-            self._lane.compute.synchronize()
-            self._lane.warm = True
+        self._lane.execute()
+        self._lane.compute.synchronize()
         try:
             self._graph = self._lane.compute.capture(self._lane.execute)
-        except (CudaError, DeviceError) as error:
+        except DeviceError as error:
             raise _no_graph(error.info.message) from None
         if not self._graph.nodes:
             raise _no_graph("the graph came out empty")
 
     def enqueue(self) -> None:
+        if self._graph is None:
+            self._lane.take(self)  # ahead of the events: it is the host's work, and no part of the device's computing
         for step in self._before:
             step()
-        if self._graph is not None:
-            begin = time.perf_counter_ns()
-            self._graph.launch(self._lane.compute)
-        else:
-            self._lane.take(self)
-            begin = time.perf_counter_ns()
+        begin = time.perf_counter_ns()
+        if self._graph is None:
             self._lane.execute()
+        else:
+            self._graph.launch(self._lane.compute)
         self._enqueue_ns = time.perf_counter_ns() - begin
         for step in self._after:
             step()
@@ -170,11 +167,14 @@ class Slot:
         return {one.name: self._get(one) for one in self._tensors if not one.is_input}
 
     def profile(self, profiler: Any, inferences: int) -> None:
+        self._upload()
+        self._lane.take(self)
+        self._lane.profile(profiler, inferences)
+
+    def _upload(self) -> None:
         for copy in self._fill:
             copy()
         self._lane.copy_in.synchronize()
-        self._lane.take(self)
-        self._lane.profile(profiler, inferences)
 
     def _steps(self) -> Tuple[_Steps, _Steps, Callable[[], None]]:
         """What is put on the streams before and after the inference, and how its end is awaited."""

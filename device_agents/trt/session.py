@@ -34,11 +34,11 @@ class Session:
         names = self._check_names()
         offered = shapes.of_engine(engine, [one.name for one in spec.inputs])
         self.profile_index = shapes.refuse_outside(offered, spec, "load")
-        self._several = engine.num_optimization_profiles > 1
         self._overlap = spec.transfers and spec.pattern.kind == "pipelined"
         self._contexts: List[Any] = []
         self._lanes = [self._lane() for _ in range(options.streams)]
         self._tensors = self._io(names)
+        said.clear()  # what is said from now on is of the run
 
     @property
     def device_memory_bytes(self) -> int:
@@ -54,6 +54,8 @@ class Session:
             slot.capture()
 
     def switches(self) -> Dict[str, Scalar]:
+        context = self._contexts[0]
+        verbosity = context.nvtx_verbosity
         return {
             **self._options._asdict(),
             "transfers": self._spec.transfers,
@@ -62,6 +64,7 @@ class Session:
             "schedule": self._cuda.schedule(),
             "cudart": self._cuda.runtime_version(),
             "tf32": False,
+            "nvtx_verbosity": str(verbosity.name).lower(),
         }
 
     def memory(self) -> Dict[str, int]:
@@ -111,9 +114,12 @@ class Session:
         context = engine.create_execution_context()
         if context is None:
             raise self._no_context()
-        lane = Lane(context, self._cuda, self._said, overlap=self._overlap)
+        # Built to tell its layers in detail, the engine marks them in detail, too, which lengthens every enqueue
+        # (IExecutionContext.nvtx_verbosity): the run has the marks of an engine that was built by default.
+        context.nvtx_verbosity = self._trt.ProfilingVerbosity.LAYER_NAMES_ONLY
+        lane = Lane(context, self._cuda, self._failed, overlap=self._overlap)
         stream = lane.compute
-        if self._several or self._contexts:
+        if context.active_optimization_profile != self.profile_index:  # never so where all shapes are fixed
             if not context.set_optimization_profile_async(self.profile_index, stream.handle):
                 fix = "use streams=1: before TensorRT 8.6 every stream needs an optimization profile of its own"
                 message = f"the engine's profile {self.profile_index} cannot be used ({self._said.reason()})"
@@ -153,12 +159,20 @@ class Session:
         try:
             return Slot(self._lanes[number % len(self._lanes)], self._cuda, self._tensors, self._how)
         except CudaError as error:
-            if error.info.code != "out_of_memory":
+            if error.info.code != "out_of_memory" or error.call != "cudaMalloc":  # pinned memory is the host's
                 raise
             each = sum(one.size for one in self._tensors)
             asked = self.device_memory_bytes + each * (number + 1)
             free = self._cuda.mem_get_info()[0] + asked - each
             raise memory.no_memory("load", f"buffer {number}", self._spec, self._said, free, asked) from None
+
+    def _failed(self, doing: str) -> DeviceError:
+        """Something in the run that TensorRT did not do. Kernels that are loaded at their first launch need memory."""
+        if memory.exhausted(self._said):
+            free, fix = memory.free_bytes(self._cuda), "take a smaller batch, or end what else uses the memory"
+            return memory.no_memory("run", doing, self._spec, self._said, free, fix=fix)
+        fix = "see the job's log; build the engine again with --rebuild if it comes back"
+        return DeviceError("run_failed", "run", f"TensorRT failed {doing} ({self._said.reason()})", fix=fix)
 
     def _no_context(self) -> DeviceError:
         if not memory.exhausted(self._said):

@@ -63,7 +63,7 @@ class Timings:
     def _merge(self, config: Any, timing_cache: Any, theirs: bytes) -> None:
         self._timing_cache = config.create_timing_cache(theirs)
         if self._timing_cache:
-            timing_cache.combine(self._timing_cache, True)
+            timing_cache.combine(self._timing_cache, False)  # not those of another GPU
 
     def _read(self) -> Optional[bytes]:
         if self._path is None or not self._path.exists():

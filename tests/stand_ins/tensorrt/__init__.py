@@ -15,6 +15,8 @@ Set in the environment, beside SCRIPTED_TENSORRT
     SCRIPTED_TENSORRT_DLA_CORES     0
     SCRIPTED_TENSORRT_WORKSPACE     bytes of workspace that every build needs, 4096
     SCRIPTED_TENSORRT_BUILD_S       seconds that a build takes at least, 0
+    SCRIPTED_TENSORRT_COLD_S        seconds that the first inference of a context takes longer, 0
+    SCRIPTED_TENSORRT_KERNELS       bytes of the device that the first inference of a context takes for kernels, 0
 """
 
 from __future__ import annotations

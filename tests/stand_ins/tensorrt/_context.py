@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from . import _cuda
 from ._foundation import Dims, IProfiler, complain, must_be, volume
-from ._names import VERSION, Played
+from ._names import ENUMS, VERSION, Played
 from ._onnx import Tensor
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ class IExecutionContext(Played):
     def __init__(self, engine: ICudaEngine, memory: _cuda.DeviceMemory) -> None:
         self._engine, self._memory = engine, memory
         self._name, self._emits, self._debug_sync = "", True, False
+        self._nvtx = engine.profiling_verbosity
+        self._kernels: Optional[_cuda.DeviceMemory] = None
         self._profile = 0 if self._may_use(0) else -1
         self._shapes: Dict[str, Shape] = {}
         self._addresses: Dict[str, int] = {}
@@ -39,6 +42,20 @@ class IExecutionContext(Played):
     all_binding_shapes_specified = property(lambda self: not self._missing())
     all_shape_inputs_specified = property(lambda self: True)
     enqueue_emits_profile = property(lambda self: self._emits, lambda self, on: setattr(self, "_emits", bool(on)))
+
+    @property
+    def nvtx_verbosity(self) -> Any:
+        return self._nvtx
+
+    @nvtx_verbosity.setter
+    def nvtx_verbosity(self, verbosity: Any) -> None:
+        """Not above that of the build."""
+        must_be(verbosity, ENUMS["ProfilingVerbosity"], "nvtx_verbosity")
+        order = [ENUMS["ProfilingVerbosity"].__members__[name] for name in ("NONE", "LAYER_NAMES_ONLY", "DETAILED")]
+        if order.index(verbosity) > order.index(self._engine.profiling_verbosity):
+            self._refuse(3, "the NVTX verbosity is higher than the profiling verbosity of the engine")
+            return
+        self._nvtx = verbosity
 
     @property
     def profiler(self) -> Optional[IProfiler]:
@@ -111,6 +128,8 @@ class IExecutionContext(Played):
         trouble = self._trouble(stream_handle)
         if trouble:
             return self._refuse(3, trouble)
+        if not self._loads_kernels():
+            return self._refuse(1, "Cuda Runtime (out of memory) in the first enqueue")
         shapes, addresses = dict(self._shapes), dict(self._addresses)
         code, ran = _cuda.enqueue(stream_handle, lambda: self._compute(shapes, addresses))
         if code:
@@ -129,6 +148,14 @@ class IExecutionContext(Played):
         if self._profiler is None or self._emits or self._ran_at is None:
             return self._refuse(3, "there is nothing to report to a profiler")
         self._tell(self._profiler)
+        return True
+
+    def _loads_kernels(self) -> bool:
+        """At the first enqueue, as CUDA loads them when they are launched."""
+        size = int(os.environ.get("SCRIPTED_TENSORRT_KERNELS", "0"))
+        if size and self._kernels is None:
+            self._kernels = _cuda.DeviceMemory.of(size, self._engine._logger)
+            return self._kernels is not None
         return True
 
     def _may_use(self, profile: int) -> bool:
@@ -189,6 +216,8 @@ class IExecutionContext(Played):
             self._refuse(1, f"an illegal memory access was encountered: {', '.join(gone)} was freed")
             return
         start = time.perf_counter()
+        if self._elapsed_ms == 0.0:
+            time.sleep(float(os.environ.get("SCRIPTED_TENSORRT_COLD_S", "0")))
         given = {one.name: self._view(one, shapes, addresses).copy() for one in self._engine._inputs}
         for tensor, array in zip(self._engine._outputs, self._engine._run(given)):
             self._view(tensor, shapes, addresses)[...] = array
