@@ -1,4 +1,4 @@
-"""What trtexec prints: banner, settings, device, summary, warnings, errors. Its JSON files: trtexec_exports.py.
+"""What trtexec prints: banner, settings, summary, warnings, errors. Its JSON files: trtexec_exports.py.
 
 Read in NVIDIA's sources: samples/common/sampleReporting.cpp and samples/trtexec/trtexec.cpp of TensorRT 8.5.1 (commit
 768d994b), samples/common/sampleOptions.cpp and sampleInference.cpp of 11.1.0.106 (commit d5883286). Recorded logs of
@@ -104,14 +104,6 @@ def parse_settings(text: str) -> Settings:
     )
 
 
-def parse_device(text: str) -> Dict[str, str]:
-    """`=== Device Information ===` by its own names, such as `Selected Device` and `Compute Capability`.
-
-    Errors: ValueError when there is none.
-    """
-    return _section(text, "Device Information")
-
-
 def parse_summary(text: str) -> Summary:
     """Errors: ValueError naming what the summary lacks."""
     told = _section(text, "Performance summary")
@@ -127,8 +119,10 @@ def parse_summary(text: str) -> Summary:
 
 
 def parse_load_s(text: str) -> Optional[float]:
-    """How long deserialising the engine took; None where the text does not tell, as in 8.5 where it was built."""
-    return _told_number(text, r"Engine (?:deserialized|loaded) in (\d[\d.e+-]*) sec")
+    """How long it took to read the engine's file, where that is told apart (8), and to deserialise it; None where the
+    text does not tell."""
+    took = _told_number(text, r"Engine deserialized in (\d[\d.e+-]*) sec")
+    return None if took is None else took + (_told_number(text, r"Engine loaded in (\d[\d.e+-]*) sec") or 0.0)
 
 
 def parse_device_memory(text: str) -> Optional[int]:
@@ -235,13 +229,16 @@ def _decoded(number: int) -> str:
 
 
 def _messages(text: str) -> List[Tuple[str, str]]:
-    """Severity letter and message of each line; lines that carry no prefix continue the one before them."""
+    """Severity letter and message of each line; lines that carry no prefix continue the one before them, but for the
+    verdict and for the help that follows a bad option, whose severity is empty."""
     found: List[Tuple[str, str]] = []
     for line in text.splitlines():
         match = _PREFIX.match(line)
         if match:
             found.append((match.group(1), line[match.end() :]))
-        elif found and not line.startswith("&&&&"):
+        elif line.startswith(("&&&&", "===")):
+            found.append(("", line))
+        elif found:
             severity, message = found[-1]
             found[-1] = (severity, f"{message}\n{line}")
     return found

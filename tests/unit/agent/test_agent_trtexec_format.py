@@ -73,24 +73,6 @@ class TestSettings:
             trtexec.parse_settings(text_of("trtexec-10.3.0-orin-nx-head.txt"))
 
 
-class TestDevice:
-    @pytest.mark.parametrize(
-        ("name", "device", "capability"),
-        [
-            ("trtexec-8.5.2-xavier-nx-head.txt", "Xavier", "7.2"),
-            ("trtexec-10.16.2-orin-nx-device.txt", "Orin", "8.7"),
-            ("trtexec-11.1.0-derived.txt", "NVIDIA A100-SXM4-80GB", "8.0"),
-        ],
-    )
-    def test_the_selected_one(self, name: str, device: str, capability: str) -> None:
-        found = trtexec.parse_device(text_of(name))
-        assert (found["Selected Device"], found["Compute Capability"]) == (device, capability)
-
-    def test_no_device_is_an_error(self) -> None:
-        with pytest.raises(ValueError, match="Device Information"):
-            trtexec.parse_device(text_of("trtexec-10.3.0-orin-summary.txt"))
-
-
 class TestSummary:
     def test_of_8_6(self) -> None:
         found = trtexec.parse_summary(text_of("trtexec-8.6.3-v100-summary.txt"))
@@ -113,6 +95,10 @@ class TestSummary:
         assert trtexec.parse_summary(text).enqueue.median_ns == 3_601
         assert trtexec.parse_load_s(text) == 0.212037
         assert trtexec.parse_device_memory(text) == round(1024.62 * 2**20)
+
+    def test_loading_is_more_than_reading_the_file(self) -> None:
+        """8.5 read the file in 37 ms and took two seconds more to make an engine of it."""
+        assert trtexec.parse_load_s(text_of("trtexec-8.5.2-xavier-nx-load.txt")) == pytest.approx(1.9288776)
 
     def test_what_is_not_told_is_none(self) -> None:
         text = text_of("trtexec-8.6.3-v100-summary.txt")
@@ -205,6 +191,13 @@ class TestFailure:
         found = trtexec.parse_failure(f"[09/09/2025-10:24:51] [E] Engine set up failed\n{text}")
         assert (found.kind, found.node, found.operator) == (kind, node, operator)
 
+    def test_the_help_that_follows_a_bad_option_is_no_reason(self) -> None:
+        """8.5 prints it behind the error; the words in it are those of other failures."""
+        told = "[10/21/2025-15:16:09] [E] Negative memory pool size: -1.0"
+        help_text = "=== Model Options ===\n  --uff=<file>  UFF model\n\n=== Inference Options ===\n  --timeDeserialize"
+        found = trtexec.parse_failure(f"{told}\n{help_text}\n&&&& FAILED TensorRT.trtexec [TensorRT v8502] # x\n")
+        assert (found.kind, found.message) == ("other", "Negative memory pool size: -1.0")
+
     def test_no_error_is_an_error(self) -> None:
         with pytest.raises(ValueError, match="no error"):
             trtexec.parse_failure(text_of("trtexec-10.7.0-rtx4090-run.txt"))
@@ -227,6 +220,16 @@ class TestTimes:
     def test_points_in_time_lose_digits_as_the_run_goes_on(self, count: int, step_ns: int) -> None:
         trace = trtexec_exports.parse_times(text_of("times-derived.json"))[:count]
         assert trtexec_exports.enqueue_step_ns(trace) == step_ns
+
+    def test_is_held_against_what_trtexec_sums_up(self) -> None:
+        """The trace was made after this summary: its median, and three seconds from first to last."""
+        trace = trtexec_exports.parse_times(text_of("times-derived.json"))
+        told = trtexec.parse_summary(text_of("trtexec-10.3.0-orin-summary.txt"))
+        assert trtexec_exports.unlike_summary(trace, told) == ""
+        with_warm_up = [trace[0]._replace(begin_ns=0), *trace]
+        assert trtexec_exports.unlike_summary(with_warm_up, told).startswith("wall time 3212.64 ms, not 30")
+        in_us = [one._replace(compute_ns=one.compute_ns // 1000) for one in trace]
+        assert trtexec_exports.unlike_summary(in_us, told).startswith("median compute time 0.00314")
 
     def test_fields_of_older_and_newer_versions_are_passed_over(self) -> None:
         text = text_of("times-derived.json").replace('"latencyMs"', '"endToEndMs" : 9, "new" : [1], "latencyMs"')
@@ -301,7 +304,7 @@ class TestOutput:
 
 
 LOG_READERS: tuple[Callable[[str], Any], ...] = (
-    trtexec.parse_version, trtexec.parse_verdict, trtexec.parse_settings, trtexec.parse_device, trtexec.parse_summary,
+    trtexec.parse_version, trtexec.parse_verdict, trtexec.parse_settings, trtexec.parse_summary,
     trtexec.parse_load_s, trtexec.parse_device_memory, trtexec.parse_warnings, trtexec.parse_failure,
 )  # fmt: skip
 FILE_READERS = (
