@@ -61,13 +61,16 @@ class Backend(base.Backend):
         """A model whose compute fell back is refused by `bind`: looking costs time that is not loading."""
         choice = providers.choose(self._ort, spec)
         cuda, why_not = self._own_cuda(choice)
-        overlap = spec.pattern.kind == "pipelined"
-        if overlap and cuda is None:
+        pipelined = spec.pattern.kind == "pipelined"
+        if pipelined and choice.provider == "tensorrt" and choice.cuda_graph:
+            why_not = "its TensorRT provider keeps one CUDA graph, not one for each inference under way"
+        if pipelined and why_not:
             message = f"onnxruntime's provider {choice.provider} cannot run the load pattern pipelined ({why_not})"
             raise DeviceError("unsupported", "load", message, fix="it can: serial, rate")
         if choice.cuda_graph and not spec.transfers and cuda is None:
             message = f"onnxruntime cannot replay a CUDA graph without transfers here ({why_not})"
             raise DeviceError("unsupported", "load", message, fix="leave out one of the two, or mend that")
+        overlap = pipelined and spec.transfers
         self._switches = {**providers.described(choice, spec), "parts": f"not told: {why_not}" if why_not else "told"}
         options = providers.session_options(self._ort, choice, spec)
         options.add_session_config_entry(placement.RECORD, "1" if choice.on_gpu else "0")
@@ -85,8 +88,9 @@ class Backend(base.Backend):
                 self._switches.update(streams=3 if overlap else 1, cudart=cuda.path)
                 self._runner = StreamRunner(
                     self._ort, cuda, streams, self._session, spec,
-                    in_flight=self.in_flight if overlap else 1, cuda_graph=choice.cuda_graph,
+                    in_flight=self.in_flight if pipelined else 1, cuda_graph=choice.cuda_graph, spin=choice.spin,
                 )  # fmt: skip
+                cuda.stage = "run"
         except BaseException:
             self._session = None
             if cuda is not None:
@@ -132,16 +136,16 @@ class Backend(base.Backend):
         """CUDA for streams of our own, or the reason why the runtime keeps its own."""
         if not choice.on_gpu:
             return None, "it computes on the processor"
+        try:
+            cuda = Cuda.load()
+            cuda.set_schedule("spin" if choice.spin else "block")  # how the runtime waits, too
+            cuda.set_device(0)
+        except DeviceError as error:
+            return None, error.info.message
         if not choice.parts:
             return None, "the option parts is false"
         if providers.version(self._ort) < providers.OWN_STREAM_SINCE:
             return None, f"onnxruntime {self._ort.__version__} takes no stream from Python, 1.18 does"
-        try:
-            cuda = Cuda.load()
-            cuda.set_schedule("spin" if choice.spin else "block")
-            cuda.set_device(0)
-        except DeviceError as error:
-            return None, error.info.message
         return cuda, ""
 
     def _look(self, path: Path, spec: JobSpec, choice: Choice) -> None:

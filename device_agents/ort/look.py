@@ -1,7 +1,8 @@
 """One profiled run in a process of its own: where every node ran, and on what.
 
 Of its own because profiling slows a session, and because the run loads GPU code whose cost belongs to the first
-inference of the process that is timed. The profiler's file is chrome trace events; read here from onnxruntime 1.31.
+inference of the process that is timed. With TensorRT's provider it builds the engines a second time. The profiler's
+file is chrome trace events; read here from onnxruntime 1.31.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from device_agents.contract import JobSpec
 from device_agents.errors import DeviceError
 from device_agents.ort.placement import Node, Tensor
 from device_agents.ort.providers import Choice, optimization
+from device_agents.worker import die_with
 
 _SUFFIX = "_kernel_time"
-_LOOK_S = 300.0
-_SCRIPT = "import sys; sys.path.insert(0, sys.argv[1]); from device_agents.ort import look; look.main()"
+_SCRIPT = "import sys; sys.path.insert(0, sys.argv[1]); from device_agents.ort import look; look.main(int(sys.argv[2]))"
 
 
 def look(model: Path, choice: Choice, spec: JobSpec, providers: Sequence[Any]) -> List[Node]:
@@ -39,12 +40,12 @@ def look(model: Path, choice: Choice, spec: JobSpec, providers: Sequence[Any]) -
     }
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _SCRIPT, str(home)],
+            [sys.executable, "-c", _SCRIPT, str(home), str(os.getpid())],
             input=json.dumps(request).encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            timeout=_LOOK_S, check=False,
+            timeout=spec.deadline_s, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise _unknown(f"the look took longer than {_LOOK_S:g} s") from None
+        raise _unknown(f"the look took longer than {spec.deadline_s:g} s") from None
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise _unknown(lines[-1][:300] if lines else f"it ended with {done.returncode}")
@@ -52,8 +53,12 @@ def look(model: Path, choice: Choice, spec: JobSpec, providers: Sequence[Any]) -
     return [Node(row[0], row[1], row[2], _tensors(row[3]), _tensors(row[4])) for row in rows]
 
 
-def main() -> None:
-    """In the process of its own: the request on stdin, the nodes as JSON on the last line of stdout."""
+def main(worker: int) -> None:
+    """In the process of its own: the request on stdin, the nodes as JSON on the last line of stdout.
+
+    It dies with the worker, whose lock is what keeps others off the accelerator.
+    """
+    die_with(worker)
     import numpy as np
     import onnxruntime
 

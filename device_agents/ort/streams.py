@@ -3,7 +3,7 @@
 So copying in, computing and copying out can be told apart by events, run_with_iobinding can return before the GPU has
 finished (`disable_synchronize_execution_providers`), and the pipelined pattern overlaps copies with computing on
 streams of their own, as trtexec does. With a CUDA graph, onnxruntime before pull request 28686 (May 2026) waits for
-each replay all the same; the part `enqueue` shows it.
+each replay all the same; the part `enqueue`, the runtime's call alone as trtexec has it, shows it.
 
 Never run on a GPU by us: tests/gpu/test_gpu_onnxruntime.py shows it where there is one.
 """
@@ -22,7 +22,7 @@ _Copies = List[Callable[[], None]]
 
 
 class Streams:
-    """Three streams of one GPU; `serial` uses that for computing alone, so that nothing waits between streams."""
+    """Three streams of one GPU; where no copies are to overlap, one, so that nothing waits between streams."""
 
     def __init__(self, cuda: Cuda, *, overlap: bool) -> None:
         self.compute = cuda.stream()
@@ -34,7 +34,7 @@ class Streams:
 class _Lane:
     """Device buffers that one inference at a time goes through, bound once: a CUDA graph replays their addresses."""
 
-    def __init__(self, cuda: Cuda, session: Any, spec: JobSpec, options: Any, device: str) -> None:
+    def __init__(self, cuda: Cuda, session: Any, spec: JobSpec, options: Any, device: str, *, spin: bool) -> None:
         self.options = options
         self.binding = session.io_binding()
         self.inputs = {tensor.name: cuda.device_memory(_size(tensor)) for tensor in spec.inputs}
@@ -43,8 +43,9 @@ class _Lane:
             self.binding.bind_input(*_place(tensor, self.inputs[tensor.name], device))
         for tensor in spec.outputs:
             self.binding.bind_output(*_place(tensor, self.outputs[tensor.name], device))
+        # The schedule does not count for events: who waits for one that is not blocking spins.
         self.begin, self.filled, self.started, self.computed, self.fetching, self.done = (
-            cuda.event() for _ in range(6)
+            cuda.event(blocking=not spin) for _ in range(6)
         )
         self.holds: Optional[int] = None
 
@@ -69,8 +70,8 @@ class _Slot:
 
 
 class StreamRunner:
-    """Inferences on `streams`, as many under way as `in_flight` says. `device` is where the runtime is told that the
-    buffers lie: `cuda`, but where a stand-in's device memory is the host's."""
+    """Inferences on `streams`, as many under way as `in_flight` says, awaited by spinning or asleep. `device` is where
+    the runtime is told that the buffers lie: `cuda`, but where a stand-in's device memory is the host's."""
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class StreamRunner:
         *,
         in_flight: int,
         cuda_graph: bool,
+        spin: bool,
         device: str = "cuda",
     ) -> None:
         self._cuda = cuda
@@ -89,6 +91,7 @@ class StreamRunner:
         self._session = session
         self._spec = spec
         self._device = device
+        self._spin = spin
         # Without transfers a slot stays on the device in a lane of its own; only a graph, fixed to a lane, moves it.
         self._own_lanes = not spec.transfers and not cuda_graph
         self._lanes = [] if self._own_lanes else [self._lane(ort, index) for index in range(in_flight)]
@@ -115,9 +118,9 @@ class StreamRunner:
                 self._streams.compute.synchronize()
 
     def enqueue(self, slot: int) -> None:
-        begin_ns = time.perf_counter_ns()
         place, streams = self._slots[slot], self._streams
-        way = place.latest = place.ways[0 if self._own_lanes else self._free.pop()]
+        # Lanes in turn, so that the parity check, one inference at a time, goes through each graph that is timed.
+        way = place.latest = place.ways[0 if self._own_lanes else self._free.pop(0)]
         lane = way.lane
         lane.begin.record(streams.copy_in)
         for copy in way.fill:
@@ -126,7 +129,9 @@ class StreamRunner:
         if streams.overlap:
             streams.compute.wait_for(lane.filled)
             lane.started.record(streams.compute)
+        begin_ns = time.perf_counter_ns()
         self._session.run_with_iobinding(lane.binding, lane.options)
+        place.enqueue_ns = time.perf_counter_ns() - begin_ns
         lane.computed.record(streams.compute)
         if streams.overlap:
             streams.copy_out.wait_for(lane.computed)
@@ -134,7 +139,6 @@ class StreamRunner:
         for copy in way.fetch:
             copy()
         lane.done.record(streams.copy_out)
-        place.enqueue_ns = time.perf_counter_ns() - begin_ns
 
     def wait(self, slot: int) -> None:
         lane = self._way(slot).lane
@@ -144,15 +148,14 @@ class StreamRunner:
             self._free.append(self._lanes.index(lane))
 
     def parts(self, slot: int) -> Parts:
-        """By the events around each part. Without overlap an event ends one part and begins the next."""
+        """By the events around each part. Without overlap an event ends one part and begins the next; without transfers
+        nothing comes from the host, and what moves a slot to a CUDA graph's addresses is no part."""
         lane, overlap = self._way(slot).lane, self._streams.overlap
         started, fetching = (lane.started, lane.fetching) if overlap else (lane.filled, lane.computed)
-        return Parts(
-            h2d_ns=lane.filled.ns_since(lane.begin),
-            compute_ns=lane.computed.ns_since(started),
-            d2h_ns=lane.done.ns_since(fetching),
-            enqueue_ns=self._slots[slot].enqueue_ns,
-        )
+        compute_ns, enqueue_ns = lane.computed.ns_since(started), self._slots[slot].enqueue_ns
+        if not self._spec.transfers:
+            return Parts(0, compute_ns, 0, enqueue_ns)
+        return Parts(lane.filled.ns_since(lane.begin), compute_ns, lane.done.ns_since(fetching), enqueue_ns)
 
     def outputs(self, slot: int) -> Arrays:
         import numpy as np
@@ -201,7 +204,7 @@ class StreamRunner:
         options = ort.RunOptions()
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         options.add_run_config_entry("gpu_graph_id", str(index + 1))
-        return _Lane(self._cuda, self._session, self._spec, options, self._device)
+        return _Lane(self._cuda, self._session, self._spec, options, self._device, spin=self._spin)
 
     def _way(self, slot: int) -> _Way:
         way = self._slots[slot].latest

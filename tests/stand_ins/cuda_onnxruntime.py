@@ -1,9 +1,10 @@
 """A stand-in for onnxruntime with a CUDA provider, never a GPU: it says CUDA and computes on the processor.
 
-It is the real onnxruntime but for four things: CUDA is among its providers; a session for CUDA is one of the CPU
-provider; buffers on `cuda` are taken for host memory, which the stand-in for libcudart makes them; the placement that
-it records names CUDA. It refuses an option that CUDA's provider does not have. With it and the stand-in of cudart.c the
-whole backend runs from load to close.
+It is the real onnxruntime but for five things: CUDA and TensorRT are among its providers; a session for CUDA is one of
+the CPU provider; buffers on `cuda` are taken for host memory, which the stand-in for libcudart makes them; the
+placement that it records names CUDA; with a CUDA graph a run replays the addresses of the first one with its
+`gpu_graph_id`, whatever is bound later. It refuses an option that CUDA's provider does not have, and has no session for
+TensorRT. With it and the stand-in of cudart.c the whole backend runs from load to close.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import onnxruntime
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+CUDA, TENSORRT, CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
 OPTIONS = {"device_id", "user_compute_stream", "use_tf32", "enable_cuda_graph", "prefer_nhwc"}
 
 
@@ -22,6 +23,8 @@ class Runtime:
     def __init__(self) -> None:
         self.asked: list[dict[str, str]] = []
         """The options of every CUDA provider that was made."""
+        self.graphs: list[str] = []
+        """The `gpu_graph_id` of every run."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(onnxruntime, name)
@@ -30,7 +33,7 @@ class Runtime:
         pass
 
     def get_available_providers(self) -> list[str]:
-        return [CUDA, CPU]
+        return [CUDA, TENSORRT, CPU]
 
     def InferenceSession(  # noqa: N802 - onnxruntime's name
         self, path: str, options: Any, *, providers: list[Any], enable_fallback: int
@@ -41,12 +44,15 @@ class Runtime:
         if set(given) - OPTIONS:
             raise RuntimeError(f"Unknown provider option: {min(set(given) - OPTIONS)}")
         self.asked.append(given)
-        return Session(path, options)
+        return Session(path, options, self, graph=given["enable_cuda_graph"] == "1")
 
 
 class Session(onnxruntime.InferenceSession):
-    def __init__(self, path: str, options: Any) -> None:
+    def __init__(self, path: str, options: Any, runtime: Runtime, *, graph: bool) -> None:
         super().__init__(path, options, providers=[CPU])
+        self._runtime = runtime
+        self._graph = graph
+        self._captured: dict[str, Any] = {}
 
     def get_providers(self) -> list[str]:
         return [CUDA, CPU]
@@ -55,6 +61,11 @@ class Session(onnxruntime.InferenceSession):
         return _Binding(super().io_binding())
 
     def run_with_iobinding(self, iobinding: Any, run_options: Any = None) -> None:
+        if run_options is not None:
+            name = run_options.get_run_config_entry("gpu_graph_id")
+            self._runtime.graphs.append(name)
+            if self._graph:
+                iobinding = self._captured.setdefault(name, iobinding)
         super().run_with_iobinding(iobinding.real, run_options)
 
     def get_provider_graph_assignment_info(self) -> list[_Assigned]:

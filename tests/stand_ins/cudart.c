@@ -23,9 +23,10 @@
      STANDIN_CUDA_DEVICES      how many GPUs there are, 1
      STANDIN_CUDA_CAPABILITY   compute capability, 8.7
 
-   Exported beside CUDA's functions: standin_enqueue_host_call, standin_is_device_memory,
-   standin_live_allocations, standin_live_handles, standin_reset, each described where it is defined. Compiled with -DBEFORE_CUDA_11_4, cudaGraphInstantiateWithFlags is
-   missing and cudaGraphInstantiate has its older signature. */
+   Exported beside CUDA's functions: standin_enqueue_host_call, standin_is_device_memory, standin_live_allocations,
+   standin_live_handles, standin_waits, standin_reset, each described where it is defined.
+   Compiled with -DBEFORE_CUDA_11_4, cudaGraphInstantiateWithFlags is missing and cudaGraphInstantiate has its older
+   signature. */
 
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -106,7 +107,7 @@ static Handle *handles;
 static Allocation *allocations;
 static int configured, sticky, runtime_version, driver_version, devices, major, minor;
 static size_t memory, used;
-static long long works_left;
+static long long works_left, waits[2];
 static unsigned device_flags;
 static __thread int last_error;
 
@@ -125,6 +126,7 @@ static void configure(void) {
     devices = (int)setting("STANDIN_CUDA_DEVICES", 1);
     sticky = 0;
     device_flags = 0;
+    waits[0] = waits[1] = 0;
     configured = 1;
 }
 
@@ -331,6 +333,14 @@ int standin_live_handles(void) {
     return count;
 }
 
+/* How often somebody waited for an event: asleep, for a blocking one, or spinning, as for any other. */
+long long standin_waits(int asleep) {
+    enter();
+    long long count = waits[!!asleep];
+    leave(SUCCESS);
+    return count;
+}
+
 /* Frees and forgets everything, the sticky error too, and reads the environment again: a new process in one call. */
 void standin_reset(void) {
     enter();
@@ -523,6 +533,7 @@ int cudaEventSynchronize(Handle *event) {
     int code = out_of_order();
     if (code) return leave(code);
     if (!is(event, EVENT)) return leave(INVALID_HANDLE);
+    waits[event->flags & 1]++;
     return leave(event->recorded == IN_CAPTURE ? CAPTURED_EVENT : SUCCESS);
 }
 

@@ -23,6 +23,7 @@ class StandIn:
         self.path = path
         self.library = ctypes.CDLL(str(path))
         self.library.standin_enqueue_host_call.argtypes = (ctypes.c_void_p, HOST_CALL, ctypes.c_void_p)
+        self.library.standin_waits.restype = ctypes.c_longlong
         self._monkeypatch = monkeypatch
         self._kept: list[object] = []
 
@@ -36,6 +37,11 @@ class StandIn:
     def live(self) -> tuple[int, int]:
         """Allocations that were not freed, handles that were not destroyed."""
         return self.library.standin_live_allocations(), self.library.standin_live_handles()
+
+    @property
+    def waits(self) -> tuple[int, int]:
+        """How often somebody waited for an event: spinning, asleep."""
+        return self.library.standin_waits(0), self.library.standin_waits(1)
 
     def enqueue(self, stream: int, work: Callable[[], object]) -> int:
         """Put `work` on a stream as a kernel would be. Returns CUDA's code."""

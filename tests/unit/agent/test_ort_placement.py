@@ -6,8 +6,10 @@ profile of a GPU can be made here; tests/gpu holds the same questions to a real 
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,13 +17,14 @@ from ort_models import classifier, job
 
 from device_agents.errors import DeviceError
 from device_agents.ort import placement, providers
-from device_agents.ort.look import look, read
+from device_agents.ort.look import _SCRIPT, look, read
 from device_agents.ort.placement import Node, judge, refuse_compute
 from edge import bundle
 
 ort = pytest.importorskip("onnxruntime", reason="reading onnxruntime's profiles needs onnxruntime")
 pytest.importorskip("onnx", reason="making a small model needs onnx")
 
+ROOT = Path(__file__).resolve().parents[3]
 DYNAMIC = job(free_dims={})
 """The batch stays free, so that the computed shape is not folded away."""
 
@@ -84,6 +87,30 @@ print(len(look.look(Path({str(model)!r}), providers.choose(onnxruntime, spec), s
         assert caught.value.info.code == "fallback_unknown"
         assert "nothing.onnx" in caught.value.info.message
         assert "allow_fallback=true" in caught.value.info.fix
+
+    def test_that_outlasts_the_job_is_ended(self, model: Path) -> None:
+        with pytest.raises(DeviceError, match=r"the look took longer than 0\.01 s") as caught:
+            look(model, providers.choose(ort, job()), job(deadline_s=0.01), [providers.CPU])
+        assert caught.value.info.code == "fallback_unknown"
+
+    def test_dies_with_the_worker_whose_lock_keeps_others_off(self) -> None:
+        script = f"""
+import os, subprocess, sys, time
+argv = [sys.executable, "-c", {_SCRIPT!r}, {str(ROOT)!r}, str(os.getpid())]
+print(subprocess.Popen(argv).pid, flush=True)
+time.sleep(60)
+"""
+        ours, theirs = os.pipe()  # the look waits for its request: this end stays open, and nothing comes
+        with subprocess.Popen([sys.executable, "-c", script], stdin=ours, stdout=subprocess.PIPE, text=True) as worker:
+            assert worker.stdout
+            stat = Path(f"/proc/{int(worker.stdout.readline())}/stat")
+            worker.kill()
+        end = time.monotonic() + 30
+        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < end, "the look outlived the worker"
+            time.sleep(0.05)
+        os.close(ours)
+        os.close(theirs)
 
     def test_of_an_old_runtime_tells_no_types(self) -> None:
         event = {"cat": "Node", "name": "a_kernel_time", "args": {"provider": "P", "op_name": "Conv"}}

@@ -52,7 +52,7 @@ class Lab:
         self.session = session
         self.runner = StreamRunner(
             ort, cuda, Streams(cuda, overlap=overlap), session, self.spec,
-            in_flight=2 if overlap else 1, cuda_graph=graph, device="cpu",
+            in_flight=2 if overlap else 1, cuda_graph=graph, spin=True, device="cpu",
         )  # fmt: skip
 
     def wanted(self, batch: dict[str, np.ndarray]) -> Any:
@@ -123,8 +123,23 @@ def test_the_parts_of_an_inference_are_told(cuda: Cuda, model: Path, overlap: bo
     parts = lab.runner.parts(0)
     assert min(parts) >= 0
     assert parts.compute_ns > 0
-    # the stand-in's streams run at once, so that here the host's enqueue holds all of them
-    assert parts.h2d_ns + parts.compute_ns + parts.d2h_ns <= parts.enqueue_ns * 1.01
+    # the stand-in's streams run at once, so that here the events hold the runtime's call, and that is all of enqueue
+    assert 0 < parts.enqueue_ns <= parts.compute_ns
+    lab.runner.close()
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_without_transfers_nothing_is_said_to_come_from_the_host_or_go_there(
+    cuda: Cuda, model: Path, graph: bool
+) -> None:
+    """Although a graph, bound to its addresses, has a slot moved there."""
+    lab = Lab(cuda, model, overlap=False, transfers=False, graph=graph)
+    lab.runner.bind(images(1)[0], 0)
+    lab.runner.enqueue(0)
+    lab.runner.wait(0)
+    parts = lab.runner.parts(0)
+    assert (parts.h2d_ns, parts.d2h_ns) == (0, 0)
+    assert parts.compute_ns > 0
     lab.runner.close()
 
 
@@ -175,6 +190,62 @@ class TestTheWholeBackend:
         backend.close()
         assert stand_in.live == (0, 0)
 
+    @pytest.mark.parametrize("transfers", [True, False])
+    def test_pipelined_replays_a_graph_for_each_inference_under_way(
+        self, runtime: Runtime, model: Path, transfers: bool
+    ) -> None:
+        """The parity check, one inference at a time, goes through each of them, too."""
+        options = {"provider": "cuda", "cuda_graph": True}
+        backend = self.loaded(runtime, model, pattern=LoadPattern("pipelined"), options=options, transfers=transfers)
+        batches = images(3)
+        for slot, batch in enumerate(batches):
+            backend.bind(batch, slot)
+        for slot in (0, 1):
+            backend.enqueue(slot)
+            backend.wait(slot)
+        assert runtime.graphs == ["1", "2"]
+        session = ort.InferenceSession(str(model), providers=[providers.CPU])
+        backend.enqueue(0)
+        for slot, batch in enumerate(batches):
+            if slot < 2:
+                backend.enqueue(slot + 1)
+            backend.wait(slot)
+            wanted = session.run(["p"], batch)[0]
+            np.testing.assert_allclose(backend.outputs(slot)["p"], wanted, rtol=1e-5, atol=1e-6)
+        assert backend.switches()["streams"] == (3 if transfers else 1)
+        backend.close()
+
+    def test_tensorrt_s_one_graph_does_not_do_for_two_under_way(self, runtime: Runtime, model: Path) -> None:
+        options = {"provider": "tensorrt", "cuda_graph": True}
+        with pytest.raises(
+            DeviceError, match=r"cannot run the load pattern pipelined .*keeps one CUDA graph"
+        ) as caught:
+            self.loaded(runtime, model, pattern=LoadPattern("pipelined"), options=options)
+        assert caught.value.info.code == "unsupported"
+
+    @pytest.mark.parametrize("spin", [True, False])
+    def test_waits_for_the_gpu_as_it_is_asked_to(
+        self, runtime: Runtime, model: Path, stand_in: StandIn, spin: bool
+    ) -> None:
+        backend = self.loaded(runtime, model, options={"provider": "cuda", "spin": spin})
+        backend.bind(images(1)[0], 0)
+        backend.enqueue(0)
+        backend.wait(0)
+        spun, slept = stand_in.waits
+        assert (spun > 0, slept > 0) == (spin, not spin)
+        backend.close()
+
+    def test_an_error_of_cuda_in_mid_run_is_one_of_the_run(
+        self, runtime: Runtime, model: Path, stand_in: StandIn
+    ) -> None:
+        stand_in.set(fail_after=20)
+        backend = self.loaded(runtime, model)
+        backend.bind(images(1)[0], 0)
+        with pytest.raises(DeviceError, match="illegal memory access") as caught:
+            measure.measure(backend, 1, LoadPattern("serial"), SHORT)
+        assert (caught.value.info.code, caught.value.info.stage) == ("cuda_error", "run")
+        backend.close()
+
     def test_gives_the_provider_its_stream_and_options(self, runtime: Runtime, model: Path) -> None:
         options = {"provider": "cuda", "cuda_graph": True, "nhwc": True, "spin": False}
         backend = self.loaded(runtime, model, options=options)
@@ -188,9 +259,11 @@ class TestTheWholeBackend:
         backend.close()
 
     def test_without_parts_leaves_the_streams_to_the_runtime(self, runtime: Runtime, model: Path) -> None:
-        backend = self.loaded(runtime, model, options={"provider": "cuda", "parts": False})
+        """How it waits is ours to say all the same."""
+        backend = self.loaded(runtime, model, options={"provider": "cuda", "parts": False, "spin": False})
         assert "user_compute_stream" not in runtime.asked[0]
         assert backend.switches()["parts"] == "not told: the option parts is false"
+        assert Cuda.load().schedule() == "block"
         backend.close()
 
     def test_without_a_cuda_runtime_says_so_and_goes_on(
