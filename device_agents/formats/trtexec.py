@@ -230,14 +230,14 @@ def _decoded(number: int) -> str:
 
 def _messages(text: str) -> List[Tuple[str, str]]:
     """Severity letter and message of each line; lines that carry no prefix continue the one before them, but for the
-    verdict and for the help that follows a bad option, whose severity is empty."""
+    verdict and for the help that follows a bad option, whose severity is `-`."""
     found: List[Tuple[str, str]] = []
     for line in text.splitlines():
         match = _PREFIX.match(line)
         if match:
             found.append((match.group(1), line[match.end() :]))
         elif line.startswith(("&&&&", "===")):
-            found.append(("", line))
+            found.append(("-", line))
         elif found:
             severity, message = found[-1]
             found[-1] = (severity, f"{message}\n{line}")
