@@ -92,7 +92,7 @@ def make_plan(
     ]
     _say_opsets(cells, survey, choices)
     _say_timing(request, choices)
-    return Plan(tuple(cells), request.rebuild)
+    return Plan(choosing.own_options(cells, survey, choices), request.rebuild)
 
 
 def _check_names(refs: Sequence[ModelRef]) -> None:

@@ -15,13 +15,13 @@ from profiles.progress import Progress
 
 
 def survey(
-    asked: Sequence[str], devices: Sequence[Device], places: Places, progress: Progress, *, engines: bool
+    asked: Sequence[str], devices: Sequence[Device], places: Places, progress: Progress, *, abilities: bool
 ) -> Survey:
     """Look on the devices for which it matters; most of what it costs a device is not spent again when it is measured.
 
     Errors: ConfigError for an unknown backend.
     """
-    wanted = {device.name: worth_asking(asked, device, engines=engines) for device in devices}
+    wanted = {device.name: worth_asking(asked, device, abilities=abilities) for device in devices}
     worth = [device for device in devices if wanted[device.name]]
     return Survey(*probe_all(worth, places, progress, wanted)) if worth else Survey()
 

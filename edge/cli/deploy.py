@@ -111,8 +111,8 @@ def deploy(
     builds_for = builders(known, devices) if engines == PER_CLASS else None
     choices = Choices()
     with drawn() as progress:
-        about_engines = builds > 1 or builds_for is not None
-        found = survey(request.backends, devices, places(), progress, engines=about_engines)
+        abilities = builds > 1 or builds_for is not None or bool(option)
+        found = survey(request.backends, devices, places(), progress, abilities=abilities)
     plan = make_plan(request, devices, Store(places().artifacts), choices, found, builds_for)
     for line in choices.lines:
         say(f"chosen: {line}", err=json)

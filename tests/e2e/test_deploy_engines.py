@@ -89,10 +89,10 @@ class TestAuto:
             ("orin-1", "tensorrt"), ("orin-2", "onnxruntime"),
         ]  # fmt: skip
         said = "\n".join(answer.json["choices"])
-        why = f"(profile {ORIN}; the first of tensorrt, trtexec, onnxruntime that is there)"
-        assert f"backend tensorrt 10.3.0 on orin-1 {why}" in said
-        assert "on orin-2" in said
-        assert "tensorrt is not there: ImportError: No module named 'tensorrt'" in said
+        why = f"the first choice of its profile {ORIN}, and it runs there"
+        assert f"backend tensorrt 10.3.0 on orin-1: {why}" in said
+        assert f"on orin-2: its profile {ORIN} prefers tensorrt, which does not run there (" in said
+        assert "(ImportError: No module named 'tensorrt')" in said
 
     def test_a_device_that_is_not_reached_fails_alone_with_its_own_error(self, bench: Bench) -> None:
         bench.device("orin-1")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.operator import Operator
+from tests.operator import BRIEF, Operator
 from tests.ssh.sshd import Sshd
 from tests.stand_ins.tensorrt_fixture import ScriptedTensorRT
 
@@ -31,6 +31,7 @@ def write_fleet(operator: Operator, devices: dict[str, tuple[Sshd, dict[str, str
 def test_fp16_engines_on_every_orin_of_a_mixed_fleet(
     operator: Operator, start_sshd: Start, tiny_onnx: Path, scripted_tensorrt: ScriptedTensorRT
 ) -> None:
+    operator.prelude = BRIEF
     releases = {"orin-1": "10.3", "orin-2": "10.3", "orin-3": "8.6"}
     servers = {name: start_sshd(name=name) for name in releases}
     devices = {name: (servers[name], scripted_tensorrt.environment(release)) for name, release in releases.items()}
@@ -42,7 +43,7 @@ def test_fp16_engines_on_every_orin_of_a_mixed_fleet(
     assert "precision fp16 (profile jetson-agx-orin-64gb)" in said
     for name, release in releases.items():
         assert f"backend tensorrt {release}" in said
-        assert f"on {name} (profile jetson-agx-orin-64gb; the first of tensorrt, trtexec, onnxruntime that is" in said
+        assert f"on {name}: the first choice of its profile jetson-agx-orin-64gb, and it runs there" in said
     assert "engines of orin-2: those that orin-1 builds" in said
     assert "engines of orin-3: its own (tensorrt 8.6" in said
     assert "opset 17 or older for orin-3 (tensorrt 8.6" in said

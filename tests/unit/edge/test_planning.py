@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.contract import DimRange, LoadPattern, Precision
+from device_agents.contract import DimRange, LoadPattern, Precision, Reading
 from edge import bundle
 from edge.choosing import Choices, Survey, worth_asking
 from edge.inventory import Device
@@ -58,7 +58,7 @@ class TestAuto:
         (cell,), lines = plan(store, ORIN, survey=survey)
         assert cell.backend == "tensorrt"
         assert (
-            f"backend tensorrt 10.3.0 on orin-1 (profile jetson-agx-orin-64gb; the first of {ALL_THREE} that is there)"
+            "backend tensorrt 10.3.0 on orin-1: the first choice of its profile jetson-agx-orin-64gb, and it runs there"
             in lines
         )
 
@@ -68,9 +68,10 @@ class TestAuto:
         assert cell.backend == "onnxruntime"
         (line,) = (line for line in lines if line.startswith("backend"))
         assert line == (
-            "backend onnxruntime 1.18.0 on orin-1 (profile jetson-agx-orin-64gb; "
-            "tensorrt is not there: ModuleNotFoundError: No module named 'tensorrt'; "
-            "trtexec is not there: ModuleNotFoundError: No module named 'trtexec')"
+            "backend onnxruntime 1.18.0 on orin-1: its profile jetson-agx-orin-64gb prefers "
+            "tensorrt, which does not run there (ModuleNotFoundError: No module named 'tensorrt'); "
+            "trtexec, which does not run there (ModuleNotFoundError: No module named 'trtexec'); "
+            "`edgebench devices doctor orin-1` says what mends it"
         )
 
     def test_every_device_has_a_choice_of_its_own(self, store: Store) -> None:
@@ -94,26 +95,60 @@ class TestAuto:
         survey = Survey({"orin-1": answered(tensorrt=None, trtexec=None, onnxruntime=None)})
         (cell,), lines = plan(store, ORIN, survey=survey)
         assert cell.backend == "tensorrt"
-        assert any(f"none of {ALL_THREE} is there" in line for line in lines)
+        assert any(f"none of {ALL_THREE} runs there" in line for line in lines)
 
     def test_a_profile_with_one_backend_needs_no_look(self, store: Store) -> None:
-        assert worth_asking(("auto",), LOCAL, engines=False) == ()
+        assert worth_asking(("auto",), LOCAL, abilities=False) == ()
         (cell,), lines = plan(store, LOCAL)
         assert cell.backend == "onnxruntime"
         assert "backend onnxruntime (profile local)" in lines
 
     def test_a_look_is_for_what_it_could_change(self) -> None:
-        assert worth_asking(("auto",), ORIN, engines=False) == ("tensorrt", "trtexec", "onnxruntime")
-        assert worth_asking(("onnxruntime",), ORIN, engines=False) == ()
-        assert worth_asking(("tensorrt",), ORIN, engines=False) == ("tensorrt",), "its version decides the graph"
-        assert worth_asking(("onnxruntime",), LOCAL, engines=True) == ("onnxruntime",), "does it build any?"
+        assert worth_asking(("auto",), ORIN, abilities=False) == ("tensorrt", "trtexec", "onnxruntime")
+        assert worth_asking(("onnxruntime",), ORIN, abilities=False) == ()
+        assert worth_asking(("tensorrt",), ORIN, abilities=False) == ("tensorrt",), "its version decides the graph"
+        assert worth_asking(("onnxruntime",), LOCAL, abilities=True) == ("onnxruntime",), "does it build any?"
         with pytest.raises(ConfigError, match=r"unknown backend 'tensort' \(did you mean 'tensorrt'"):
-            worth_asking(("tensort",), ORIN, engines=False)
+            worth_asking(("tensort",), ORIN, abilities=False)
 
     def test_several_backends_are_compared_and_none_is_measured_twice(self, store: Store) -> None:
         survey = Survey({"orin-1": answered(tensorrt="10.3.0", onnxruntime="1.18.0", trtexec="10.3.0")})
         cells, _ = plan(store, ORIN, survey=survey, backends=("tensorrt", "onnxruntime", "auto"))
         assert [cell.backend for cell in cells] == ["tensorrt", "onnxruntime"]
+
+    def test_an_onnxruntime_without_cuda_is_said_to_measure_the_processor(self, store: Store) -> None:
+        said = "onnxruntime on orin-1 has no CUDA provider: it measures the processor"
+        for providers, expected in (("cpu", True), ("cpu cuda", False)):
+            found = answered(tensorrt=None, trtexec=None, onnxruntime="1.18.0")
+            found["onnxruntime"].report.facts["providers"] = Reading(providers, "onnxruntime")
+            _, lines = plan(store, ORIN, survey=Survey({"orin-1": found}))
+            assert any(line.startswith(said) for line in lines) is expected
+
+
+class TestOptions:
+    """A backend of tests/plans.py that builds engines has the options spin and workspace_mib, another one spin."""
+
+    FOUND = answered(tensorrt="10.3.0", trtexec="10.3.0", onnxruntime="1.18.0")
+    BOTH = ("tensorrt", "onnxruntime")
+
+    def test_of_one_backend_are_left_out_for_those_that_lack_them(self, store: Store) -> None:
+        asked = {"workspace_mib": 64, "spin": False}
+        cells, lines = plan(store, ORIN, survey=Survey({"orin-1": self.FOUND}), backends=self.BOTH, options=asked)
+        assert [dict(cell.options) for cell in cells] == [asked, {"spin": False}]
+        assert "option workspace_mib is not for onnxruntime on orin-1, which has none of that name" in lines
+
+    @pytest.mark.parametrize("name", ["levle", "workspace_mib"])
+    def test_that_no_measured_backend_has_stay_for_it_to_refuse(self, store: Store, name: str) -> None:
+        """TensorRT, which was found as well, has workspace_mib; but it is not what is measured."""
+        survey = Survey({"orin-1": self.FOUND})
+        (cell,), _ = plan(store, ORIN, survey=survey, backends=("onnxruntime",), options={name: 1})
+        assert dict(cell.options) == {name: 1}
+
+    def test_of_a_device_that_did_not_answer_all_stay(self, store: Store) -> None:
+        survey = Survey({"orin-1": self.FOUND}, {"gpu-1": ConnectError("no route")})
+        backends, asked = ("tensorrt", "onnxruntime"), {"workspace_mib": 64}
+        cells, _ = plan(store, ORIN, A100, survey=survey, backends=backends, options=asked)
+        assert [dict(cell.options) for cell in cells] == [asked, {}, asked, asked]
 
 
 class TestEngines:
