@@ -74,15 +74,14 @@ def prepare(
 
 def _make(folder: Path, data: OwnData, content: str, fp32: Artifact | None, store: Store, progress: Progress) -> None:
     folder.mkdir()
-    bare = folder / FILE
-    _save(bare, data.inputs, {})
     outputs: Mapping[str, Array] = data.outputs
     source = "given with the data"
     if not outputs:
-        outputs, source = _answered(bare, fp32, store, progress)
+        _save(folder / FILE, data.inputs, {})
+        outputs, source = _answered(folder / FILE, fp32, store, progress)
     if outputs and (why := _unfit(outputs)):
         outputs, source = {}, f"none: {why}"
-    _save(bare, data.inputs, outputs)
+    _save(folder / FILE, data.inputs, outputs)
     used = OwnInputs(content, data.count, source, bool(outputs))
     (folder / _FACTS).write_text(dumps(used, indent=1) + "\n", encoding="utf-8")
 

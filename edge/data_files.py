@@ -29,9 +29,10 @@ ARRAYS = (".npy", ".npz")
 IMAGES = (".jpg", ".jpeg", ".png")
 
 _MAX_BYTES = 2 << 30
+_NO_IMAGES = "give arrays that are prepared for it: an .npz file"
 _INPUT, _OUTPUT = "input:", "output:"
 _WHERE = "--inputs"
-_UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_UNREADABLE = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,17 @@ class OwnData:
 
 def fingerprint(path: Path) -> str:
     """SHA-256 (hex) of a file, or of the names and contents of the files in a folder that are used: what a cell is
-    identified by. Errors: ConfigError when there is nothing to use."""
-    if not path.is_dir():
-        (file,) = files(path)
-        return sha256_file(file)
-    digest = hashlib.sha256()
-    for file in files(path):
-        digest.update(f"{file.name}\0{sha256_file(file)}\n".encode())
-    return digest.hexdigest()
+    identified by. Errors: ConfigError when there is nothing to use, or too much."""
+    try:
+        found = files(path)
+        if not path.is_dir():
+            return sha256_file(found[0])
+        digest = hashlib.sha256()
+        for file in found:
+            digest.update(f"{file.name}\0{sha256_file(file)}\n".encode())
+        return digest.hexdigest()
+    except OSError as error:
+        raise ConfigError(f"it cannot be read ({error.strerror})", where=f"{_WHERE} {str(path)[:200]}") from None
 
 
 def files(path: Path) -> list[Path]:
@@ -64,12 +68,19 @@ def files(path: Path) -> list[Path]:
     over. Errors: ConfigError."""
     if not path.exists():
         raise ConfigError("there is no such file or folder", where=f"{_WHERE} {path}")
-    if not path.is_dir():
-        if path.suffix.lower() != ".npz":
-            raise ConfigError(
-                "neither an .npz file nor a folder", where=f"{_WHERE} {path}", fix="save it with np.savez"
-            )
-        return [path]
+    if path.is_dir():
+        found = _in_folder(path)
+    elif path.is_file() and path.suffix.lower() == ".npz":
+        found = [path]
+    else:
+        raise ConfigError("neither an .npz file nor a folder", where=f"{_WHERE} {path}", fix="save it with np.savez")
+    # Images shrink to the model's size; of arrays not even the hash is worth its time.
+    if found[0].suffix.lower() in ARRAYS and sum(file.stat().st_size for file in found) > _MAX_BYTES:
+        raise _too_large(path)
+    return found
+
+
+def _in_folder(path: Path) -> list[Path]:
     plain = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     arrays = [file for file in plain if file.suffix.lower() in ARRAYS]
     images = [file for file in plain if file.suffix.lower() in IMAGES]
@@ -77,7 +88,8 @@ def files(path: Path) -> list[Path]:
         message = f"it holds arrays ({arrays[0].name}) and images ({images[0].name})"
         raise ConfigError(message, where=f"{_WHERE} {path}", fix="keep one kind in a folder of its own")
     if not arrays and not images:
-        raise ConfigError(f"it holds no {', '.join(ARRAYS + IMAGES)} files", where=f"{_WHERE} {path}")
+        fix = "name the folder that holds them: folders within are not looked at"
+        raise ConfigError(f"it holds no {', '.join(ARRAYS + IMAGES)} files", where=f"{_WHERE} {path}", fix=fix)
     return arrays or images
 
 
@@ -93,12 +105,17 @@ def read(
     found = files(path)
     if found[0].suffix.lower() in IMAGES:
         return OwnData({inputs[0].name: _images(found, inputs, image, path)}, {})
-    pieces = [_pieces(file, inputs, outputs, alone=not path.is_dir()) for file in found]
-    names = set(pieces[0])
-    for file, piece in zip(found, pieces, strict=True):
-        if set(piece) != names:
-            missing = ", ".join(sorted(names ^ set(piece)))
+    pieces: list[dict[str, Array]] = []
+    size = 0
+    for file in found:
+        piece = _pieces(file, inputs, outputs, alone=not path.is_dir())
+        if pieces and set(piece) != set(pieces[0]):
+            missing = ", ".join(sorted(set(pieces[0]) ^ set(piece)))
             raise ConfigError(f"{missing} is in some files and not in others", where=str(file))
+        size += sum(array.nbytes for array in piece.values())
+        if size > _MAX_BYTES:
+            raise _too_large(path)
+        pieces.append(piece)
     joined = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
     data = OwnData(_named(joined, _INPUT), _named(joined, _OUTPUT))
     _check_counts(data, path)
@@ -131,15 +148,16 @@ def _pieces(
 
 def _load(file: Path) -> dict[str, Array]:
     try:
-        if file.stat().st_size > _MAX_BYTES:
-            raise _too_large(file)
         if file.suffix.lower() == ".npy":
             return {"": np.load(file, allow_pickle=False)}
         with zipfile.ZipFile(file) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
                 raise _too_large(file)
         with np.load(file, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
+            found = {key: arrays[key] for key in arrays.files}
+            return {
+                key: array for key, array in found.items() if isinstance(array, np.ndarray)
+            }  # any zip may hold more
     except _UNREADABLE as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         fix = "save plain arrays of numbers with np.savez"
@@ -162,8 +180,8 @@ def _sources(
         if not candidates and len(bare) == len(inputs) == 1:
             candidates = bare
         if not candidates:
-            there = ", ".join(repr(key) for key in raw) or "nothing"
-            fix = f"name the array of that input {spec.name!r}"
+            there = ", ".join(repr(key) if key else "one without a name" for key in raw) or "nothing"
+            fix = f"name the array of that input {spec.name!r}" + (" in an .npz" if "" in raw else "")
             raise ConfigError(
                 f"no array for the model's input {spec.name!r} (there is {there})", where=str(file), fix=fix
             )
@@ -180,10 +198,8 @@ def _fitting(array: Array, spec: TensorSpec, what: str, file: Path, alone: bool)
         isinstance(dim, str) or size == dim for size, dim in zip(array.shape[1:], wanted, strict=False)
     )
     if not fits:
-        shape = ", ".join(map(str, wanted))
-        raise ConfigError(
-            f"{what} has the shape {array.shape}; samples of ({shape}) come first to last", where=str(file)
-        )
+        shape = ", ".join(map(str, ("samples", *wanted)))
+        raise ConfigError(f"{what} has the shape {array.shape}, the model's is ({shape})", where=str(file))
     if not len(array):
         raise ConfigError(f"{what} has no samples", where=str(file))
     return array
@@ -226,16 +242,13 @@ def _check_counts(data: OwnData, path: Path) -> None:
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{count} of {name}" for name, count in counts.items())
         raise ConfigError(f"the arrays hold unlike numbers of samples ({told})", where=f"{_WHERE} {path}")
-    if sum(array.nbytes for array in data.inputs.values()) > _MAX_BYTES:
-        raise _too_large(path)
 
 
 def _images(found: Sequence[Path], inputs: Sequence[TensorSpec], image: ImageInput | None, folder: Path) -> Array:
     """(count, C, H, W) float32: every image in full, resized to the model's size and normalised as its profile says."""
     where = f"{_WHERE} {folder}"
     if image is None or len(inputs) != 1 or inputs[0].shape[1:] != image.shape or np.dtype(inputs[0].dtype).kind != "f":
-        fix = "give arrays that are prepared for it: an .npz file"
-        raise ConfigError("no model profile says how this model wants its images", where=where, fix=fix)
+        raise ConfigError("no model profile says how this model wants its images", where=where, fix=_NO_IMAGES)
     if importlib.util.find_spec("PIL") is None:
         raise ConfigError("reading images needs Pillow", where=where, fix="pip install pillow")
     if len(found) * 4 * int(np.prod(image.shape)) > _MAX_BYTES:
@@ -252,9 +265,11 @@ def _pixels(found: Iterable[Path], image: ImageInput) -> Iterable[NDArray[np.flo
     mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels)
     for file in found:
         if mode is None:
-            raise ConfigError(f"no image has {channels} channels", where=str(file), fix="give an .npz file")
+            raise ConfigError(f"no image has {channels} channels", where=str(file), fix=_NO_IMAGES)
         try:
             with Image.open(file) as opened:
+                if opened.mode[0] in "IF":  # Pillow would clip all above 255 to white
+                    raise ConfigError("its pixels have more than 8 bits a channel", where=str(file), fix=_NO_IMAGES)
                 upright = ImageOps.exif_transpose(opened).convert(mode)
                 resized = upright.resize((width, height), Image.Resampling.BILINEAR)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

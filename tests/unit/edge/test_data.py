@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import zipfile
 from dataclasses import replace
@@ -62,7 +64,7 @@ class TestAnNpz:
         ("arrays", "said"),
         [
             ({"images": PIXELS[0]}, "input 'images' has the shape (3, 4, 6)"),
-            ({"images": PIXELS.transpose(0, 2, 3, 1)}, "samples of (3, 4, 6) come first to last"),
+            ({"images": PIXELS.transpose(0, 2, 3, 1)}, "the model's is (samples, 3, 4, 6)"),
             ({"images": PIXELS[:0]}, "input 'images' has no samples"),
             ({"pictures": PIXELS, "labels": SCORES}, "no array for the model's input 'images' (there is 'pictures', "),
             ({"input__image": PIXELS}, "no input of array 'input:image'; it has: images"),
@@ -115,6 +117,30 @@ class TestAnNpz:
         with pytest.raises(ConfigError, match="not an array file that numpy reads"):
             read(path, IMAGES, LOGITS)
 
+    @pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+    def test_that_says_it_is_larger_than_any_memory_says_so(self, tmp_path: Path, name: str) -> None:
+        told = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            told, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 3, 400, 600)}
+        )
+        if name.endswith("y"):
+            (tmp_path / name).write_bytes(told.getvalue())
+        else:
+            with zipfile.ZipFile(tmp_path / name, "w") as archive:
+                archive.writestr("images.npy", told.getvalue())
+        with pytest.raises(ConfigError, match="not an array file that numpy reads"):
+            read(tmp_path, IMAGES, LOGITS)
+
+    def test_that_holds_other_files_too_is_read_without_them(self, tmp_path: Path) -> None:
+        path = npz(tmp_path / "a.npz", images=PIXELS)
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("README", "cats")
+        assert read(path, IMAGES, LOGITS).count == 5
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("images", "no array")
+        with pytest.raises(ConfigError, match="there is nothing"):
+            read(path, IMAGES, LOGITS)
+
     def test_with_pickled_objects_is_not_opened(self, tmp_path: Path) -> None:
         path = tmp_path / "a.npz"
         np.savez(path, images=np.array([{"run": "me"}], dtype=object))
@@ -164,6 +190,44 @@ class TestAFolder:
         with pytest.raises(ConfigError, match=r"arrays \(a.npy\) and images \(b.png\)"):
             fingerprint(tmp_path)
 
+    def test_of_folders_is_told_to_name_one(self, tmp_path: Path) -> None:
+        (tmp_path / "cats").mkdir()
+        np.save(tmp_path / "cats" / "a.npy", PIXELS)
+        with pytest.raises(ConfigError, match="folders within are not looked at"):
+            fingerprint(tmp_path)
+
+    def test_of_nameless_arrays_fits_no_model_of_two_inputs(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "a.npy", PIXELS)
+        with pytest.raises(ConfigError, match=r"\(there is one without a name\); name .* 'images' in an \.npz"):
+            read(tmp_path, (*IMAGES, replace(IMAGES[0], name="more")), LOGITS)
+
+    def test_that_is_too_large_is_refused_before_it_is_hashed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("a.npy", "b.npy"):
+            with (tmp_path / name).open("wb") as stream:
+                stream.truncate(3 << 29)
+        monkeypatch.setattr(data_files, "sha256_file", lambda _: pytest.fail("3 GiB were hashed"))
+        with pytest.raises(ConfigError, match="too large to be sent to devices"):
+            fingerprint(tmp_path)
+
+    def test_whose_files_unpack_to_too_much_together_is_not_read_to_its_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(data_files, "_MAX_BYTES", 5000)
+        for name in ("1.npz", "2.npz"):
+            np.savez_compressed(tmp_path / name, images=np.zeros((10, 3, 4, 6), np.float32))
+        (tmp_path / "3.npz").write_bytes(b"never opened")
+        with pytest.raises(ConfigError, match="too large to be sent to devices"):
+            read(tmp_path, IMAGES, LOGITS)
+
+    def test_that_cannot_be_opened_is_said(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"it cannot be read \(File name too long\)"):
+            fingerprint(Path("x" * 300 + ".npz"))
+        os.mkfifo(tmp_path / "pipe.npz")
+        with pytest.raises(ConfigError, match="neither"):
+            fingerprint(tmp_path / "pipe.npz")
+
     def test_that_is_not_there_is_said(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="no such file or folder"):
             fingerprint(tmp_path / "nowhere.npz")
@@ -199,6 +263,13 @@ class TestImages:
         assert found.shape == (3, 4, 6)
         assert np.allclose(found[:, 0], low[:, None], atol=0.2)
         assert (found[:, 3] > 1.5).all()
+
+    def test_of_more_than_8_bits_are_refused_not_clipped(self, tmp_path: Path) -> None:
+        """Pillow makes every value above 255 of a 16-bit image white, without a word."""
+        self.Image.fromarray(np.full((4, 6), 30_000, np.uint16)).save(tmp_path / "a.png")
+        with pytest.raises(ConfigError, match="more than 8 bits a channel; give arrays") as caught:
+            read(tmp_path, IMAGES, LOGITS, IMAGE)
+        assert caught.value.where.endswith("a.png")
 
     def test_of_a_model_without_a_profile_are_refused(self, tmp_path: Path) -> None:
         self.Image.new("RGB", (6, 4)).save(tmp_path / "a.png")
