@@ -84,6 +84,8 @@ def _print_device(name: str, backends: Mapping[str, Found]) -> None:
     for backend, found in backends.items():
         version = found.report.version
         say(f"  {backend}: {version.unknown or version.value} (python {found.python}, {found.version})")
+        for key, reading in found.report.facts.items():
+            say(f"    {key}: {reading}" + (f" ({reading.unknown})" if reading.unknown else ""))
     for key, reading in {**probe.identity, **probe.context}.items():
         say(f"  {key}: {reading}" + (f" ({reading.unknown})" if reading.unknown else ""))
 

@@ -26,7 +26,7 @@ def parse_bounds(texts: list[str]) -> tuple[DimRange, ...]:
 
 
 def parse_options(pairs: list[str]) -> dict[str, Scalar]:
-    """KEY=VALUE, where true, false and whole numbers are what they say. Errors: ConfigError."""
+    """KEY=VALUE, where true and false (in any case) and whole numbers are what they say. Errors: ConfigError."""
     from profiles.errors import ConfigError
 
     options: dict[str, Scalar] = {}
@@ -34,7 +34,9 @@ def parse_options(pairs: list[str]) -> dict[str, Scalar]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise ConfigError(f"{pair!r} is not KEY=VALUE", where="--option", fix="for example cuda_graph=true")
+        if name in options:
+            raise ConfigError(f"{name} is given twice", where="--option", fix="give it once")
         words: dict[str, Scalar] = {"true": True, "false": False}
-        number = int(value) if value.isascii() and value.isdigit() else value
-        options[name] = words.get(value, number)
+        whole = value.isascii() and value.isdigit() and len(value) < 19  # more is no number that anything here takes
+        options[name] = words.get(value.lower(), int(value) if whole else value)
     return options
