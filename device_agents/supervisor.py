@@ -186,7 +186,7 @@ class _Job:
             outcome = self._work("layers", 0)
         except DeviceError as error:
             return (), "", error.info.message
-        return tuple(from_json(Layer, layer) for layer in outcome["layers"]), outcome["command"], ""
+        return tuple(from_json(Layer, layer) for layer in outcome["layers"]), outcome["command"], outcome["why_none"]
 
     def _opinion(self, engine: Optional[EngineUse]) -> Optional[Opinion]:
         """What another tool says of the engine: one that fails costs no measurement."""

@@ -79,6 +79,18 @@ def test_from_onnx_to_a_checked_result(device: Lab) -> None:
     assert result.opinion.command == result.command
 
 
+def test_a_profile_that_fails_costs_neither_the_measurement_nor_the_command(device: Lab) -> None:
+    program = device.tools / "trtexec"
+    program.write_text(program.read_text().replace("STAND_IN", "STAND_IN_TRTEXEC_FAILS=no_profile STAND_IN", 1))
+    found = device.run(spec(device)).status
+    assert found.state == "done", found
+    result = device.result()
+    assert result.context["layer_profile"].unknown == (
+        "trtexec passed, but what it wrote cannot be read (it was not written)"
+    )
+    assert "--loadEngine=" in result.command
+
+
 @pytest.mark.parametrize("reference", [False, True])
 def test_the_operators_own_data_is_what_is_timed(device: Lab, *, reference: bool) -> None:
     images = np.full((3, 3, 4, 4), 0.25, np.float32)

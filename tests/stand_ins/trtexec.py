@@ -7,8 +7,8 @@ sample is the mean of the inputs' sample plus 0, 1, 2 ... It shows that command 
 right, and says nothing of speed.
 
 STAND_IN_TRTEXEC_VERSION is the version (10.3.0); STAND_IN_TRTEXEC_FAILS makes it fail: memory, killed, hangs, silent,
-cut, no_graph, no_engine, no_summary, warm_trace (the trace holds the warm-up, too); STAND_IN_TRTEXEC_LOG is a file that
-gets a line of JSON, the argv, for each call, and beside it FILE.pid the process.
+cut, no_graph, no_engine, no_profile, no_summary, warm_trace (the trace holds the warm-up, too); STAND_IN_TRTEXEC_LOG is
+a file that gets a line of JSON, the argv, for each call, and beside it FILE.pid the process.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def infer(options: dict[str, str], settings: dict[str, Any], model: dict[str, An
             summary(rows)
     export_output(options, model, batch, values)
     export_layers(options, model)
-    if "exportProfile" in options:
+    if "exportProfile" in options and FAILS != "no_profile":
         rows = [
             f', {{ "name" : "{name}", "timeMs" : 5, "averageMs" : 0.{tenths}, "medianMs" : 0.1, "percentage" : 50 }}'
             for tenths, name in enumerate(layers_of(model), 1)
