@@ -91,7 +91,11 @@ def version(trt: Any) -> str:
 
 @functools.lru_cache(maxsize=None)
 def logger_for(trt: Any) -> Any:
-    """One a process, as TensorRT keeps the first that it is given; `logger.said` holds what it heard."""
+    """One a process, as TensorRT keeps the first that it is given; `logger.said` holds what it heard.
+
+    With it TensorRT's own plugins are registered: the parsers of some versions do so and those of others do not, and
+    who only loads an engine has no parser.
+    """
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -101,7 +105,9 @@ def logger_for(trt: Any) -> Any:
         def log(self, severity: Any, message: str) -> None:
             self.said.hear(int(severity), message)
 
-    return Logger()
+    logger = Logger()
+    trt.init_libnvinfer_plugins(logger, "")
+    return logger
 
 
 @contextlib.contextmanager

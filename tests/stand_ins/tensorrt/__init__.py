@@ -11,6 +11,7 @@ on; an opset above the ceiling is an error; so is a first enqueue within a captu
 Set in the environment, beside SCRIPTED_TENSORRT
     SCRIPTED_TENSORRT_GPU           the GPU's name, "scripted GPU"; its capability is the stand-in CUDA's
     SCRIPTED_TENSORRT_UNSUPPORTED   operators that the parser lacks, by commas: NonMaxSuppression,TfIdfVectorizer,Unique
+    SCRIPTED_TENSORRT_PLUGINS       operators that are plugins, by commas: InstanceNormalization,RoiAlign
     SCRIPTED_TENSORRT_SILENT_FP32   1: engines compute in FP32 whatever was asked, and do not say so
     SCRIPTED_TENSORRT_DLA_CORES     0
     SCRIPTED_TENSORRT_WORKSPACE     bytes of workspace that every build needs, 4096

@@ -7,7 +7,7 @@ import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from . import _cuda, _layers, _onnx, _plan
-from ._foundation import Dims, IHostMemory, ILogger, IProgressMonitor, complain, must_be
+from ._foundation import Dims, IHostMemory, ILogger, IProgressMonitor, complain, must_be, plugins
 from ._names import ENUMS, RELEASE, VERSION, Played
 from ._network import INetworkDefinition, creation_flag
 from ._onnx import FLOAT16, Model
@@ -253,6 +253,7 @@ def _about(network: INetworkDefinition, config: IBuilderConfig, layers: List[_la
         "layers": _layers.as_json(layers),
         "tactics": [cache._tactics[f"{layer.kind} {layer.precision} {layer.name}"] for layer in layers],
         "weights": max(model.weights_bytes, 1),
+        "plugins": sorted({node.op for node in model.nodes}.intersection(plugins())),
     }
 
 

@@ -7,7 +7,7 @@ import weakref
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import _cuda, _plan
+from . import _cuda, _foundation, _plan
 from ._builder import dla_cores
 from ._context import IExecutionContext
 from ._foundation import DataType, Dims, IHostMemory, ILogger, complain, must_be, nptype, volume
@@ -44,6 +44,9 @@ class Runtime(Played):
         trouble = self._trouble(about)
         if trouble:
             complain(self._logger, 6, trouble)
+            return None
+        if about["plugins"] and not _foundation.plugins_are_there:
+            complain(self._logger, 4, f"getPluginCreator could not find plugin: {about['plugins'][0]} version: 1")
             return None
         memory = _cuda.DeviceMemory.of(about["weights"], self._logger)
         if memory is None:

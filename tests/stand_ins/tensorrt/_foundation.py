@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from typing import Any, Iterable, Iterator, Optional
+from typing import Any, Iterable, Iterator, List, Optional
 
 from ._names import ENUMS, VERSION, Enum, Played
 
@@ -170,5 +171,16 @@ def volume(iterable: Iterable[int]) -> int:
     return product
 
 
+plugins_are_there = False
+
+
 def init_libnvinfer_plugins(logger: Any, namespace: str) -> bool:
+    """Once a process; parsers before 10 do so themselves. No node with a plugin is read before, no engine loaded."""
+    global plugins_are_there
+    plugins_are_there = True
     return True
+
+
+def plugins() -> List[str]:
+    """Operators that TensorRT computes by a plugin of its own."""
+    return os.environ.get("SCRIPTED_TENSORRT_PLUGINS", "InstanceNormalization,RoiAlign").split(",")

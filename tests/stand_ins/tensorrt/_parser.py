@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, List, NamedTuple, Optional, Tuple
 
-from . import _layers, _onnx
+from . import _foundation, _layers, _onnx
 from ._foundation import ILogger, complain, must_be
 from ._names import ENUMS, VERSION, Played
 from ._network import INetworkDefinition, dtype_of
@@ -68,6 +68,8 @@ class OnnxParser(Played):
     def __init__(self, network: INetworkDefinition, logger: ILogger) -> None:
         self._network = must_be(network, INetworkDefinition, "OnnxParser")
         self._logger = must_be(logger, ILogger, "OnnxParser")
+        if VERSION < (10,):
+            _foundation.init_libnvinfer_plugins(logger, "")
         self._errors: List[_Error] = []
         self._flags = 0
         self._subgraphs: List[Tuple[List[int], bool]] = []
@@ -187,6 +189,8 @@ def _unsupported() -> List[str]:
 def _trouble(node: Node) -> Optional[str]:
     if node.domain not in ("", "ai.onnx"):
         return f"No importer registered for op: {node.op} of domain {node.domain}. Plugin not found"
+    if node.op in _foundation.plugins() and not _foundation.plugins_are_there:
+        return f"Plugin not found: {node.op}, version: 1"
     if node.op in _unsupported():
         return f"No importer registered for op: {node.op}. Attempting to import as plugin: plugin not found"
     return None
