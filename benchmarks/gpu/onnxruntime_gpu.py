@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "gpu")]
 
 import numpy as np  # noqa: E402
-from gpu_models import convolutions, job  # noqa: E402
+from gpu_models import beside_pytorch, convolutions, job  # noqa: E402
 
 from device_agents import inputs, measure, state  # noqa: E402
 from device_agents.backends.onnxruntime import Backend  # noqa: E402
@@ -123,13 +123,13 @@ def measured(path: Path, spec: JobSpec, options: dict[str, Any], pattern: LoadPa
             "memory": backend.memory(),
         }
         if pattern.kind == "serial":
-            row.update(beside_pytorch(backend))
+            row.update(held_against_pytorch(backend))
         return row
     finally:
         backend.close()
 
 
-def beside_pytorch(backend: Backend) -> dict[str, float]:
+def held_against_pytorch(backend: Backend) -> dict[str, float]:
     """One inference by our events over the same by PyTorch's; nothing where either is not there."""
     try:
         import torch
@@ -138,19 +138,7 @@ def beside_pytorch(backend: Backend) -> dict[str, float]:
     runner = backend._runner  # noqa: SLF001 - the stream on which it computes is nobody else's to know
     if not isinstance(runner, StreamRunner) or not torch.cuda.is_available():
         return {}
-    stream = torch.cuda.ExternalStream(runner._streams.compute.handle)  # noqa: SLF001
-    ratios = []
-    for _ in range(50):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record(stream)
-        backend.enqueue(0)
-        end.record(stream)
-        backend.wait(0)
-        end.synchronize()
-        told = backend.parts(0)
-        if told is not None:
-            ratios.append((told.h2d_ns + told.compute_ns + told.d2h_ns) / (begin.elapsed_time(end) * 1e6))
-    return {"events_over_pytorch": statistics.median(ratios)}
+    return {"events_over_pytorch": statistics.median(beside_pytorch(backend, runner._streams.compute.handle))}  # noqa: SLF001
 
 
 def made(folder: Path) -> Path:

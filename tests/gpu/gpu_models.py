@@ -1,4 +1,5 @@
-"""Models that keep a GPU busy for a known while, and jobs that run them. For tests on a GPU and benchmarks/gpu."""
+"""Models that keep a GPU busy, jobs that run them, and our events held against PyTorch's. For tests on a GPU and
+benchmarks/gpu."""
 
 from __future__ import annotations
 
@@ -7,9 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from device_agents.contract import FileEntry, JobSpec, Precision, TensorSpec
+from device_agents.backends.base import Backend
+from device_agents.contract import JobSpec, Precision, TensorSpec
+from tests.jobs import job_spec
 
 CHANNELS, SIZE, CLASSES = 64, 56, 10
+_AHEAD = 2_000_000
+"""Cycles of the GPU, about a millisecond: longer than the host takes to enqueue an inference."""
 
 
 def convolutions(path: Path, *, depth: int = 12, dtype: Any = np.float32, fall_back: bool = False) -> None:
@@ -63,12 +68,6 @@ def convolutions(path: Path, *, depth: int = 12, dtype: Any = np.float32, fall_b
 
 def job(batch: int = 8, dtype: str = "float32", **changes: Any) -> JobSpec:
     fields: dict[str, Any] = {
-        "schema": 1,
-        "job": "job-0001",
-        "backend": "onnxruntime",
-        "artifact": "tiny-0001",
-        "files": (FileEntry("model.onnx", 1, "0" * 64),),
-        "model_file": "model.onnx",
         "precision": Precision.FP16 if dtype == "float16" else Precision.FP32,
         "inputs": (TensorSpec("x", dtype, (batch, CHANNELS, SIZE, SIZE)),),
         "outputs": (TensorSpec("y", dtype, (batch, CLASSES)),),
@@ -76,9 +75,34 @@ def job(batch: int = 8, dtype: str = "float32", **changes: Any) -> JobSpec:
         "free_dims": {"batch": batch},
         "options": {"provider": "cuda"},
     }
-    return JobSpec(**{**fields, **changes})
+    return job_spec(**{**fields, **changes})
 
 
 def images(count: int, batch: int = 8, dtype: str = "float32") -> list[dict[str, np.ndarray]]:
     random = np.random.default_rng(1)
     return [{"x": random.random((batch, CHANNELS, SIZE, SIZE), dtype=np.float32).astype(dtype)} for _ in range(count)]
+
+
+def beside_pytorch(backend: Backend, stream: int, inferences: int = 50) -> list[float]:
+    """What an inference of slot 0 takes by our events, over what it takes by two of PyTorch's around it.
+
+    `stream` is the handle of the one stream on which the backend copies and computes. The GPU sleeps first, so that
+    between the events lies its own pace and not that of Python.
+    """
+    import torch
+
+    on = torch.cuda.ExternalStream(stream)
+    ratios = []
+    for _ in range(inferences):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        with torch.cuda.stream(on):
+            torch.cuda._sleep(_AHEAD)
+        begin.record(on)
+        backend.enqueue(0)
+        end.record(on)
+        backend.wait(0)
+        end.synchronize()
+        told = backend.parts(0)
+        assert told is not None
+        ratios.append((told.h2d_ns + told.compute_ns + told.d2h_ns) / (begin.elapsed_time(end) * 1e6))
+    return ratios

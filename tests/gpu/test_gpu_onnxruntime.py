@@ -6,6 +6,7 @@ Has never run where it was written: there was no GPU.
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gpu_models import convolutions, images, job
+from gpu_models import beside_pytorch, convolutions, images, job
 
 from device_agents import measure
 from device_agents.backends.onnxruntime import Backend
@@ -35,16 +36,23 @@ TIMING = Timing(
 
 @pytest.fixture(scope="module", autouse=True)
 def gpu(model: Path) -> None:
-    """Skips where onnxruntime's CUDA provider, or a GPU, is not there."""
-    if providers.CUDA not in ort.get_available_providers():
-        pytest.skip("this onnxruntime has no CUDA provider: pip install onnxruntime-gpu")
     try:
         with Cuda.load() as cuda:
             cuda.device_count()
-        with loaded(model):
-            pass
     except DeviceError as error:
         pytest.skip(f"no NVIDIA GPU to use here: {error}")
+    skip_without(providers.CUDA, model)
+
+
+def skip_without(provider: str, model: Path) -> None:
+    """Skips where onnxruntime itself, asked with no option of ours, does not get the provider: what the backend fails
+    at is no skip."""
+    if provider not in ort.get_available_providers():
+        pytest.skip(f"this onnxruntime has no {provider}: pip install onnxruntime-gpu")
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+    if ort.InferenceSession(str(model), providers=[provider]).get_providers()[0] != provider:
+        pytest.skip(f"the libraries that {provider} needs are not here ({providers.needs()})")
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +82,12 @@ def run(backend: Backend, slot: int) -> Any:
     return backend.outputs(slot)["y"].copy()
 
 
-def reference(model: Path, batches: int) -> list[np.ndarray]:
+def check(found: list[np.ndarray], model: Path, limit: float = 1e-4) -> None:
+    """Each answer is that of its own batch, within what FP32 allows: TF32 would be off by 1e-3 and more."""
     session = ort.InferenceSession(str(model), providers=[providers.CPU])
-    return [session.run(None, batch)[0] for batch in images(batches)]
+    for answer, batch in zip(found, images(len(found)), strict=True):
+        wanted = session.run(None, batch)[0]
+        assert np.linalg.norm(answer - wanted) <= limit * np.linalg.norm(wanted)
 
 
 WAYS: list[dict[str, Any]] = [
@@ -93,7 +104,6 @@ WAYS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("transfers", [True, False], ids=["transfers", "resident"])
 @pytest.mark.parametrize("options", WAYS, ids=lambda way: " ".join(way) or "plain")
 def test_every_way_gives_each_slot_its_own_fp32_outputs(model: Path, options: dict[str, Any], transfers: bool) -> None:
-    """Within what FP32 without TF32 allows: TF32 would be off by 1e-3 and more."""
     if not transfers and options.get("cuda_graph") and options.get("parts") is False:
         with (
             pytest.raises(DeviceError, match="without transfers"),
@@ -104,12 +114,27 @@ def test_every_way_gives_each_slot_its_own_fp32_outputs(model: Path, options: di
     with loaded(model, options={"provider": "cuda", **options}, transfers=transfers) as backend:
         for _ in range(3):  # a CUDA graph is captured by the second run and replayed by the third
             found = [run(backend, slot) for slot in range(3)]
-        for answer, wanted in zip(found, reference(model, 3), strict=True):
-            assert np.linalg.norm(answer - wanted) <= 1e-4 * np.linalg.norm(wanted)
         switches = backend.switches()
+    check(found, model)
     assert switches["provider"] == "cuda"
     assert switches["tf32"] is False
     assert switches["fallback_compute"] == 0
+
+
+@pytest.mark.parametrize("transfers", [True, False], ids=["transfers", "resident"])
+@pytest.mark.parametrize("options", [{}, {"cuda_graph": True}], ids=["plain", "graph"])
+def test_two_under_way_do_not_mix(model: Path, options: dict[str, Any], transfers: bool) -> None:
+    pattern = LoadPattern("pipelined")
+    with loaded(model, 5, pattern=pattern, options={"provider": "cuda", **options}, transfers=transfers) as backend:
+        for _ in range(2):  # the first round captures
+            found = []
+            backend.enqueue(0)
+            for slot in range(5):
+                if slot < 4:
+                    backend.enqueue(slot + 1)
+                backend.wait(slot)
+                found.append(backend.outputs(slot)["y"].copy())
+    check(found, model)
 
 
 def test_the_parts_add_up_to_the_latency(model: Path) -> None:
@@ -129,36 +154,31 @@ def test_event_times_are_those_of_pytorch_within_one_percent(model: Path) -> Non
     torch = pytest.importorskip("torch", reason="no PyTorch to compare with: install edgebench[pytorch]")
     if not torch.cuda.is_available():
         pytest.skip("this PyTorch has no CUDA that works here")
-    with loaded(model, batch=32, options={"provider": "cuda", "cuda_graph": True}, transfers=False) as backend:
+    with loaded(model, batch=32, options={"provider": "cuda", "cuda_graph": True}) as backend:
         runner = backend._runner
         assert isinstance(runner, StreamRunner), backend.switches()
-        stream = torch.cuda.ExternalStream(runner._streams.compute.handle)
         for _ in range(20):
             run(backend, 0)
-        ours, theirs = [], []
-        for _ in range(50):
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            begin.record(stream)
-            backend.enqueue(0)
-            end.record(stream)
-            backend.wait(0)
-            end.synchronize()
-            told = backend.parts(0)
-            assert told is not None
-            ours.append(told.h2d_ns + told.compute_ns + told.d2h_ns)
-            theirs.append(begin.elapsed_time(end) * 1e6)
-    assert statistics.median(ours) == pytest.approx(statistics.median(theirs), rel=0.01)
+        ratios = beside_pytorch(backend, runner._streams.compute.handle)
+    assert statistics.median(ratios) == pytest.approx(1, abs=0.01)
 
 
-def test_enqueue_returns_before_the_gpu_has_finished(tmp_path: Path) -> None:
+def test_enqueue_returns_before_the_gpu_has_finished_and_who_blocks_sleeps_meanwhile(tmp_path: Path) -> None:
     path = tmp_path / "long.onnx"
     convolutions(path, depth=40)
-    with loaded(path, batches=1, batch=64, transfers=False) as backend:
+    options = {"provider": "cuda", "spin": False}
+    with loaded(path, batches=1, batch=64, options=options, transfers=False) as backend:
         for _ in range(5):
             run(backend, 0)
+        backend.enqueue(0)
+        wall, busy = time.perf_counter(), time.thread_time()
+        backend.wait(0)
+        wall, busy = time.perf_counter() - wall, time.thread_time() - busy
         told = backend.parts(0)
     assert told is not None
     assert told.enqueue_ns < 0.5 * told.compute_ns, told
+    assert wall > 0.5 * told.compute_ns / 1e9
+    assert busy < wall / 2
 
 
 def test_pipelined_is_faster_than_one_after_another(model: Path) -> None:
@@ -167,9 +187,7 @@ def test_pipelined_is_faster_than_one_after_another(model: Path) -> None:
         with loaded(model, batches=4, batch=32, pattern=LoadPattern(kind)) as backend:
             timed = measure.measure(backend, 4, LoadPattern(kind), TIMING)
             assert len(timed.parts["compute"]) == len(timed.timed)
-            answers = [run(backend, slot) for slot in range(4)]
         paces[kind] = timed.elapsed_ns / len(timed.timed)
-        assert len({answer.tobytes() for answer in answers}) == 4, "each slot has its own"
     assert paces["pipelined"] < 0.98 * paces["serial"], paces
 
 
@@ -213,17 +231,10 @@ def test_fp16_runs_as_fp16(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"cuda_graph": True}], ids=["plain", "graph"])
 def test_tensorrt_s_provider_computes_the_same(model: Path, options: dict[str, Any]) -> None:
-    if providers.TENSORRT not in ort.get_available_providers():
-        pytest.skip("this onnxruntime has no TensorRT provider")
-    try:
-        with loaded(model, options={"provider": "tensorrt", **options}) as backend:
-            for _ in range(3):
-                found = [run(backend, slot) for slot in range(3)]
-            switches = backend.switches()
-    except DeviceError as error:
-        if error.info.code in ("unsupported", "load_failed"):
-            pytest.skip(f"TensorRT's libraries are not there: {error}")
-        raise
-    for answer, wanted in zip(found, reference(model, 3), strict=True):
-        assert np.linalg.norm(answer - wanted) <= 1e-3 * np.linalg.norm(wanted)
+    skip_without(providers.TENSORRT, model)
+    with loaded(model, options={"provider": "tensorrt", **options}) as backend:
+        for _ in range(3):
+            found = [run(backend, slot) for slot in range(3)]
+        switches = backend.switches()
+    check(found, model, 1e-3)
     assert int(str(switches["nodes_tensorrt"])) >= 1

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from device_agents.contract import FileEntry, JobSpec, Precision, TensorSpec
+from device_agents.contract import JobSpec, TensorSpec
+from tests.jobs import job_spec
 
 CLASSES = 10
 
@@ -57,20 +58,13 @@ def classifier(path: Path) -> None:
 
 def job(batch: int = 2, **changes: Any) -> JobSpec:
     fields: dict[str, Any] = {
-        "schema": 1,
-        "job": "job-0001",
-        "backend": "onnxruntime",
-        "artifact": "tiny-0001",
-        "files": (FileEntry("model.onnx", 1, "0" * 64),),
-        "model_file": "model.onnx",
-        "precision": Precision.FP32,
         "inputs": (TensorSpec("x", "float32", (batch, 3, 8, 8)),),
         "outputs": (TensorSpec("p", "float32", (batch, CLASSES)), TensorSpec("y", "int64", (batch,))),
         "batch": batch,
         "free_dims": {"batch": batch},
         "options": {"provider": "cpu", "threads": 1},
     }
-    return JobSpec(**{**fields, **changes})
+    return job_spec(**{**fields, **changes})
 
 
 def images(count: int, batch: int = 2) -> list[dict[str, np.ndarray]]:

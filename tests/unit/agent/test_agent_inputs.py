@@ -8,27 +8,21 @@ import numpy as np
 import pytest
 
 from device_agents import inputs
-from device_agents.contract import FileEntry, JobSpec, Precision, TensorSpec
+from device_agents.contract import JobSpec, TensorSpec
 from device_agents.errors import DeviceError
 from export.parity import relative_error
+from tests.jobs import job_spec
 
 COUNT = 8
 
 
 def spec(batch: int = 1, dtype: str = "float32", shape: tuple[int, ...] = (3, 4, 4), **changes: object) -> JobSpec:
     fields: dict[str, object] = {
-        "schema": 1,
-        "job": "job-0001",
-        "backend": "onnxruntime",
-        "artifact": "tiny-0001",
-        "files": (FileEntry("model.onnx", 1, "0" * 64),),
-        "model_file": "model.onnx",
-        "precision": Precision.FP32,
         "inputs": (TensorSpec("image", dtype, (batch, *shape), low=-2.0, high=3.0),),
         "outputs": (TensorSpec("scores", "float32", (batch, 5)),),
         "batch": batch,
     }
-    return JobSpec(**{**fields, **changes})  # type: ignore[arg-type]
+    return job_spec(**{**fields, **changes})
 
 
 def golden(outputs: np.ndarray | None = None) -> inputs.Golden:
