@@ -106,6 +106,11 @@ class Backend:
         """Bytes by what uses them, after the first inference: `engine_device`, `gpu_used` ..."""
         return {}
 
+    def cache_bytes(self) -> Optional[int]:
+        """After load: the last cache of the device that computes, which inputs in rotation have to outgrow; None where
+        that is the processor's, or unknown."""
+        return None
+
     def layers(self, slot: int, inferences: int) -> Tuple[Layer, ...]:  # noqa: ARG002
         """The engine's layers with their mean times over profiled inferences of `slot`: in a process of its own, as
         profiling slows what it measures. Empty where the runtime cannot tell."""

@@ -100,7 +100,7 @@ class _Trial:
         spec = work.spec
         backend.load(loadable(work, backend), spec)
         self.load_ns = clock.lap("load")
-        buffers = _buffers(spec, data.own, measure.slots_needed(backend, spec.pattern))  # load settled this
+        buffers = _buffers(spec, data.own, backend)
         self.buffers = len(buffers)
         clock.lap("inputs")
         for slot, buffer in enumerate(buffers):
@@ -159,8 +159,11 @@ class _Layout:
         return place
 
 
-def _buffers(spec: JobSpec, own: Optional[inputs.Golden], at_least: int) -> Sequence[Dict[str, inputs.Array]]:
-    cache_bytes = last_cache_bytes(System.here())
+def _buffers(spec: JobSpec, own: Optional[inputs.Golden], backend: Backend) -> Sequence[Dict[str, inputs.Array]]:
+    """In rotation over more than any last cache on the way: the host's, which copies read, and the GPU's. After load,
+    which settles how many the pattern needs."""
+    at_least = measure.slots_needed(backend, spec.pattern)
+    cache_bytes = max(last_cache_bytes(System.here()) or 0, backend.cache_bytes() or 0) or None
     if own is None:
         return inputs.noise(spec, cache_bytes, at_least)
     return inputs.data_buffers(own, spec, cache_bytes, at_least)

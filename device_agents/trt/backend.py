@@ -109,6 +109,9 @@ class TensorRTBackend(base.Backend):
     def memory(self) -> Dict[str, int]:
         return self._loaded().memory()
 
+    def cache_bytes(self) -> Optional[int]:
+        return self._loaded().cache_bytes
+
     def layers(self, slot: int, inferences: int) -> Tuple[Layer, ...]:
         return self._loaded().layers(slot, inferences)
 

@@ -31,6 +31,7 @@ class Session:
         self._said = said
         self._how = How(spec.transfers, options.pinned, options.spin)
         self.slots: Dict[int, Slot] = {}
+        self.cache_bytes = cuda.attributes().l2_bytes
         names = self._check_names()
         offered = shapes.of_engine(engine, [one.name for one in spec.inputs])
         self.profile_index = shapes.refuse_outside(offered, spec, "load")

@@ -23,6 +23,7 @@ from device_agents.backends import tensorrt
 from device_agents.backends.base import Built
 from device_agents.contract import DimRange, JobSpec, LoadPattern, Precision, Timing
 from device_agents.errors import DeviceError
+from device_agents.tasks import trial
 from device_agents.trt import api, memory, timings
 from tests.stand_ins.tensorrt_fixture import ScriptedTensorRT
 
@@ -181,6 +182,17 @@ class TestRuns:
         )
         assert all(value > 0 for value in timed.parts["compute"])
         assert all(value > 0 for value in timed.parts["enqueue"])
+
+    @pytest.mark.parametrize("host_mib", [1, 8])
+    def test_inputs_outgrow_the_last_cache_of_host_and_gpu(
+        self, newest: Bench, monkeypatch: pytest.MonkeyPatch, host_mib: int
+    ) -> None:
+        """The stand-in's GPU has an L2 of 4 MiB; what the processor has says nothing of it."""
+        monkeypatch.setattr(trial, "last_cache_bytes", lambda _: host_mib << 20)
+        model = network(newest.folder / "model.onnx", batch=64)
+        spec = a_job(model, 64, free=False, task="measure")
+        buffers = trial._buffers(spec, None, newest.loaded(spec))
+        assert sum(buffer["image"].nbytes for buffer in buffers) > max(4, host_mib) << 20
 
     def test_without_transfers_nothing_is_copied_in_the_timed_part(self, bench: Bench) -> None:
         model = network(bench.folder / "model.onnx", batch=1)
