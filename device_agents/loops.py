@@ -184,6 +184,7 @@ class _Arrivals(Loop):
                     break
                 lags[idle] = now - due
                 idle += 1
+                due = self._next(now)  # who sleeps too long may miss a frame
             self._take()
             enqueue(slot)
             wait(slot)

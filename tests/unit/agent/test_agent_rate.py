@@ -185,6 +185,15 @@ class TestACamera:
         assert found.counts["wake_lag_ns"] == pytest.approx(4.8 * MS, rel=0.02)
 
 
+    def test_drops_what_came_and_went_while_the_host_slept(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As while the device computes: whoever wakes takes the newest frame, never one that another has replaced."""
+        monkeypatch.setattr(Clock, "sleep", lambda self, seconds: self.work(round(seconds * 1e9) + 5 * MS))
+        found = measure.measure(Device(clock, lambda _: MS), 1, LoadPattern("rate", 240.0), NO_WARMUP)
+        assert max(found.timed) <= 1e9 / 240 + MS + CLOSE_NS
+        assert found.counts["dropped"] > 0.2 * found.counts["arrivals"]
+        assert found.counts["wake_lag_ns"] == pytest.approx(4.8 * MS, rel=0.02)
+
+
 class TestRequests:
     @pytest.mark.parametrize("seed", range(6))
     @pytest.mark.parametrize("load", [0.3, 0.8, 1.3])
