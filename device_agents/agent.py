@@ -50,8 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, function, options in (
         ("probe", _probe, ("--workdir", "--backend")),
-        ("run", _run, ("--workdir", "--timeout")),
-        ("wait", _wait, ("--workdir", "--job", "--timeout")),
+        ("run", _run, ("--workdir", "--timeout", "--preparing")),
+        ("wait", _wait, ("--workdir", "--job", "--timeout", "--preparing")),
         ("cancel", _cancel, ("--workdir", "--job")),
         ("gc", _gc, ("--workdir", "--keep-days")),
         ("engines", _engines, ("--workdir",)),
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name)
         command.set_defaults(command=function)
         for option in options:
-            command.add_argument(option, required=True)
+            command.add_argument(option, required=option != "--preparing")
     return parser
 
 
@@ -118,13 +118,20 @@ def _run(arguments: argparse.Namespace) -> Any:
     spec = from_json(JobSpec, loads(sys.stdin.buffer.read()))
     workdir, timeout_s = Path(arguments.workdir), float(arguments.timeout)
     started = jobs.start(workdir, spec)
-    return jobs.wait(workdir, spec.job, timeout_s) if timeout_s > 0 else started
+    if timeout_s <= 0:
+        return started
+    return jobs.wait(workdir, spec.job, timeout_s, _preparing_s(arguments), began_here=True)
 
 
 def _wait(arguments: argparse.Namespace) -> Any:
     from device_agents import jobs
 
-    return jobs.wait(Path(arguments.workdir), arguments.job, float(arguments.timeout))
+    timeout_s, preparing_s = float(arguments.timeout), _preparing_s(arguments)
+    return jobs.wait(Path(arguments.workdir), arguments.job, timeout_s, preparing_s)
+
+
+def _preparing_s(arguments: argparse.Namespace) -> Optional[float]:
+    return None if arguments.preparing is None else float(arguments.preparing)
 
 
 def _cancel(arguments: argparse.Namespace) -> Any:

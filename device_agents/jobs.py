@@ -1,6 +1,7 @@
 """Jobs on the device: a folder each, a supervisor that outlives the connection, fresh workers, one result.
 
 jobs/<id>/lock          held by the supervisor while it lives
+         /preparing     locked by it until it begins to measure; then it is left in peace
          /spec.json     what to measure
          /status.json   where it stands
          /result.json + samples.i64le     written whole, at the end
@@ -13,7 +14,9 @@ import contextlib
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Optional
 
 from device_agents import locks, supervisor
 from device_agents import status as status_file
@@ -21,6 +24,10 @@ from device_agents.contract import ErrorInfo, JobSpec, JobStatus, dumps
 from device_agents.errors import DeviceError
 from device_agents.files import write_atomic
 from device_agents.status import FINISHED
+from device_agents.supervisor import PREPARING
+from device_agents.tasks import BUILDING
+
+_SOON_S = 5.0  # for a lock that nobody holds for long
 
 
 def folder(workdir: Path, job: str) -> Path:
@@ -40,9 +47,14 @@ def start(workdir: Path, spec: JobSpec) -> JobStatus:
             return _settle(before)
         write_atomic(job / "spec.json", dumps(spec, indent=1).encode())
         queued = JobStatus(spec.job, "queued")
-        status_file.write(job, queued)
-        _touch(*(workdir / "artifacts" / name for name in spec.folders), Path(sys.argv[0]))
-        _detach(workdir, job, spec)
+        preparing = locks.open_lock(job / PREPARING)
+        try:
+            locks.acquire(preparing, _SOON_S)
+            status_file.write(job, queued)
+            _touch(*(workdir / "artifacts" / name for name in spec.folders), Path(sys.argv[0]))
+            _detach(workdir, job, spec, preparing)
+        finally:
+            os.close(preparing)
         return queued
     finally:
         os.close(lock)  # the supervisor's copy keeps it locked
@@ -66,11 +78,21 @@ def status(workdir: Path, job: str) -> JobStatus:
     return _settle(latest or found)
 
 
-def wait(workdir: Path, job: str, timeout_s: float) -> JobStatus:
-    """Block on the job's lock until it ends, at most `timeout_s`; nothing is polled. Returns where it stands then."""
+def wait(
+    workdir: Path, job: str, timeout_s: float, preparing_s: Optional[float] = None, *, began_here: bool = False
+) -> JobStatus:
+    """Block on the job's lock until it ends, at most `timeout_s`; nothing is polled. Returns where it stands then.
+
+    With `preparing_s`, a job that has yet to measure (it waits for the accelerator, it builds an engine) is told of
+    after so long, and once more when it begins to measure, unless it was `began_here` less than `preparing_s` ago.
+    """
     found = status(workdir, job)
     if found.state in FINISHED:
         return found
+    if preparing_s is not None and _prepares(folder(workdir, job), 0):
+        goes_on = _prepares(folder(workdir, job), preparing_s)
+        if goes_on or not began_here:
+            return _with_progress(workdir, status(workdir, job))
     lock = locks.open_lock(folder(workdir, job) / "lock")
     try:
         locks.acquire(lock, timeout_s)
@@ -94,6 +116,33 @@ def cancel(workdir: Path, job: str, grace_s: float = 5.0) -> JobStatus:
     if ended.state == "lost":
         supervisor.finish(folder(workdir, job), "cancelled")
     return status(workdir, job)
+
+
+def _prepares(job: Path, patience_s: float) -> bool:
+    """Whether the job has yet to measure, after waiting for the end of that."""
+    try:
+        lock = os.open(str(job / PREPARING), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        locks.acquire(lock, patience_s)
+    except locks.Busy:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _with_progress(workdir: Path, found: JobStatus) -> JobStatus:
+    """While an engine is built: with what its builder told last, which is in the log."""
+    if not found.phase.startswith("building"):
+        return found
+    with contextlib.suppress(OSError):
+        log = (folder(workdir, found.job) / "log").read_text(encoding="utf-8", errors="replace")
+        told = [line[len(BUILDING) :] for line in log.splitlines() if line.startswith(BUILDING)]
+        if told:
+            return replace(found, phase=f"{found.phase}: {told[-1][:200]}")
+    return found
 
 
 def _settle(found: JobStatus) -> JobStatus:
@@ -124,8 +173,8 @@ def _touch(*paths: Path) -> None:
             os.utime(str(path))
 
 
-def _detach(workdir: Path, job: Path, spec: JobSpec) -> None:
-    """Fork a supervisor in a session of its own. The caller's lock descriptor lives on in it."""
+def _detach(workdir: Path, job: Path, spec: JobSpec, preparing: int) -> None:
+    """Fork a supervisor in a session of its own. The caller's lock descriptors live on in it."""
     sys.stdout.flush()
     if os.fork():
         return
@@ -137,7 +186,7 @@ def _detach(workdir: Path, job: Path, spec: JobSpec) -> None:
         null = os.open(os.devnull, os.O_RDONLY)
         for target, source in ((0, null), (1, log), (2, log)):
             os.dup2(source, target)
-        code = supervisor.main(workdir, job, spec)
+        code = supervisor.main(workdir, job, spec, preparing)
     finally:
         os._exit(code)
 

@@ -42,6 +42,7 @@ from device_agents.files import verify, write_atomic
 from device_agents.kinds import cpu
 from device_agents.system import Readings, System
 
+PREPARING = "preparing"
 _UNLOADABLE = ("engine_damaged", "engine_foreign")
 
 
@@ -49,11 +50,14 @@ class _Cancelled(Exception):
     pass
 
 
-def main(workdir: Path, job: Path, spec: JobSpec) -> int:
-    """Run the job to its end and write its status; returns the exit code of the supervisor."""
+def main(workdir: Path, job: Path, spec: JobSpec, preparing: int) -> int:
+    """Run the job to its end and write its status; returns the exit code of the supervisor.
+
+    `preparing` is the descriptor of a lock that is given up, closed, as soon as the job begins to measure.
+    """
     signal.signal(signal.SIGTERM, _cancel)
     try:
-        _Job(workdir, job, spec).run()
+        _Job(workdir, job, spec, preparing).run()
     except DeviceError as error:
         return finish(job, "failed", error.info)
     except _Cancelled:
@@ -75,7 +79,8 @@ def finish(job: Path, name: str, error: Optional[ErrorInfo] = None) -> int:
 
 
 class _Job:
-    def __init__(self, workdir: Path, job: Path, spec: JobSpec) -> None:
+    def __init__(self, workdir: Path, job: Path, spec: JobSpec, preparing: int) -> None:
+        self._preparing = preparing
         self._workdir = workdir
         self._folder = job
         self._spec = spec
@@ -154,6 +159,8 @@ class _Job:
         samples = b""
         for index in range(self._spec.timing.processes):
             self._say("running", f"process {index + 1} of {self._spec.timing.processes}")
+            if index == 0:
+                os.close(self._preparing)
             before = {"busy_share_idle_window": self._busy_share(system), **state.snapshot(system)}
             try:
                 outcome = self._work("trial", index)
@@ -255,7 +262,7 @@ class _Job:
 
 
 def _tidy(job: Path, keep_result: bool) -> None:
-    leftovers: List[Path] = [*job.glob("process-*"), *job.glob("*.part")]
+    leftovers: List[Path] = [*job.glob("process-*"), *job.glob("*.part"), job / PREPARING]
     if not keep_result:
         leftovers += [job / "samples.i64le", job / "result.json"]
     for path in leftovers:

@@ -96,9 +96,10 @@ class BuilderRun(DeviceWork):
         self._ship(session, build.artifact)
         job, _ = self._journal.begin(build, self._origin(build.artifact))
         self._under_way = (build, job)
-        self._tell(f"building {build.label}")
-        rebuild = self._anew(build)
-        session.run(job_spec(job, build.cell, build.artifact, task="build", builds=True, rebuild=rebuild))
+        doing, rebuild = f"building {build.label}", self._anew(build)
+        self._say(doing)
+        spec = job_spec(job, build.cell, build.artifact, task="build", builds=True, rebuild=rebuild)
+        session.run(spec, self._follower(doing, build))
         return job
 
     def _fail(self, build: Build, error: EdgebenchError) -> None:

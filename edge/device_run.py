@@ -135,9 +135,10 @@ class DeviceRun(DeviceWork):
         rebuild = builds and self._anew(build_of(cell, artifact, self.device.name))
         job, origin = self._journal.begin(cell, self._origin(artifact, own.used if own else None))
         self._under_way = (cell, job)
-        self._say(f"measuring {cell.label}")
-        data = own.data if own else None
-        session.run(job_spec(job, cell, artifact, builds=builds, rebuild=rebuild, given=given, data=data))
+        doing, data = f"measuring {cell.label}", own.data if own else None
+        self._say(doing)
+        spec = job_spec(job, cell, artifact, builds=builds, rebuild=rebuild, given=given, data=data)
+        session.run(spec, self._follower(doing, cell))
         return self._collect(session, cell, job, origin)
 
     def _engine(self, session: Session, cell: Cell) -> GivenEngine | None:

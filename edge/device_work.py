@@ -112,15 +112,20 @@ class DeviceWork:
         if known.job is None or known.origin is None:
             return None
         self._under_way = (task, known.job)
-        self._say(f"taking up {task.label}, which was begun earlier")
+        doing = f"taking up {task.label}, which was begun earlier"
+        self._say(doing)
         try:
-            session.wait(known.job)
+            session.wait(known.job, self._follower(doing, task))
         except RunError as error:
             if error.code not in ("no_job", "lost", "cancelled"):
                 raise
             self._journal.failed(task, error.info())
             return None
         return known.job
+
+    def _follower(self, doing: str, task: Task) -> Callable[[str], None]:
+        """Tells what a job waits for; once it waits for nothing, what is done."""
+        return lambda why: self._say(f"{task.label}: {why}" if why else doing)
 
     def _ship(self, session: Session, artifact: Artifact) -> None:
         if artifact.id not in self._shipped:

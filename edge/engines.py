@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -166,17 +166,18 @@ class AheadOfTime:
         hit = None if self._wanted.fresh else self._store.answer(key)
         if hit is not None and intact(hit):
             return hit
-        progress(f"local: building {parent.model}/{parent.framework} {parent.precision} for {target}")
-        engine = self._build(parent, self._cell(parent, target))
+        what = f"{parent.model}/{parent.framework} {parent.precision} for {target}"
+        progress(f"local: building {what}")
+        engine = self._build(parent, self._cell(parent, target), lambda why: progress(f"local: {what}: {why}"))
         self._store.remember(key, engine)
         return engine
 
-    def _build(self, parent: Artifact, cell: Cell) -> Artifact:
+    def _build(self, parent: Artifact, cell: Cell, say: Callable[[str], None]) -> Artifact:
         session = self._session
         session.ship(parent.id, parent.path, parent.files)
         job = f"build-{uuid.uuid4().hex}"
         try:
-            session.run(job_spec(job, cell, parent, task="build", builds=True, rebuild=self._wanted.fresh))
+            session.run(job_spec(job, cell, parent, task="build", builds=True, rebuild=self._wanted.fresh), say)
         except KeyboardInterrupt:
             self._cancel(job)
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -39,6 +39,8 @@ _PYTHONS = ("/usr/bin/python3", "python3")  # on a Jetson the runtime belongs to
 
 _CALL_S = 60.0
 _WAIT_S = 300.0
+_LOOK_S = 10.0  # while nothing is timed: how often to ask how far a build is
+_WAITING = ("--timeout", f"{_WAIT_S:g}", "--preparing", f"{_LOOK_S:g}")
 _RESULT_LIMIT = 32 << 20
 _SAMPLES_LIMIT = 1 << 30
 _ENGINES_LIMIT = 64 << 20  # bytes of JSON: every engine's manifest with its layers
@@ -51,6 +53,7 @@ _ENGINE_KEY = re.compile(r"[0-9a-f]{16,64}\Z")
 _PLACE = 'printf "%s\\n%s\\n" "$HOME" "$(cat /etc/machine-id 2>/dev/null || uname -n)"'
 
 T = TypeVar("T")
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,10 @@ class Found:
     def version(self) -> str:
         """Of the interpreter."""
         return str(self.probe.identity.get("python", "version unknown"))
+
+
+def _nobody(_what: str) -> None:
+    pass
 
 
 def pythons(device: Device) -> tuple[str, ...]:
@@ -134,19 +141,20 @@ class Session:
             for entry in files
         )
 
-    def run(self, spec: JobSpec) -> None:
+    def run(self, spec: JobSpec, say: Say = _nobody) -> None:
         """Start the job, or join the one of this id that was started before, and wait for its end.
+
+        While it has yet to measure, `say` is told why about every ten seconds, and "" once it begins.
 
         Errors: RunError when the device could not measure; TransportError when the link broke: the job goes on.
         """
         self._python = self._python_of[spec.backend]
-        stdin = dumps(spec).encode()
-        status = self._job_status("run", "--timeout", f"{_WAIT_S:g}", stdin=stdin, timeout=_WAIT_S)
-        self._follow(status, spec.deadline_s + spec.lock_timeout_s)
+        status = self._job_status("run", *_WAITING, stdin=dumps(spec).encode(), timeout=_WAIT_S)
+        self._follow(status, spec.deadline_s + spec.lock_timeout_s, say)
 
-    def wait(self, job: str) -> None:
-        """Wait for a job that was started before. Errors as for `run`; the code is no_job when there is none."""
-        self._follow(self._job_status("wait", "--job", job, "--timeout", f"{_WAIT_S:g}", timeout=_WAIT_S), _DAY_S)
+    def wait(self, job: str, say: Say = _nobody) -> None:
+        """Wait for a job that was started before. As for `run`; the error's code is no_job when there is none."""
+        self._follow(self._job_status("wait", "--job", job, *_WAITING, timeout=_WAIT_S), _DAY_S, say)
 
     def collect(self, job: str, artifact: str) -> tuple[JobResult, bytes]:
         """The result of a finished job and its raw samples (int64 little-endian), checked against each other.
@@ -215,15 +223,15 @@ class Session:
         other._workdir, other._python, other._agent = self._workdir, self._python, self._agent
         return other
 
-    def _follow(self, status: JobStatus, patience_s: float) -> None:
+    def _follow(self, status: JobStatus, patience_s: float, say: Say) -> None:
         """Until the job ends, at most `patience_s` and a margin: its own supervisor ends it long before."""
         end = time.monotonic() + patience_s + _MARGIN_S
         while status.state in ("queued", "running"):
             if time.monotonic() > end:
                 message = f"the job {status.job} did not end, and its supervisor did not end it"
                 raise RunError(message, where=self.device.name, stage="run", fix="look at the device: it may hang")
-            arguments = ("--job", status.job, "--timeout", f"{_WAIT_S:g}")
-            status = self._job_status("wait", *arguments, timeout=_WAIT_S)
+            say("" if status.phase.startswith("process ") else status.phase)
+            status = self._job_status("wait", "--job", status.job, *_WAITING, timeout=_WAIT_S)
         if status.state != "done":
             raise self._error(status.error or ErrorInfo(status.state, "run", f"the job was {status.state}"))
 

@@ -9,6 +9,9 @@ from typing import Any, Callable
 
 from device_agents.contract import EngineUse, JobSpec, from_json, loads
 
+BUILDING = "building: "
+"""How a line of the job's log begins that tells how far a build is."""
+
 
 @dataclass(frozen=True)
 class Work:

@@ -12,7 +12,7 @@ from device_agents.errors import DeviceError
 from device_agents.files import entry_of
 from device_agents.locks import now
 from device_agents.system import System
-from device_agents.tasks import Work
+from device_agents.tasks import BUILDING, Work
 
 
 def run(work: Work) -> EngineUse:
@@ -62,4 +62,4 @@ def run(work: Work) -> EngineUse:
 
 def _tell(what: str) -> None:
     """Into the job's log: nobody polls a device at work."""
-    print(f"building: {what}", file=sys.stderr, flush=True)
+    print(f"{BUILDING}{what}", file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from agent_lab import LONG, encode
 from tensorrt_lab import RELEASES, TensorRTLab, half_model
 
 from device_agents.contract import JobResult, LoadPattern, Precision, ProcessResult, dumps
@@ -171,6 +172,29 @@ def with_trtexec(device: Device) -> Callable[..., TensorRTLab]:
         return lab
 
     return make
+
+
+def test_a_build_is_told_of_and_a_measurement_left_in_peace(device: Device) -> None:
+    lab = device("10.3")
+    lab.extra = {**lab.extra, "SCRIPTED_TENSORRT_BUILD_S": "3"}
+    spec = encode(lab.engine_spec(timing=LONG))
+    building = lab.call("run", "--timeout", 60, "--preparing", 1, stdin=spec).status
+    assert (building.state, building.phase.partition(":")[0]) == ("running", "building the engine")
+    assert building.phase.partition(":")[2], "what the builder told last"
+    measuring = lab.call("wait", "--job", "job-0001", "--timeout", 60, "--preparing", 60).status
+    assert (measuring.state, measuring.phase) == ("running", "process 1 of 1")
+    waiting = lab.call("wait", "--job", "job-0001", "--timeout", 1, "--preparing", 0.1).status
+    assert waiting.phase == "process 1 of 1", "it waited for its whole second: there was nothing to tell"
+    lab.call("cancel", "--job", "job-0001")
+    assert lab.left_in() == {"lock", "log", "spec.json", "status.json"}
+
+
+def test_an_engine_that_is_there_is_timed_without_a_word(device: Device) -> None:
+    lab = device("10.3")
+    for job in ("job-0001", "job-0002"):
+        spec = encode(lab.engine_spec(job))
+        assert lab.call("run", "--timeout", 60, "--preparing", 50, stdin=spec).status.state == "done"
+    assert lab.result("job-0002").engine.reused  # type: ignore[union-attr]
 
 
 def test_trtexec_is_asked_for_a_second_opinion_on_the_same_engine(with_trtexec: Callable[..., TensorRTLab]) -> None:
