@@ -53,6 +53,7 @@ class Timings:
                 self._merge(config, timing_cache, now)
             plan = timing_cache.serialize()
         data = bytes(memoryview(plan))
+        self._timing_cache = None  # it is the builder's, and goes before it
         try:
             write_atomic(self._path, _MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
         except OSError as error:
@@ -87,6 +88,6 @@ class Timings:
 
 
 def path_in(caches: Path, runtime_name: str, version: str, gpu: str) -> Path:
-    """`caches/timings-tensorrt-10.3.0.26-sm87-2048x16.cache`: one a runtime version and GPU."""
+    """`caches/timings-tensorrt-10.3.0.26-sm87-16.cache`: one a runtime version and GPU."""
     safe = re.sub(r"[^A-Za-z0-9._]+", "-", f"{runtime_name}-{version}-{gpu}")
     return caches / f"timings-{safe}.cache"

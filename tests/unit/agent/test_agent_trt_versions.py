@@ -22,6 +22,8 @@ from device_agents import measure
 from device_agents.backends import tensorrt
 from device_agents.backends.base import Built
 from device_agents.contract import DimRange, JobSpec, LoadPattern, Precision, Timing
+from device_agents.cuda import Cuda
+from device_agents.cuda_handles import HostMemory
 from device_agents.errors import DeviceError
 from device_agents.tasks import trial
 from device_agents.trt import api, memory, timings
@@ -476,6 +478,17 @@ class TestMemory:
         assert "ran out of memory at batch 1000" in error.info.message
         batch = int(error.info.fix.partition("a batch of ")[2].split()[0])
         assert 1 <= batch < 1000
+
+    def test_pinned_memory_that_does_not_fit_is_the_hosts(self, newest: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        def none(cuda: Cuda, size: int) -> HostMemory:
+            raise cuda.error("cudaHostAlloc", 2, asked=size)
+
+        monkeypatch.setattr(Cuda, "host_memory", none)
+        model = network(newest.folder / "model.onnx")
+        backend = newest.loaded(a_job(model, 64, task="measure"))
+        error = refusal(lambda: backend.bind(images(64), 0))
+        assert error.info.code == "out_of_memory"
+        assert "asked as pinned host memory" in error.info.message
 
     def test_a_cuda_error_in_mid_run_is_told_and_closing_works(self, bench: Bench) -> None:
         model = network(bench.folder / "model.onnx", batch=1)
