@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _CAPTURE_MODES = {"global": 0, "thread_local": 1, "relaxed": 2}
 _NON_BLOCKING = 1  # cudaStreamNonBlocking: does not wait for the legacy default stream
 _BLOCKING_SYNC, _NO_TIMING = 1, 2  # cudaEventBlockingSync, cudaEventDisableTiming
-_EXTERNAL = 1  # cudaEventRecordExternal
 
 _T = TypeVar("_T", bound="Handle")
 
@@ -206,14 +205,10 @@ class Event(Handle):
         self._to_ms = ctypes.byref(self._ms)
 
     def record(self, stream: Stream) -> None:
-        """Mark this point of the stream. In a capture it orders work and has no time: see `record_in_graph`."""
+        """Mark this point of the stream. In a capture it orders work and has no time."""
         code = self._record(self.pointer, stream.pointer)
         if code:
             raise self._cuda.error("cudaEventRecord", code)
-
-    def record_in_graph(self, stream: Stream) -> None:
-        """While `stream` is captured: a node of the graph that records the event, with its time, at each launch."""
-        self._cuda.check("cudaEventRecordWithFlags", self.pointer, stream.pointer, _EXTERNAL)
 
     def synchronize(self) -> None:
         """Wait until the device has reached the point; return at once if it was never recorded."""

@@ -28,7 +28,6 @@ _REQUIRED: Dict[str, Tuple[Any, ...]] = {
     "cudaEventElapsedTime": (_TO, _P, _P),
     "cudaEventQuery": (_P,),
     "cudaEventRecord": (_P, _P),
-    "cudaEventRecordWithFlags": (_P, _P, _FLAGS),
     "cudaEventSynchronize": (_P,),
     "cudaFree": (_P,),
     "cudaFreeHost": (_P,),

@@ -109,7 +109,7 @@ def measured(path: Path, spec: JobSpec, options: dict[str, Any], pattern: LoadPa
     backend.start()
     try:
         backend.load(path, job_spec)
-        buffers = inputs.noise(job_spec, None, measure.slots_needed(backend, pattern))
+        buffers = inputs.noise(job_spec, backend.cache_bytes(), measure.slots_needed(backend, pattern))
         for slot, buffer in enumerate(buffers):
             backend.bind(buffer, slot)
         timed = measure.measure(backend, len(buffers), pattern, TIMING)

@@ -42,6 +42,7 @@ class Backend(base.Backend):
         self._runner: Union[HostRunner, StreamRunner, None] = None
         self._switches: Dict[str, Scalar] = {}
         self._unlooked: Optional[Tuple[Path, JobSpec, Choice]] = None
+        self._cache_bytes: Optional[int] = None
 
     def start(self) -> str:
         import onnxruntime
@@ -121,6 +122,9 @@ class Backend(base.Backend):
     def memory(self) -> Dict[str, int]:
         return self._ready().memory()
 
+    def cache_bytes(self) -> Optional[int]:
+        return self._cache_bytes
+
     def close(self) -> None:
         runner, self._runner = self._runner, None
         self._session = None
@@ -140,6 +144,7 @@ class Backend(base.Backend):
             cuda = Cuda.load()
             cuda.set_schedule("spin" if choice.spin else "block")  # how the runtime waits, too
             cuda.set_device(0)
+            self._cache_bytes = cuda.attributes().l2_bytes
         except DeviceError as error:
             return None, error.info.message
         if not choice.parts:

@@ -5,8 +5,8 @@
    - "Device" memory is host memory of this process, counted against STANDIN_CUDA_MEMORY in steps of 256 bytes.
    - A stream runs its work at once, in the order of the calls, in the calling thread: a query always says "done".
    - An event is a stamp of CLOCK_MONOTONIC, so elapsed times are those of this computer.
-   - A captured stream runs nothing: copies, memsets, host calls and external event records become nodes, and every
-     launch of the graph runs them again.
+   - A captured stream runs nothing: copies, memsets and host calls become nodes, and every launch of the graph runs
+     them again.
 
    What it refuses, where CUDA may crash or go on in silence
    - copies and memsets whose pointers, sizes or direction do not fit live allocations (cudaErrorInvalidValue); freed
@@ -67,7 +67,7 @@ static const struct { int number; const char *name, *text; } ERRORS[] = {
 };
 
 typedef enum { STREAM = 1, EVENT, GRAPH, EXEC } Kind;
-typedef enum { COPY, FILL, HOST_CALL, STAMP } What;
+typedef enum { COPY, FILL, HOST_CALL } What;
 typedef enum { NEVER, STAMPED, IN_CAPTURE } Recorded;
 
 typedef struct {
@@ -78,7 +78,6 @@ typedef struct {
     int value; /* the direction of a copy, the byte of a memset */
     void (*call)(void *);
     void *user;
-    struct Handle *event;
 } Work;
 
 typedef struct Handle {
@@ -269,12 +268,6 @@ static int release(char *address, int device) {
 /* Called with the lock held, which is let go while a host call runs. */
 static int run(const Work *work) {
     if (sticky) return sticky;
-    if (work->what == STAMP) {
-        if (!is(work->event, EVENT)) return INVALID_HANDLE;
-        work->event->stamp_ns = now_ns();
-        work->event->recorded = STAMPED;
-        return SUCCESS;
-    }
     if (!fits(work)) return INVALID_VALUE;
     if (works_left == 0) return sticky = ILLEGAL_ADDRESS;
     if (works_left > 0) works_left--;
@@ -511,22 +504,20 @@ int cudaEventDestroy(Handle *event) {
     return leave(code ? code : destroyed(event, EVENT));
 }
 
-int cudaEventRecordWithFlags(Handle *event, Handle *stream, unsigned flags) {
+int cudaEventRecord(Handle *event, Handle *stream) {
     enter();
     int code = out_of_order();
     if (code) return leave(code);
     if (!is(event, EVENT) || (stream && !is(stream, STREAM))) return leave(INVALID_HANDLE);
-    int capturing = stream && stream->capturing;
-    if (flags > 1 || (flags == 1 && !capturing)) return leave(INVALID_VALUE);
-    Work stamp = {.what = STAMP, .event = event};
-    if (!capturing) return leave(run(&stamp));
-    if (stream->spoilt) return leave(CAPTURE_INVALIDATED);
-    if (flags == 1) return leave(add_node(stream, &stamp));
-    event->recorded = IN_CAPTURE;
+    if (stream && stream->capturing) {
+        if (stream->spoilt) return leave(CAPTURE_INVALIDATED);
+        event->recorded = IN_CAPTURE;
+        return leave(SUCCESS);
+    }
+    event->stamp_ns = now_ns();
+    event->recorded = STAMPED;
     return leave(SUCCESS);
 }
-
-int cudaEventRecord(Handle *event, Handle *stream) { return cudaEventRecordWithFlags(event, stream, 0); }
 
 int cudaEventSynchronize(Handle *event) {
     enter();

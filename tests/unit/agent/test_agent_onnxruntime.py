@@ -66,6 +66,7 @@ class TestOnTheProcessor:
         assert backend.parts(0) is None
         assert backend.switches()["parts"] == "not told: it computes on the processor"
         assert backend.memory() == {}
+        assert backend.cache_bytes() is None
         backend.close()
 
     def test_cannot_run_ahead(self, model: Path) -> None:

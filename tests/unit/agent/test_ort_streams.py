@@ -187,6 +187,7 @@ class TestTheWholeBackend:
         assert switches["streams"] == (3 if kind == "pipelined" else 1)
         assert int(str(switches["nodes_cuda"])) > 3
         assert backend.memory()["gpu_used"] > 0
+        assert backend.cache_bytes() == Cuda.load().attributes().l2_bytes
         backend.close()
         assert stand_in.live == (0, 0)
 
@@ -264,6 +265,7 @@ class TestTheWholeBackend:
         assert "user_compute_stream" not in runtime.asked[0]
         assert backend.switches()["parts"] == "not told: the option parts is false"
         assert Cuda.load().schedule() == "block"
+        assert backend.cache_bytes() == Cuda.load().attributes().l2_bytes
         backend.close()
 
     def test_without_a_cuda_runtime_says_so_and_goes_on(
