@@ -271,6 +271,17 @@ class TestImages:
             read(tmp_path, IMAGES, LOGITS, IMAGE)
         assert caught.value.where.endswith("a.png")
 
+    def test_are_resized_smoothly_and_counted_at_the_model_s_size(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A fine chequerboard becomes grey; a camera's files may be larger than what is made of them."""
+        board = np.indices((64, 96)).sum(axis=0) % 2 * 255
+        self.Image.fromarray(board.astype(np.uint8)).save(tmp_path / "a.png", compress_level=0)
+        monkeypatch.setattr(data_files, "_MAX_BYTES", 4 * 3 * 4 * 6)
+        assert len(fingerprint(tmp_path)) == 64
+        grey = read(tmp_path, IMAGES, LOGITS, IMAGE).inputs["images"] * np.array(IMAGE.std)[:, None, None]
+        assert np.allclose(grey + np.array(IMAGE.mean)[:, None, None], 0.5, atol=0.05)
+
     def test_of_a_model_without_a_profile_are_refused(self, tmp_path: Path) -> None:
         self.Image.new("RGB", (6, 4)).save(tmp_path / "a.png")
         with pytest.raises(ConfigError, match="no model profile says how this model wants its images"):
@@ -366,6 +377,13 @@ class TestTheReference:
         assert broken.used.reference.startswith("none: the FP32 export gave no answer (onnxruntime does not run")
         assert golden.load(broken.folder / "inputs.npz")[1] == {}
 
+    def test_that_is_not_finite_is_none(self, tmp_path: Path) -> None:
+        pytest.importorskip("onnxruntime", reason="it runs the export")
+        model, store = export(tmp_path / "fp32"), Store(tmp_path / "store")
+        made = prepare(npz(tmp_path / "a.npz", images=np.sign(PIXELS) * 3e38), model, store, fp32=model)
+        assert made.used.reference == "none: the FP32 export answers with values that are not finite"
+        assert not made.used.checked
+
     @pytest.mark.parametrize("count", [1, 3])
     def test_without_any_spread_is_none(self, tmp_path: Path, count: int) -> None:
         """One sample, or the same one again: the error measure is relative to the spread over the samples."""
@@ -389,6 +407,16 @@ class TestWhatIsShipped:
         other = prepare(npz(tmp_path / "b.npz", images=PIXELS + 1, output__logits=SCORES), model, store)
         assert other.data.artifact != first.data.artifact
         assert other.folder != first.folder
+
+    def test_is_prepared_anew_for_another_normalisation(self, tmp_path: Path) -> None:
+        image = pytest.importorskip("PIL.Image", reason="images are read by Pillow")
+        (tmp_path / "photos").mkdir()
+        image.new("RGB", (6, 4)).save(tmp_path / "photos" / "a.png")
+        model, store = export(tmp_path / "fp32"), Store(tmp_path / "store")
+        made = [
+            prepare(tmp_path / "photos", model, store, image=each) for each in (IMAGE, replace(IMAGE, std=(1, 1, 1)))
+        ]
+        assert made[0].data.artifact != made[1].data.artifact
 
     def test_is_what_the_device_reads(self, tmp_path: Path) -> None:
         from device_agents.contract import JobSpec

@@ -189,8 +189,51 @@ class TestTensorRT:
         clinic.python, clinic.missing["tensorrt"] = "/opt/conda/bin/python", MISSING
         assert clinic.one("no_tensorrt").command == command
 
+    def test_that_does_not_load_on_a_server_is_installed_anew(self, server: Clinic) -> None:
+        server.python, server.missing["tensorrt"] = "/opt/env/bin/python", "ImportError: libnvinfer.so.10: cannot open"
+        command = "/opt/env/bin/python -m pip install --force-reinstall tensorrt-cu13 numpy"
+        assert server.one("no_tensorrt").command == command
+        server.missing["tensorrt"] = "ModuleNotFoundError: No module named 'numpy'"
+        assert server.one("no_tensorrt").command == "/opt/env/bin/python -m pip install numpy"
+
+
+class TestOnnxRuntime:
+    @pytest.mark.parametrize(
+        ("release", "index"),
+        [("35.4.1", "jp5/cu114"), ("36.3.0", "jp6/cu122"), ("36.5", "jp6/cu126"), ("38.2", "sbsa/cu130"),
+         ("39.2.0", "sbsa/cu130")],
+    )  # fmt: skip
+    def test_comes_from_the_index_of_the_jetpack(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str, index: str
+    ) -> None:
+        clinic = Clinic(monkeypatch, jetson(tmp_path / "o", release), "jetson-agx-orin-64gb")
+        clinic.missing = {"tensorrt": MISSING, "onnxruntime": MISSING}
+        command = clinic.one("no_onnxruntime").command
+        assert f" --index-url https://pypi.jetson-ai-lab.io/{index};" in command
+        assert ("'numpy<2'" in command) is (release < "37" and release > "36")
+
+    def test_of_a_device_that_is_measured_as_a_processor_needs_no_cuda(self, server: Clinic) -> None:
+        server.device = replace(server.device, profile=device_profile("local"))
+        server.python, server.missing["onnxruntime"] = "/opt/env/bin/python", MISSING
+        assert server.one("no_onnxruntime").command == "/opt/env/bin/python -m pip install onnxruntime"
+
 
 class TestTheCudaRuntime:
+    @pytest.mark.parametrize(
+        ("driver", "command"),
+        [
+            ("580.95.05", "/opt/env/bin/python -m pip install nvidia-cuda-runtime"),
+            ("535.129.03", "/opt/env/bin/python -m pip install nvidia-cuda-runtime-cu12"),
+            ("470.82.01", "sudo apt install nvidia-driver-535-server nvidia-fabricmanager-535 && sudo reboot"),
+        ],
+    )
+    def test_of_a_server_is_one_that_its_driver_runs(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, command: str
+    ) -> None:
+        clinic = Clinic(monkeypatch, a100(tmp_path / "a", driver), "a100-80gb")
+        clinic.python = "/opt/env/bin/python"
+        assert clinic.one("no_cudart").command == command
+
     @pytest.mark.parametrize(
         ("release", "package"),
         [("35.4.1", "cuda-cudart-11-4"), ("36.3.0", "cuda-cudart-12-2"), ("36.4.3", "cuda-cudart-12-6"),
@@ -255,6 +298,13 @@ class TestTheDriver:
         finding = clinic.one("old_driver")
         assert finding.severity is (Severity.STOPS if alone else Severity.NOTE)
         assert finding.why == "onnxruntime is of CUDA 13"
+
+    def test_that_is_too_old_for_two_is_changed_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        clinic = Clinic(monkeypatch, a100(tmp_path / "a", "470.82.01", cuda="12.6.77"), "a100-80gb")
+        clinic.facts["built_for_cuda"] = Reading("13.0", "onnxruntime")
+        commands = [finding.command for finding in clinic.findings() if finding.check == "old_driver"]
+        assert len(commands) == 2
+        assert all(command.startswith("sudo apt install nvidia-driver-580-server") for command in commands)
 
     def test_that_knows_more_by_a_compatibility_package_is_not_too_old(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -357,6 +407,12 @@ class TestTheRest:
         finding = orin.one("clocks_floating")
         assert (finding.severity, finding.command) == (Severity.NOTE, "sudo jetson_clocks")
         assert "between 306 and 1300 MHz" in finding.what
+
+    def test_a_driver_that_unloads_between_processes_is_a_note(self, server: Clinic) -> None:
+        script = (server.recorded.tools / "nvidia-smi").read_text()
+        server.recorded.tool("nvidia-smi", script.replace("value='Enabled' ;;", "value='Disabled' ;;"))
+        finding = server.one("persistence")
+        assert (finding.severity, finding.command) == (Severity.NOTE, "sudo nvidia-smi -pm 1")
 
     def test_an_onnxruntime_without_cuda_is_a_note(self, orin: Clinic) -> None:
         orin.facts["providers"] = Reading("cpu", "onnxruntime")

@@ -124,6 +124,14 @@ class TestAuto:
             _, lines = plan(store, ORIN, survey=Survey({"orin-1": found}))
             assert any(line.startswith(said) for line in lines) is expected
 
+    def test_on_a_device_that_is_a_processor_nobody_misses_cuda(self, store: Store) -> None:
+        found = answered(tensorrt=None, onnxruntime="1.18.0")
+        found["onnxruntime"].report.facts["providers"] = Reading("cpu", "onnxruntime")
+        host = replace(LOCAL, profile=replace(LOCAL.profile, backends=("tensorrt", "onnxruntime")))
+        _, lines = plan(store, host, survey=Survey({"local": found}))
+        assert any(line.startswith("backend onnxruntime 1.18.0 on local: its profile local prefers") for line in lines)
+        assert not any("measures the processor" in line for line in lines)
+
 
 class TestOptions:
     """A backend of tests/plans.py that builds engines has the options spin and workspace_mib, another one spin."""
