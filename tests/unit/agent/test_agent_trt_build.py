@@ -1,7 +1,7 @@
 """Engines built by the real TensorRT-RTX, which needs no GPU for that: what the builder makes and what it refuses.
 
 No engine is run here: that wants a GPU. TensorRT itself builds by the same code; what differs between its versions is
-played by the scripted TensorRT in test_agent_trt_versions.py.
+played by a scripted TensorRT in the tests beside this one.
 """
 
 from __future__ import annotations
