@@ -17,6 +17,12 @@ import pytest
 PATIENCE_S = 60.0
 FAST = ("--quick", "--processes", "1")
 
+BRIEF = """
+from device_agents.contract import Timing
+Timing.quick = staticmethod(lambda: Timing(1, 0.0, 5, 0.1, 0.05, 20, 1.0))
+"""
+"""A prelude that makes `--quick` a matter of milliseconds, for tests that look at anything but figures."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -33,10 +39,11 @@ class Answer:
 
 @dataclass
 class Operator:
-    """`run` waits for a command, `start` does not. Everything it keeps is below `home`."""
+    """`run` waits for a command, `start` does not; `prelude` runs before it. Everything it keeps is below `home`."""
 
     home: Path
     python: str = sys.executable
+    prelude: str = ""
     _started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def run(self, *arguments: object, stdin: str = "", timeout: float = PATIENCE_S) -> Answer:
@@ -73,13 +80,19 @@ class Operator:
         found: list[dict[str, Any]] = self.run("results", "list", "--json").json["measurements"]
         return found
 
+    def stored(self, measurement: str) -> dict[str, Any]:
+        """A measurement as the store keeps it."""
+        folder = self.home / ".local/share/edgebench/measurements" / measurement[:2] / measurement
+        found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+        return found
+
     def journal(self) -> list[dict[str, Any]]:
         """The events of the newest run."""
         path = max((self.home / ".local/share/edgebench/sweeps").glob("*/*.jsonl"), key=lambda p: p.stat().st_mtime_ns)
         return [json.loads(line) for line in path.read_text().splitlines() if line]
 
     def _argv(self, arguments: tuple[object, ...]) -> list[str]:
-        return [self.python, "-c", "from edge.cli import main; main()", *map(str, arguments)]
+        return [self.python, "-c", f"{self.prelude}\nfrom edge.cli import main; main()", *map(str, arguments)]
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "EDGEBENCH_"))}

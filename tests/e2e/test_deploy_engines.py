@@ -6,6 +6,7 @@ The devices are OpenSSH servers on loopback with homes of their own. What they b
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 import device_agents
-from tests.operator import Answer, Operator
+from tests.operator import BRIEF, Answer, Operator
 from tests.ssh.sshd import Sshd, wait_until
 
 STAND_IN = Path(__file__).parents[1] / "stand_ins" / "builder_backend.py"
@@ -52,12 +53,11 @@ class Bench:
         return self.operator.run(*self.arguments(*more, "--json", device=device))
 
     def engines(self, answer: Answer) -> dict[str, Any]:
-        """Which engine every measurement used, by device; its JSON as the agent told it."""
+        """Which engine every measurement used, by device."""
         assert answer.code in (0, 4), answer.err + answer.out
-        found = {}
+        found: dict[str, Any] = {}
         for row in answer.json["measurements"]:
-            shown = self.operator.run("results", "show", row["id"], "--json").json["measurement"]["result"]
-            found.setdefault(row["device"], []).append(shown["engine"])
+            found.setdefault(row["device"], []).append(row["engine"])
         return found
 
 
@@ -69,6 +69,7 @@ def bench(
     shutil.copytree(Path(device_agents.__file__).parent, agent, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(STAND_IN, agent / "backends" / "tensorrt.py")
     monkeypatch.setenv("PYTHONPATH", str(agent.parent))
+    operator.prelude = BRIEF
     return Bench(operator, start_sshd, tiny_onnx)
 
 
@@ -124,15 +125,41 @@ class TestPerClass:
 
     def test_the_builder_builds_and_the_others_load_exactly_that_engine(self, bench: Bench) -> None:
         builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
+        (builder.home / "slow").write_text("1")
         answer = bench.deploy(*PER_CLASS)
         engines = bench.engines(answer)
         (built,) = log(builder, "build")
         assert log(other, "build") == []
         assert set(log(other, "load")) == set(log(builder, "load")) == {built}
-        assert engines["orin-2"][0]["report"]["file"]["sha256"] == built
+        assert engines["orin-2"][0]["sha256"] == built
         assert engines["orin-2"][0]["why"] == "built by orin-1"
         assert engines["orin-1"][0]["reused"] is True, "it measures the engine that it built for its class"
         assert "engines of orin-2: those that orin-1 builds" in answer.json["choices"]
+        assert answer.json["building_s"] >= 1
+        (manifest,) = (bench.operator.home / ".cache/edgebench/artifacts").glob("*/model.engine")
+        assert json.loads(manifest.with_name("manifest.json").read_text())["produced_by"]["builder"] == "orin-1"
+
+    def test_one_engine_with_bounds_serves_every_batch_and_is_rebuilt_once(self, bench: Bench) -> None:
+        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
+        request = (*PER_CLASS, "--batch", "1,8", "--bounds", "1:4:8", "--rebuild")
+        engines = bench.engines(bench.deploy(*request))
+        (built,) = log(builder, "build")
+        assert log(other, "build") == []
+        assert [[use["sha256"] for use in uses] for uses in engines.values()] == [[built, built], [built, built]]
+
+    def test_a_rebuild_whose_builder_was_lost_after_it_built_is_not_repeated(self, bench: Bench) -> None:
+        builder = bench.device("orin-1", extra=self.BUILDER)
+        bench.device("orin-2")
+        (builder.home / "slow").write_text("1")
+        child = bench.operator.start(*bench.arguments(*PER_CLASS, "--rebuild"))
+        wait_until(lambda: log(builder, "begin"), "the build begins", 60)
+        (builder.folder / "authorized_keys").rename(builder.folder / "away")  # it cannot come back to measure
+        child.communicate()
+        assert child.returncode == 3
+        (builder.folder / "away").rename(builder.folder / "authorized_keys")
+        engines = bench.engines(bench.deploy(*PER_CLASS, "--rebuild"))
+        (built,) = log(builder, "build")
+        assert {use["sha256"] for uses in engines.values() for use in uses} == {built}
 
     def test_the_next_run_builds_nothing_and_rebuild_builds_once_for_the_whole_class(self, bench: Bench) -> None:
         builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
@@ -144,7 +171,7 @@ class TestPerClass:
         engines = bench.engines(bench.deploy(*PER_CLASS, "--rebuild"))
         first, second = log(builder, "build")
         assert first != second
-        assert {use["report"]["file"]["sha256"] for uses in engines.values() for use in uses} == {second}
+        assert {use["sha256"] for uses in engines.values() for use in uses} == {second}
         assert log(other, "build") == []
 
     def test_another_class_builds_its_own_and_so_does_another_version(self, bench: Bench) -> None:
@@ -169,7 +196,7 @@ class TestPerClass:
         (built,) = [
             line.split()[1] for line in (bench.operator.home / "log").read_text().splitlines() if "build" in line
         ]
-        assert {use["report"]["file"]["sha256"] for uses in engines.values() for use in uses} == {built}
+        assert {use["sha256"] for uses in engines.values() for use in uses} == {built}
         assert set(engines) == {"orin-1", "local"}
 
     def test_a_builder_that_is_not_selected_is_asked_for(self, bench: Bench) -> None:
@@ -215,7 +242,7 @@ class TestPerClass:
         engines = bench.engines(bench.deploy(*PER_CLASS))
         (built,) = log(builder, "build")
         assert len(log(builder, "begin")) == 1, "it was the first controller that began it"
-        assert {use["report"]["file"]["sha256"] for uses in engines.values() for use in uses} == {built}
+        assert {use["sha256"] for uses in engines.values() for use in uses} == {built}
         events = [event["event"] for event in bench.operator.journal()]
         assert sorted(events) == ["built", "done", "done", "finished", "started", "submitted", "submitted", "submitted"]
         assert len(list(other.home.rglob("result.json"))) == 1
@@ -273,7 +300,7 @@ class TestEngines:
         answer = bench.deploy("--inputs", tmp_path / "mine.npz")
         assert answer.code in (0, 4), answer.err + answer.out
         row = answer.json["measurements"][0]
-        shown = bench.operator.run("results", "show", row["id"], "--json").json["measurement"]
+        shown = bench.operator.stored(row["id"])
         assert shown["origin"]["inputs"]["samples"] == 4
         assert shown["cell"]["inputs"] == shown["origin"]["inputs"]["sha256"]
         assert shown["result"]["processes"][0]["parity_before"]["error"] < 1e-3, "checked against the FP32 export"
@@ -282,7 +309,7 @@ class TestEngines:
         server = bench.device("orin-1")
         answer = bench.deploy("--builds", "3")
         engines = bench.engines(answer)["orin-1"]
-        assert len({use["report"]["file"]["sha256"] for use in engines}) == 3
+        assert len({use["sha256"] for use in engines}) == 3
         assert len(log(server, "build")) == 3
 
     def test_an_engine_is_built_once_and_again_when_asked(self, bench: Bench) -> None:
@@ -295,11 +322,18 @@ class TestEngines:
 
     def test_bounds_make_one_engine_for_every_batch_within(self, bench: Bench) -> None:
         server = bench.device("orin-1")
-        engines = bench.engines(bench.deploy("--batch", "1,8", "--bounds", "1:4:8"))["orin-1"]
+        bounds = ("--batch", "1,8", "--bounds", "1:4:8")
+        first = bench.deploy(*bounds)
+        assert first.code in (0, 4), first.err + first.out
         assert len(log(server, "build")) == 1
-        assert {str(use["report"]["profiles"]) for use in engines} == {"[{'batch': {'max': 8, 'min': 1, 'opt': 4}}]"}
+        for row in first.json["measurements"]:
+            report = bench.operator.stored(row["id"])["result"]["engine"]["report"]
+            assert report["profiles"] == [{"batch": {"min": 1, "opt": 4, "max": 8}}]
+        engines = bench.engines(bench.deploy(*bounds, "--rebuild"))["orin-1"]
+        assert {use["sha256"] for use in engines} == {log(server, "build")[1]}
+        assert len(log(server, "build")) == 2, "built anew, once for both"
         assert bench.deploy("--batch", "1,8").code in (0, 4)
-        assert len(log(server, "build")) == 3, "without bounds, one engine a batch"
+        assert len(log(server, "build")) == 4, "without bounds, one engine a batch"
 
     def test_a_second_opinion_that_is_not_there_is_refused_before_anything_is_sent(self, bench: Bench) -> None:
         server = bench.device("orin-1")
@@ -325,9 +359,11 @@ class TestEngines:
         (("--check-with", "luck"), "'luck' is not"),
     ],
 )
-def test_a_bad_value_is_refused_before_any_work(bench: Bench, arguments: tuple[str, ...], says: str) -> None:
-    answer = bench.operator.run("deploy", bench.model, "--quick", *arguments)
+def test_a_bad_value_is_refused_before_any_work(
+    operator: Operator, tiny_onnx: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    answer = operator.run("deploy", tiny_onnx, "--quick", *arguments)
     assert answer.code == 2
     assert says in answer.err
     assert "Traceback" not in answer.err
-    assert not list(bench.operator.home.rglob("*.pyz"))
+    assert operator.files() == set()

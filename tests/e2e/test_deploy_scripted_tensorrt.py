@@ -6,7 +6,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tests.operator import BRIEF, Operator
 from tests.ssh.sshd import Sshd
@@ -48,7 +47,7 @@ def test_fp16_engines_on_every_orin_of_a_mixed_fleet(
     assert "engines of orin-3: its own (tensorrt 8.6" in said
     assert "opset 17 or older for orin-3 (tensorrt 8.6" in said
 
-    results = {row["device"]: _result(operator, row["id"]) for row in answer.json["measurements"]}
+    results = {row["device"]: operator.stored(row["id"])["result"] for row in answer.json["measurements"]}
     assert set(results) == set(releases)
     hashes = {name: result["engine"]["report"]["file"]["sha256"] for name, result in results.items()}
     assert hashes["orin-1"] == hashes["orin-2"] != hashes["orin-3"]
@@ -58,11 +57,6 @@ def test_fp16_engines_on_every_orin_of_a_mixed_fleet(
         assert {layer["precision"] for layer in result["layers"]} == {"fp16"}
         assert result["processes"][0]["parity_after"]["error"] <= result["processes"][0]["parity_after"]["limit"]
         assert "trtexec" in result["command"]
-
-
-def _result(operator: Operator, measurement: str) -> dict[str, Any]:
-    shown: dict[str, Any] = operator.run("results", "show", measurement, "--json").json["measurement"]["result"]
-    return shown
 
 
 def _built_on(server: Sshd) -> list[Path]:

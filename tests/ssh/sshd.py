@@ -7,6 +7,7 @@ Use as a plugin: `pytest_plugins = ["tests.ssh.sshd"]`. Fixtures: `sshd` (one se
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
 import os
 import shutil
@@ -120,8 +121,11 @@ def start(folder: Path, *, name: str = "board", extra: str = "") -> Sshd:
     """Start a server whose files lie in `folder`; `extra` lines go first into its configuration, and so win."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "home").mkdir(exist_ok=True)
-    for kind in HOST_KEYS:
-        _keygen(folder / f"host_{kind}", kind)
+    _keygen(folder / "host_ed25519", "ed25519")
+    _keygen(folder / "host_ecdsa", "ecdsa")
+    for suffix, content in _rsa_key().items():
+        (folder / f"host_rsa{suffix}").write_bytes(content)
+        (folder / f"host_rsa{suffix}").chmod(0o600)
     _keygen(folder / "login", "ed25519")
     shutil.copy(folder / "login.pub", folder / "authorized_keys")
     if os.geteuid() == 0:
@@ -240,6 +244,15 @@ LogLevel VERBOSE
 
 def _sshd_path() -> str | None:
     return shutil.which("sshd") or next((path for path in ("/usr/sbin/sshd",) if Path(path).exists()), None)
+
+
+@functools.cache
+def _rsa_key() -> dict[str, bytes]:
+    """One for all servers, as making it takes a second; their other keys tell them apart."""
+    with tempfile.TemporaryDirectory(prefix="ebsshd-") as folder:
+        path = Path(folder) / "host_rsa"
+        _keygen(path, "rsa")
+        return {suffix: path.with_name(path.name + suffix).read_bytes() for suffix in ("", ".pub")}
 
 
 def _keygen(path: Path, kind: str) -> None:
