@@ -9,7 +9,7 @@ from typing import Any, Callable, ClassVar, Dict, Optional, Tuple
 from device_agents.backends import base
 from device_agents.backends.base import Arrays, Built, Parts
 from device_agents.contract import EngineReport, JobSpec, Layer, Reading, Scalar
-from device_agents.cuda import Cuda, CudaError
+from device_agents.cuda import Attributes, Cuda, CudaError
 from device_agents.errors import DeviceError
 from device_agents.trt import api, command, engine_file, timings
 from device_agents.trt import config as settings
@@ -152,8 +152,7 @@ class TensorRTBackend(base.Backend):
         return cuda
 
     def _timings(self, caches: Path, cuda: Cuda) -> Path:
-        gpu = f"sm{_capability(cuda, '')}-{cuda.attributes().multiprocessors}"
-        return timings.path_in(caches, self.module, self._version, gpu)
+        return timings.path_in(caches, self.module, self._version, _timed_gpu(cuda.attributes()))
 
     def _own_target(self) -> str:
         """TensorRT builds for the GPU it runs on, TensorRT-RTX for any that it knows."""
@@ -178,6 +177,14 @@ def _running(spec: JobSpec) -> RunOptions:
         message = f"streams={options.streams} has no use with {spec.pattern}, which keeps one inference under way"
         raise DeviceError("unsupported", "load", message, fix="ask for --pattern pipelined, or leave out streams")
     return options
+
+
+def _timed_gpu(about: Attributes) -> str:
+    """What timings hold for. A power mode of a Jetson changes multiprocessors and clocks, and with them which kernel is
+    the fastest: an engine is built anew for it, and would be the old one by the old timings."""
+    major, minor = about.compute_capability
+    clocks = ((khz or 0) // 1000 for khz in (about.sm_clock_khz, about.memory_clock_khz))
+    return f"sm{major}{minor}-{about.multiprocessors}-{'x'.join(map(str, clocks))}"
 
 
 def _capability(cuda: Cuda, dot: str) -> str:

@@ -88,6 +88,6 @@ class Timings:
 
 
 def path_in(caches: Path, runtime_name: str, version: str, gpu: str) -> Path:
-    """`caches/timings-tensorrt-10.3.0.26-sm87-16.cache`: one a runtime version and GPU."""
+    """`caches/timings-tensorrt-10.3.0.26-sm87-16-1300x3199.cache`: one a runtime version and GPU at its clocks."""
     safe = re.sub(r"[^A-Za-z0-9._]+", "-", f"{runtime_name}-{version}-{gpu}")
     return caches / f"timings-{safe}.cache"

@@ -14,6 +14,7 @@ from trt_models import a_job, network
 
 from device_agents.backends import tensorrt
 from device_agents.contract import JobSpec, Precision
+from device_agents.cuda import Cuda
 from device_agents.errors import DeviceError
 from device_agents.trt import timings
 from tests.stand_ins.tensorrt_fixture import ScriptedTensorRT
@@ -85,6 +86,17 @@ class TestBuilds:
         first = bench.engine.read_bytes()
         assert bench.build(a_job(model, free=False)).warnings == ()
         assert bench.engine.read_bytes() == first, "nor are they merged into those of this GPU"
+
+    def test_timings_are_those_of_a_power_mode(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The engine's key holds the power mode; by the timings of another the new engine would be the old one."""
+        model = network(bench.folder / "model.onnx", batch=1)
+        bench.build(a_job(model, free=False))
+        first, attributes = bench.engine.read_bytes(), Cuda.attributes
+        monkeypatch.setattr(Cuda, "attributes", lambda self: attributes(self)._replace(sm_clock_khz=612_000))
+        built = bench.build(a_job(model, free=False))
+        assert built.warnings == ()
+        assert bench.engine.read_bytes() != first
+        assert len(list(bench.caches.iterdir())) == 2
 
     def test_two_builders_at_once_lose_nothing(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         """While one builds, another writes the same file: what it found is merged."""
