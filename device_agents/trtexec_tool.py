@@ -142,6 +142,16 @@ def read(path: Path, parse: Callable[[str], T], stage: str) -> T:
     raise DeviceError(code_of(stage), stage, message, where=path.name, fix="see if the disk is full")
 
 
+def working_copy(kept: Path) -> Path:
+    """A copy of a timing cache for trtexec to write to, to be put in the kept one's place by a build that passed: what
+    it leaves half written when it is killed would spoil every build after."""
+    copy = kept.with_name(f"{kept.name}.part")
+    copy.unlink(missing_ok=True)
+    if kept.is_file():
+        shutil.copyfile(str(kept), str(copy))
+    return copy
+
+
 def code_of(stage: str) -> str:
     return "build_failed" if stage == "build" else "run_failed"
 

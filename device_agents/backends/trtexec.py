@@ -28,7 +28,7 @@ from device_agents.nvidia import TRTEXEC
 from device_agents.trt import shapes, timings
 from device_agents.trt.command import COMPATIBILITY, free_shapes, ranges
 from device_agents.trt.options import DEFAULT, RUN_OPTIONS, TENSORRT_OPTIONS, build_options, run_options, whole
-from device_agents.trtexec_tool import PROGRAM_VARIABLE, Files, Tool, read
+from device_agents.trtexec_tool import PROGRAM_VARIABLE, Files, Tool, read, working_copy
 
 BUILD_RECIPE = 1
 """Raised when the same request would make another engine than before: it is part of an engine's key."""
@@ -39,7 +39,6 @@ _BUILD_OPTIONS = (
 )  # fmt: skip
 _AROUND_S = 300.0  # loading libraries and engine, and writing the files
 _MOST_VALUES = 4_000_000  # of outputs: as JSON and Python numbers they take some 100 bytes each
-_FINE_ENOUGH = 10  # steps of enqueue time within a median inference
 
 
 class Backend(base.SelfTimed):
@@ -73,10 +72,12 @@ class Backend(base.SelfTimed):
         }
 
     def build(self, model: Path, out: Path, spec: JobSpec, caches: Path, tell: Callable[[str], None]) -> Built:
-        files = Files(out.parent)
+        files, kept = Files(out.parent), self._timings(spec, caches)
+        written = None if kept is None else working_copy(kept)
         run = replace(
-            self._building(model, spec, caches), save_engine=str(out.absolute()), export_layer_info=files.layers.name
-        )
+            self._building(model, spec), save_engine=str(out.absolute()), export_layer_info=files.layers.name,
+            timing_cache="" if written is None else str(written),
+        )  # fmt: skip
         tell(f"trtexec {self._tool.version} at work")
         begin = time.perf_counter()
         try:
@@ -85,6 +86,8 @@ class Backend(base.SelfTimed):
                 message = "trtexec passed and wrote no engine"
                 raise DeviceError("build_failed", "build", message, where=spec.model_file, fix="see the job's log")
             layers = read(files.layers, inspector.parse_layers, "build")
+            if kept is not None and written is not None and written.is_file():
+                written.replace(kept)
         except BaseException:
             out.unlink(missing_ok=True)
             raise
@@ -123,7 +126,7 @@ class Backend(base.SelfTimed):
         self._note(run, text, {"input_seeded": given is not None, "outputs": told})
         return OwnTimes(
             samples_ns=[one.latency_ns for one in trace],
-            parts=_parts(trace),
+            parts=trtexec_exports.parts_ns(trace),
             elapsed_ns=trtexec_exports.walltime_ns(trace),
             warmup_ns=round(spec.timing.warmup_s * 1e9),
             load_ns=round((trtexec.parse_load_s(text) or 0.0) * 1e9),
@@ -168,11 +171,15 @@ class Backend(base.SelfTimed):
             return ""
         return " ".join(map(shlex.quote, argv))
 
-    def _building(self, model: Path, spec: JobSpec, caches: Path) -> TrtexecRun:
+    def _timings(self, spec: JobSpec, caches: Path) -> Optional[Path]:
+        """The timing cache to keep; None for builds that are numbered, or that want none."""
+        if not build_options(spec).timing_cache or spec.engine.build:
+            return None
+        return timings.path_in(caches.absolute(), "trtexec", self._tool.version, "gpu0")
+
+    def _building(self, model: Path, spec: JobSpec) -> TrtexecRun:
         options = build_options(spec)
         level, core = whole(options.optimization_level), whole(options.dla_core)
-        cache = timings.path_in(caches.absolute(), "trtexec", self._tool.version, "gpu0")
-        shared = options.timing_cache and spec.engine.build == 0  # builds that are numbered share no timings
         return TrtexecRun(
             onnx=str(model.absolute()),
             skip_inference=True,
@@ -181,7 +188,6 @@ class Backend(base.SelfTimed):
             profiles=ranges(spec),
             shapes=free_shapes(spec),
             workspace_mib=whole(options.workspace_mib),
-            timing_cache=str(cache) if shared else "",
             optimization_level=3 if level is None else level,
             hardware_compatibility=COMPATIBILITY[options.hardware_compatibility],
             version_compatible=options.version_compatible,
@@ -281,19 +287,6 @@ def _check_trace(trace: Sequence[Inference], text: str, spec: JobSpec) -> None:
     if unlike:
         message = f"trtexec's trace is not what it sums up: {unlike}"
         raise DeviceError("run_failed", "run", message, where=spec.model_file, fix="report this version of trtexec")
-
-
-def _parts(trace: Sequence[Inference]) -> Dict[str, Sequence[int]]:
-    """Enqueue times are told in steps that grow with the run: left out where they are too coarse to mean anything."""
-    compute = [one.compute_ns for one in trace]
-    parts: Dict[str, Sequence[int]] = {
-        "h2d": [one.h2d_ns for one in trace],
-        "compute": compute,
-        "d2h": [one.d2h_ns for one in trace],
-    }
-    if trtexec_exports.enqueue_step_ns(trace) * _FINE_ENOUGH <= sorted(compute)[len(trace) // 2]:
-        parts["enqueue"] = [one.enqueue_ns for one in trace]
-    return parts
 
 
 def _arrays(found: Dict[str, Output], spec: JobSpec) -> Dict[str, Any]:

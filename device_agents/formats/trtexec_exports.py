@@ -21,6 +21,7 @@ _TIMES, _PROFILE, _OUTPUT = "the trace of trtexec", "the profile of trtexec", "t
 _DIMENSIONS = re.compile(r"\d+(?:x\d+)*\Z")
 _DIGITS = 6
 _ALIKE = 0.01  # of trtexec's own figure
+_FINE_ENOUGH = 10  # steps of enqueue time within a median inference
 
 
 class Inference(NamedTuple):
@@ -81,6 +82,20 @@ def unlike_summary(trace: Sequence[Inference], told: Summary) -> str:
         for what, ours, theirs, slack_ns in pairs
         if abs(ours - theirs) > _ALIKE * theirs + slack_ns
     )
+
+
+def parts_ns(trace: Sequence[Inference]) -> Dict[str, Sequence[int]]:
+    """The inferences taken apart. Enqueue times are told in steps that grow with the run: left out where they are too
+    coarse to mean anything."""
+    compute = [one.compute_ns for one in trace]
+    parts: Dict[str, Sequence[int]] = {
+        "h2d": [one.h2d_ns for one in trace],
+        "compute": compute,
+        "d2h": [one.d2h_ns for one in trace],
+    }
+    if enqueue_step_ns(trace) * _FINE_ENOUGH <= statistics.median(compute):
+        parts["enqueue"] = [one.enqueue_ns for one in trace]
+    return parts
 
 
 def enqueue_step_ns(trace: Sequence[Inference]) -> int:

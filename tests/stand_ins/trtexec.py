@@ -7,8 +7,9 @@ sample is the mean of the inputs' sample plus 0, 1, 2 ... It shows that command 
 right, and says nothing of speed.
 
 STAND_IN_TRTEXEC_VERSION is the version (10.3.0); STAND_IN_TRTEXEC_FAILS makes it fail: memory, killed, hangs, silent,
-cut, no_graph, no_engine, no_profile, no_summary, warm_trace (the trace holds the warm-up, too); STAND_IN_TRTEXEC_LOG is
-a file that gets a line of JSON, the argv, for each call, and beside it FILE.pid the process.
+cut, no_graph, no_engine, no_profile, no_summary, warm_trace (the trace holds the warm-up, too), half_cache (killed as
+it writes one); STAND_IN_TRTEXEC_LOG is a file that gets a line of JSON, the argv, for each call, and beside it FILE.pid
+the process.
 """
 
 from __future__ import annotations
@@ -147,7 +148,11 @@ def build(options: dict[str, str]) -> dict[str, Any]:
     model["built"] = {**given, "detailed": options.get("profilingVerbosity"), "shared": preview}
     model["half"] = "fp16" in options or "float16" in str(model.get("types"))
     if "timingCacheFile" in options:
-        Path(options["timingCacheFile"]).write_bytes(b"timings")
+        cache = Path(options["timingCacheFile"])
+        before = cache.read_bytes() if cache.exists() else b""
+        cache.write_bytes(before[:3] if FAILS == "half_cache" else before + b"timings")
+        if FAILS == "half_cache":
+            os.kill(os.getpid(), signal.SIGKILL)
     if "saveEngine" in options and FAILS != "no_engine":
         Path(options["saveEngine"]).write_text(f"engine of {VERSION}\n{json.dumps(model)}")
     log("I", "Engine built in 1.5 sec.")

@@ -29,7 +29,7 @@ from device_agents.contract import (
     Timing,
 )
 from device_agents.errors import DeviceError
-from device_agents.trtexec_tool import PROGRAM_VARIABLE
+from device_agents.trtexec_tool import PROGRAM_VARIABLE, Files, Tool
 
 STAND_IN = Path(__file__).parents[2] / "stand_ins" / "trtexec.py"
 VERSIONS = ("8.5.2", "8.6.2", "10.3.0", "10.16.2.10", "11.1.0.106")
@@ -201,6 +201,19 @@ class TestBuild:
         assert {"--minShapes=image:1x3", "--optShapes=image:4x3", "--maxShapes=image:8x3"} <= device.calls()[-1]
         assert [path.name for path in (device.folder / "caches").iterdir()] == ["timings-trtexec-10.3.0-gpu0.cache"]
 
+    def test_the_cache_grows_and_outlives_a_build_that_is_killed(self, prepare: Prepare) -> None:
+        device = prepare()
+        device.build(spec())
+        device.build(spec())
+        (kept,) = (device.folder / "caches").iterdir()
+        assert kept.read_bytes() == b"timings" * 2
+        device.fails("half_cache")
+        error_of(lambda: device.build(spec()))
+        assert kept.read_bytes() == b"timings" * 2
+        device.fails("")
+        device.build(spec())
+        assert kept.read_bytes() == b"timings" * 3
+
     @pytest.mark.parametrize("changes", [{"options": {"timing_cache": False}}, {"engine": EngineRequest(build=1)}])
     def test_no_cache_where_none_is_wanted(self, prepare: Prepare, changes: dict[str, Any]) -> None:
         device = prepare()
@@ -214,13 +227,14 @@ class TestBuild:
             "workspace_mib": 512,
             "optimization_level": 5,
             "hardware_compatibility": "ampere_plus",
+            "version_compatible": True,
         }
         asked = spec(options=options, precision=Precision.FP16)
         check_request(device.backend, asked)
         device.build(asked)
         assert {
             "--useDLACore=0", "--allowGPUFallback", "--memPoolSize=workspace:512", "--builderOptimizationLevel=5",
-            "--hardwareCompatibilityLevel=ampere+",
+            "--hardwareCompatibilityLevel=ampere+", "--versionCompatible",
         } <= device.calls()[-1]  # fmt: skip
 
     def test_what_makes_another_engine(self, prepare: Prepare) -> None:
@@ -249,6 +263,22 @@ class TestTime:
         assert own.outputs[0]["scores"].dtype == np.float32
         assert device.backend.memory() == {"engine_device": 2_621_440}
         assert not list(device.folder.glob("trtexec-*"))
+
+    def test_lasts_as_long_as_asked_and_shows_each_output_once(self, prepare: Prepare) -> None:
+        device = prepare()
+        device.build(spec())
+        asked = spec(options={"streams": 2})
+        device.backend.time(device.engine, asked, [{"image": np.ones((2, 3), np.float32)}], device.folder)
+        timed, checked = device.calls()[-2:]
+        assert {"--warmUp=500", "--duration=0.2", "--iterations=40", "--infStreams=2"} <= timed
+        assert {"--warmUp=0", "--duration=0", "--iterations=1", "--infStreams=1"} <= checked
+
+    def test_whole_numbers_of_64_bits_are_32_on_8(self, prepare: Prepare, version: str) -> None:
+        device = prepare(version)
+        tool, batch = Tool.find(), {"ids": np.array([[1, 2]], np.int64)}
+        (name,) = Files(device.folder).inputs(batch, tool).values()
+        size = (device.folder / name).stat().st_size
+        assert size == (8 if version.startswith("8") else 16)
 
     def test_every_switch_is_what_was_asked(self, prepare: Prepare, version: str) -> None:
         """The stand-in has its version's defaults and tells what it set: the backend would raise if they decided."""
@@ -293,8 +323,9 @@ class TestTime:
     def test_layers_with_their_times_in_a_run_of_their_own(self, prepare: Prepare, version: str) -> None:
         device = prepare(version)
         device.build(spec())
-        device.backend.load(device.engine, spec())
+        device.backend.load(device.engine, spec(options={"cuda_graph": True, "streams": 1}))
         layers = device.backend.layers(0, 50)
+        assert "--useCudaGraph" not in device.calls()[-1], "a graph hides its layers"
         assert [layer.time_ns for layer in layers] == [100_000, 200_000]
         assert layers[1].nodes == ("/conv/Conv", "/relu/Relu")
         assert ("--separateProfileRun" in device.calls()[-1]) == (not version.startswith("11"))
@@ -359,6 +390,14 @@ class TestSentences:
         assert told in error.message
         assert error.fix
         assert not list(device.engine.parent.iterdir())
+
+    def test_a_run_that_passes_and_then_fails(self, prepare: Prepare) -> None:
+        device = prepare()
+        program = device.folder / "bin" / "trtexec"
+        (device.folder / "bin" / "real").write_text(program.read_text())
+        program.write_text(f'#!/bin/sh\nsh {device.folder}/bin/real "$@"\nexit 3\n')
+        error = error_of(lambda: device.build(spec())).info
+        assert "ended with exit code 3 and gave no reason" in error.message
 
     def test_a_build_that_does_not_end(self, prepare: Prepare) -> None:
         device = prepare()
