@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from device_agents.contract import EngineReport
@@ -40,29 +40,23 @@ def pull(key: str, device: Device, out: Path, places: Places, progress: Progress
     Errors: ConfigError for a key that names none or several, or a folder that is there; TransferError, SchemaError when
     what came is not what the device said. `out` is there whole or not at all.
     """
-    _check_new(out)
-    with contextlib.closing(connect(device, places)) as transport:
+    with _made_whole(out.absolute()) as part, contextlib.closing(connect(device, places)) as transport:
         session = Session(device, transport)
         report = _named(key, _listed(session), device.name)
         progress(f"{device.name}: bringing home engine {report.key[:SHORT]}")
-        _bring(session, report, out.absolute())
+        session.pull_engine(report, part)
     return report
 
 
-def _check_new(out: Path) -> None:
-    try:
-        taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    except OSError as error:
-        raise ConfigError(f"cannot be written ({error.strerror or error})", where=str(out)) from None
-    if taken:
-        raise ConfigError("there is something already", where=str(out), fix="name a new folder with --out")
-
-
-def _bring(session: Session, report: EngineReport, out: Path) -> None:
+@contextlib.contextmanager
+def _made_whole(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that becomes it when all went well, and is gone when not."""
     part = out.parent / f".{out.name}.{os.getpid()}.part"
     try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ConfigError("there is something already", where=str(out), fix="name a new folder with --out")
         part.mkdir(parents=True)
-        session.pull_engine(report, part)
+        yield part
         part.rename(out)  # over an empty folder, too
     except OSError as error:
         raise ConfigError(f"cannot be written ({error.strerror or error})", where=str(out)) from None
