@@ -29,6 +29,8 @@ _STABLE_SPREAD = 0.05
 class Timed:
     """Samples in ns in order, none dropped. `elapsed_ns` is the wall time of the timed part, for the throughput.
 
+    `warmup_stable` is None where a tool warmed up by itself and nobody looked.
+
     `parts` holds as many samples as `timed` under each of ProcessResult.PARTS, or nothing where the backend does not
     tell them. `counts` are those of a rate: `arrivals`, `late` (latency above the period, or the mean gap of
     requests), `dropped`, `waiting` at the end, `wake_lag_ns` (median; where an arrival met an idle device), and the
