@@ -195,7 +195,7 @@ class _Arrivals(Loop):
             slot = slot + 1 if slot + 1 < self._slots else 0
             index += 1
         self._slot = slot
-        self._end_ns = max(done, self._end_ns, end if end == until_ns else 0)
+        self._end_ns = max(done, self._end_ns)
         self._lags.extend(lags[:idle])
         for numbers in (tape.samples, *tape.parts):
             del numbers[index:]

@@ -62,6 +62,7 @@ class Session(onnxruntime.InferenceSession):
 
     def run_with_iobinding(self, iobinding: Any, run_options: Any = None) -> None:
         if run_options is not None:
+            assert run_options.get_run_config_entry("disable_synchronize_execution_providers") == "1", "it would wait"
             name = run_options.get_run_config_entry("gpu_graph_id")
             self._runtime.graphs.append(name)
             if self._graph:

@@ -205,6 +205,13 @@ class TestThePipelinedPattern:
         assert each[SERIAL] >= 2_000_000
         assert each[PIPELINED] < 0.75 * each[SERIAL]
 
+    def test_takes_as_long_as_all_that_it_counts_the_last_ones_too(self) -> None:
+        """The device works at one inference at a time, so that none can have come for nothing."""
+        backend = KnownDelay(20_000_000)
+        backend.in_flight = 6
+        found = measure(backend, 6, PIPELINED, replace(SHORT, warmup_cap_s=0, duration_s=0.2, iterations=1))
+        assert found.elapsed_ns >= 20_000_000 * len(found.timed)
+
     def test_needs_as_many_slots_as_are_under_way(self) -> None:
         backend = KnownDelay()
         backend.in_flight = 4

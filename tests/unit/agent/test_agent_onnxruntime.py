@@ -127,6 +127,16 @@ class TestOfProviders:
             assert (options["trt_fp16_enable"], options["trt_int8_enable"]) == (fp16, int8)
             assert options["trt_engine_cache_enable"] == "0"
 
+    def test_fp16_on_the_processor_is_not_optimised_to_the_crash(self) -> None:
+        for provider, precision, level in (
+            ("cpu", Precision.FP16, "basic"), ("cpu", Precision.FP32, "all"), ("cuda", Precision.FP16, "all"),
+        ):  # fmt: skip
+            spec = job(precision=precision)
+            choice = providers.choose(ort, spec)._replace(provider=provider)
+            wanted = getattr(ort.GraphOptimizationLevel, f"ORT_ENABLE_{level.upper()}")
+            assert providers.session_options(ort, choice, spec).graph_optimization_level == wanted
+            assert providers.described(choice, spec)["graph_optimization"] == level
+
     def test_tf32_is_off(self) -> None:
         choice = providers.choose(ort, job())._replace(provider="cuda")
         assert providers.settings(ort, choice, job(), None)[0][1]["use_tf32"] == "0"
