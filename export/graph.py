@@ -10,8 +10,10 @@ from device_agents.contract import Dim, TensorSpec
 from export.artifact import FREE_BATCH, GraphFacts
 from profiles.errors import ExportError
 
+_IR_VERSIONS = ((18, 8), (20, 9))  # the highest opset that each serves: onnx.helper.VERSION_TABLE
 MAX_IR_VERSION = 10
-"""onnx 1.23 stamps 14; onnxruntime 1.19 on Python 3.8, the oldest a device may have, reads up to 10."""
+"""torch stamps 10 and onnx 1.23 14; onnxruntime 1.19, the last for Python 3.8, reads up to 10, and 1.16, the wheel of
+JetPack 5, up to 9 (tried). So a graph gets the oldest that its opset has: what younger ones add is stripped."""
 
 MAX_BYTES = (2 << 30) - 1  # protobuf's limit
 
@@ -21,7 +23,9 @@ _SMALL = 4096  # elements: a constant up to this size may be a shape or an axis 
 def sanitise(model: Any) -> None:
     """In place: drop what says where and by which lines of code a graph was made (torch writes absolute paths), and
     recorded shapes, which anyone can infer. The same request then gives the same bytes on every machine."""
-    model.ir_version = min(model.ir_version, MAX_IR_VERSION)
+    own = opset(model)
+    oldest = next((version for highest, version in _IR_VERSIONS if own <= highest), MAX_IR_VERSION)
+    model.ir_version = min(model.ir_version, oldest)
     _strip(model)
     for function in model.functions:
         _strip(function)
@@ -133,8 +137,9 @@ def facts(model: Any) -> GraphFacts:
 
 
 def opset(model: Any) -> int:
-    """The version of ONNX's own operators that the graph imports: exporters may give another than was asked for."""
-    return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    """The version of ONNX's own operators that the graph imports, 0 where it imports none: exporters may give another
+    than was asked for."""
+    return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
 def count_macs(model: Any) -> Iterator[int]:

@@ -61,10 +61,22 @@ def test_what_tells_of_the_machine_is_dropped() -> None:
     for message in (model, model.graph, model.graph.node[0], model.graph.input[0], model.graph.initializer[0]):
         message.metadata_props.add(key="file", value="/home/somebody/model.py")
         message.doc_string = "/home/somebody"
-    model.ir_version = 14
     graph.sanitise(model)
     assert b"somebody" not in model.SerializeToString()
-    assert model.ir_version == graph.MAX_IR_VERSION
+
+
+@pytest.mark.parametrize(
+    ("opset", "stamped", "kept"),
+    [(17, 14, 8), (18, 10, 8), (18, 7, 7), (19, 14, 9), (20, 10, 9), (21, 14, 10), (0, 14, 8)],
+)
+def test_the_graph_is_in_the_oldest_format_that_its_opset_has(opset: int, stamped: int, kept: int) -> None:
+    """onnxruntime 1.16, the wheel of JetPack 5, reads IR 9 at most; torch stamps 10."""
+    model = network()
+    model.opset_import[0].version, model.ir_version = opset, stamped
+    if not opset:
+        model.opset_import[0].domain = "of.somebody"
+    graph.sanitise(model)
+    assert model.ir_version == kept
 
 
 def test_inputs_and_outputs_are_renamed_where_they_are_read() -> None:
