@@ -75,15 +75,15 @@ class SlowStart(Backend):
 class TestALatency:
     @pytest.mark.parametrize("delay_ms", [1, 5])
     def test_is_the_known_delay(self, delay_ms: int) -> None:
-        """A busy machine can only make a sample longer: of ten runs one undisturbed one is enough."""
+        """A busy machine can only make a sample longer: one undisturbed sample of ten runs is enough. What is usual
+        shows where nothing is delayed, below."""
         delay_ns = delay_ms * 1_000_000
         for _ in range(10):
-            samples = measure(KnownDelay(delay_ns), 2, SERIAL, replace(SHORT, duration_s=0.2)).timed
-            assert delay_ns <= min(samples)
-            typical = statistics.median(samples)
-            if min(samples) <= delay_ns * 1.005 + 5_000 and typical <= delay_ns * 1.05 + 20_000:
+            shortest = min(measure(KnownDelay(delay_ns), 2, SERIAL, replace(SHORT, duration_s=0.2)).timed)
+            assert delay_ns <= shortest
+            if shortest <= delay_ns * 1.005 + 5_000:
                 return
-        pytest.fail(f"{delay_ns} ns took {min(samples)} ns at least and {typical:.0f} ns at the median")
+        pytest.fail(f"{delay_ns} ns took {shortest} ns at least")
 
     def test_costs_next_to_nothing_to_take(self) -> None:
         assert 0 < timer_overhead_ns() < 20_000
