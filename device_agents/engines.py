@@ -80,17 +80,15 @@ class Engines:
         return folder / use.report.file.name
 
     def find(self, key: str) -> Optional[EngineReport]:
-        """The engine of this key, its hash checked; a damaged one is removed."""
+        """The engine of this key, its hash checked; None where there is none. Errors: DeviceError when it is damaged,
+        after which it is gone."""
         folder = self._root / key
+        if not folder.exists():
+            return None
         report = _read(folder / ENGINE_MANIFEST)
-        if report is None or report.key != key:
+        if report is None or report.key != key or not _intact(folder, report):
             shutil.rmtree(folder, ignore_errors=True)
-            return None
-        try:
-            verify(folder, (report.file,))
-        except DeviceError:
-            shutil.rmtree(folder, ignore_errors=True)
-            return None
+            raise DeviceError("engine_damaged", "load", "the cached engine was damaged", where=str(folder))
         os.utime(str(folder))  # used: `gc` goes by it
         return report
 
@@ -145,6 +143,14 @@ def _read(path: Path) -> Optional[EngineReport]:
         return from_json(EngineReport, loads(path.read_bytes()))
     except (OSError, SchemaViolation):
         return None
+
+
+def _intact(folder: Path, report: EngineReport) -> bool:
+    try:
+        verify(folder, (report.file,))
+    except DeviceError:
+        return False
+    return True
 
 
 def _unlike(one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> List[str]:

@@ -165,8 +165,11 @@ class _Job:
             try:
                 outcome = self._work("trial", index)
             except DeviceError as error:
-                if index or engine is None or self._spec.engine.given or error.info.code not in _UNLOADABLE:
+                if index or engine is None or error.info.code not in _UNLOADABLE:
                     raise
+                if self._spec.engine.given:
+                    info = replace(error.info, fix="let the device build its own: --engines own")
+                    raise DeviceError(info.code, info.stage, info.message, where=info.where, fix=info.fix) from None
                 fresh = self._engine(attempt=1)
                 engine = fresh and replace(fresh, why=f"built anew: {error.info.message}")
                 outcome = self._work("trial", index)

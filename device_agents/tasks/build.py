@@ -24,11 +24,15 @@ def run(work: Work) -> EngineUse:
     cache = engines.Engines(work.workdir)
     if spec.engine.given:
         return cache.given(spec, facts)
-    key, anew = engines.key_of(facts), spec.engine.rebuild or work.index > 0
-    found = None if anew else cache.find(key)
+    key, why = engines.key_of(facts), ""
+    anew = spec.engine.rebuild or work.index > 0
+    try:
+        found = None if anew else cache.find(key)
+    except DeviceError as error:
+        found, why = None, f"built anew: {error.info.message}"
     if found is not None:
         return EngineUse(found, True, f"built here on {found.built_at}")
-    why, context = cache.why_built(facts, anew), state.snapshot(system)
+    why, context = why or cache.why_built(facts, anew), state.snapshot(system)
     folder = cache.making(spec.job)
     try:
         begin = time.perf_counter()

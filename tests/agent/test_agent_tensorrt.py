@@ -16,7 +16,7 @@ import pytest
 from agent_lab import LONG, encode
 from tensorrt_lab import RELEASES, TensorRTLab, half_model
 
-from device_agents.contract import JobResult, LoadPattern, Precision, ProcessResult, dumps
+from device_agents.contract import FileEntry, GivenEngine, JobResult, LoadPattern, Precision, ProcessResult, dumps
 from device_agents.files import entry_of
 from tests.stand_ins.tensorrt_fixture import ScriptedTensorRT
 
@@ -172,6 +172,33 @@ def with_trtexec(device: Device) -> Callable[..., TensorRTLab]:
         return lab
 
     return make
+
+
+def test_a_damaged_engine_is_built_anew_and_that_is_told(device: Device):
+    lab = device("10.3")
+    lab.run(lab.engine_spec())
+    engine = finished(lab).engine
+    assert engine is not None
+    plan = lab.workdir / "engines" / engine.report.key / "model.engine"
+    plan.write_bytes(plan.read_bytes()[:-1] + b"!")
+    lab.run(lab.engine_spec("job-0002"))
+    again = finished(lab, "job-0002").engine
+    assert again is not None
+    assert (again.reused, again.why) == (False, "built anew: the cached engine was damaged")
+
+
+def test_an_engine_that_was_given_and_does_not_load_is_no_case_for_a_rebuild(device: Device):
+    lab = device("10.3")
+    lab.run(lab.engine_spec())
+    engine = finished(lab).engine
+    assert engine is not None
+    plan = b"an engine of another time"
+    entry = FileEntry("model.engine", len(plan), hashlib.sha256(plan).hexdigest())
+    manifest = dumps(replace(engine.report, file=entry)).encode()
+    lab.ship("engine-0001", {"model.engine": plan, "engine.json": manifest})
+    request = replace(lab.engine_spec().engine, given=GivenEngine("engine-0001", entry, "orin-1"))
+    error = lab.fails(lab.engine_spec("job-0002", engine=request))
+    assert (error.code, error.fix) == ("engine_damaged", "let the device build its own: --engines own")
 
 
 def test_a_build_is_told_of_and_a_measurement_left_in_peace(device: Device) -> None:

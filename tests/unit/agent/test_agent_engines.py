@@ -118,14 +118,17 @@ class TestTheCache:
         cache = Engines(tmp_path)
         report = build(cache, spec())
         (tmp_path / "engines" / report.key / ENGINE_FILE).write_bytes(damage)
-        assert cache.find(report.key) is None
+        with pytest.raises(DeviceError, match="the cached engine was damaged"):
+            cache.find(report.key)
         assert not (tmp_path / "engines" / report.key).exists()
+        assert cache.find(report.key) is None
 
     def test_does_not_believe_a_folder_of_another_key(self, tmp_path: Path) -> None:
         cache = Engines(tmp_path)
         report = build(cache, spec())
         (tmp_path / "engines" / report.key).rename(tmp_path / "engines" / "0123")
-        assert cache.find("0123") is None
+        with pytest.raises(DeviceError, match="the cached engine was damaged"):
+            cache.find("0123")
 
     def test_says_what_is_different_from_the_engine_that_is_there(self, tmp_path: Path) -> None:
         cache = Engines(tmp_path)
