@@ -273,7 +273,10 @@ def _longest_s(spec: JobSpec) -> float:
 
 
 def _layers(found: Sequence[inspector.InspectedLayer], times_ns: Dict[str, int]) -> Tuple[Layer, ...]:
-    return tuple(Layer(one.name, one.precision, one.kind, one.nodes, times_ns.get(one.name)) for one in found)
+    """What the profile names and the inspector does not comes last, so that its time is not lost from the whole."""
+    layers = tuple(Layer(one.name, one.precision, one.kind, one.nodes, times_ns.get(one.name)) for one in found)
+    strangers = sorted(set(times_ns) - {one.name for one in found})
+    return (*layers, *(Layer(name, inspector.UNKNOWN, time_ns=times_ns[name]) for name in strangers))
 
 
 def _check_trace(trace: Sequence[Inference], text: str, spec: JobSpec) -> None:

@@ -8,8 +8,8 @@ right, and says nothing of speed.
 
 STAND_IN_TRTEXEC_VERSION is the version (10.3.0); STAND_IN_TRTEXEC_FAILS makes it fail: memory, killed, hangs, silent,
 cut, no_graph, no_engine, no_profile, no_summary, warm_trace (the trace holds the warm-up, too), half_cache (killed as
-it writes one); STAND_IN_TRTEXEC_LOG is a file that gets a line of JSON, the argv, for each call, and beside it FILE.pid
-the process.
+it writes one), stranger (a layer of the profile alone); STAND_IN_TRTEXEC_LOG is a file that gets a line of JSON, the
+argv, for each call, and beside it FILE.pid the process.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def infer(options: dict[str, str], settings: dict[str, Any], model: dict[str, An
     if "exportProfile" in options and FAILS != "no_profile":
         rows = [
             f', {{ "name" : "{name}", "timeMs" : 5, "averageMs" : 0.{tenths}, "medianMs" : 0.1, "percentage" : 50 }}'
-            for tenths, name in enumerate(layers_of(model), 1)
+            for tenths, name in enumerate((*layers_of(model), *(["stranger"] * (FAILS == "stranger"))), 1)
         ]
         write(options["exportProfile"], '[\n  { "count" : 50 }\n' + "\n".join(rows) + "\n]\n")
 

@@ -353,6 +353,15 @@ class TestTime:
         assert done.returncode == 0, done.stdout
         assert set(argv[1:]) <= device.calls()[-2], "the timed run, which has its files beside"
 
+    def test_the_time_of_a_layer_that_the_inspector_does_not_name_is_not_lost(self, prepare: Prepare) -> None:
+        device = prepare()
+        device.build(spec())
+        device.fails("stranger")
+        device.backend.load(device.engine, spec())
+        layers = device.backend.layers(0, 50)
+        assert [layer.time_ns for layer in layers] == [100_000, 200_000, 300_000]
+        assert (layers[2].name, layers[2].precision) == ("stranger", "unknown")
+
     def test_as_a_second_opinion_on_a_job_of_tensorrt(self, prepare: Prepare) -> None:
         device = prepare()
         device.build(spec())
