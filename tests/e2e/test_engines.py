@@ -2,21 +2,42 @@
 
 import hashlib
 import json
+import shutil
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.operator import Operator
+from tests.operator import Answer, Operator
+
+pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'edgebench[tensorrt-rtx]'")
 
 RTX = ("--engine", "tensorrt-rtx")
 AHEAD = "built ahead of time on a machine that cannot run it: no device has checked it yet"
 
 
-@pytest.fixture(autouse=True)
-def _needs_tensorrt_rtx() -> None:
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'edgebench[tensorrt-rtx]'")
+@dataclass(frozen=True)
+class Stock:
+    """What an operator has who built the small model for two targets, and what that printed."""
+
+    home: Path
+    answer: Answer
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory, tiny_onnx: Path) -> Stock:
+    operator = Operator(tmp_path_factory.mktemp("stock"))
+    request = ("export", tiny_onnx, *RTX, "--target", "sm80,SM86", "--out", "out", "--json")
+    return Stock(operator.home, operator.run(*request, timeout=300))
+
+
+@pytest.fixture
+def stocked(operator: Operator, stock: Stock) -> Operator:
+    """An operator with a copy of it, to do with as a test likes."""
+    shutil.copytree(stock.home, operator.home, dirs_exist_ok=True)
+    return operator
 
 
 def sha256(path: Path) -> str:
@@ -50,14 +71,13 @@ def with_nonzero(tmp_path: Path) -> Path:
     return path
 
 
-def test_one_engine_a_target_is_kept_with_its_parent_and_copied_out(operator: Operator, tiny_onnx: Path) -> None:
-    answer = operator.run("export", tiny_onnx, *RTX, "--target", "sm80,SM86", "--out", "out", "--json", timeout=300)
-    assert answer.code == 0, answer.err
-    engines, artifacts = answer.json["artifacts"], operator.home / ".cache/edgebench/artifacts"
+def test_one_engine_a_target_is_kept_with_its_parent_and_copied_out(stock: Stock) -> None:
+    assert stock.answer.code == 0, stock.answer.err
+    engines, artifacts = stock.answer.json["artifacts"], stock.home / ".cache/edgebench/artifacts"
     assert [engine["target"] for engine in engines] == ["sm80", "sm86"]
     assert len({engine["id"] for engine in engines}) == 2
     for engine in engines:
-        copy = operator.home / engine["copy"]
+        copy = stock.home / engine["copy"]
         report, plan = json.loads((copy / "engine.json").read_text()), copy / "model.engine"
         parent = json.loads((artifacts / engine["parent"] / "manifest.json").read_text())
         assert (engine["format"], engine["precision"], engine["batch"]) == ("engine", "fp16", 1)
@@ -66,24 +86,25 @@ def test_one_engine_a_target_is_kept_with_its_parent_and_copied_out(operator: Op
         assert report["file"] == {"name": "model.engine", "sha256": sha256(plan), "size": plan.stat().st_size}
         assert (report["runtime"], report["made_of"]["target"]) == ("tensorrt-rtx", engine["target"])
         assert engine["produced_by"]["tensorrt-rtx"] == report["runtime_version"]
+        assert engine["produced_by"]["builder"] == "local"
         assert report["artifact"] == engine["parent"]
-    assert sorted(path.name for path in (operator.home / "out").iterdir()) == [
+    assert sorted(path.name for path in (stock.home / "out").iterdir()) == [
         "tiny-onnx-fp16-b1-sm80",
         "tiny-onnx-fp16-b1-sm86",
     ]
 
 
-def test_the_same_request_builds_nothing_and_fresh_does(operator: Operator, tiny_onnx: Path) -> None:
+def test_the_same_request_builds_nothing_and_fresh_does(stocked: Operator, stock: Stock, tiny_onnx: Path) -> None:
     request = ("export", tiny_onnx, *RTX, "--target", "sm80", "--json")
-    first = operator.run(*request, timeout=300)
-    again = operator.run(*request, timeout=300)
-    assert (first.code, again.code) == (0, 0), first.err + again.err
-    assert again.json == first.json
-    assert ("building" in first.err, "building" in again.err) == (True, False)
-    fresh = operator.run(*request, "--fresh", timeout=300)
+    first = stock.answer.json["artifacts"][0]
+    again = stocked.run(*request, timeout=300)
+    assert again.code == 0, again.err
+    assert [engine["id"] for engine in again.json["artifacts"]] == [first["id"]]
+    assert ("building" in stock.answer.err, "building" in again.err) == (True, False)
+    fresh = stocked.run(*request, "--fresh", timeout=300)
     assert fresh.code == 0, fresh.err
     assert "building" in fresh.err
-    assert fresh.json["artifacts"][0]["parent"] == first.json["artifacts"][0]["parent"]
+    assert fresh.json["artifacts"][0]["parent"] == first["parent"]
 
 
 def test_bounds_reach_the_engine_as_profiles(operator: Operator, tiny_onnx: Path) -> None:
@@ -101,18 +122,18 @@ def test_bounds_reach_the_engine_as_profiles(operator: Operator, tiny_onnx: Path
     assert "batch 1:8:32; batch 33:64:64" in listed.out, listed.out + listed.err
 
 
-def test_a_build_option_makes_another_engine_and_an_unknown_one_is_refused(operator: Operator, tiny_onnx: Path) -> None:
+def test_a_build_option_makes_another_engine_and_an_unknown_one_is_refused(stocked: Operator, tiny_onnx: Path) -> None:
     request = ("export", tiny_onnx, *RTX, "--target", "sm80", "--json")
-    plain = operator.run(*request, timeout=300)
-    option = operator.run(*request, "--option", "optimization_level=1", timeout=300)
-    assert (plain.code, option.code) == (0, 0), plain.err + option.err
-    assert plain.json["artifacts"][0]["id"] != option.json["artifacts"][0]["id"]
-    before = engines_in_store(operator)
+    before = engines_in_store(stocked)
+    option = stocked.run(*request, "--option", "optimization_level=1", timeout=300)
+    assert option.code == 0, option.err
+    after = engines_in_store(stocked)
+    assert len(after) == len(before) + 1
     for text in ("optimisation_level=1", "target=sm80", "streams=2"):
-        refused = operator.run(*request, "--option", text, timeout=300)
+        refused = stocked.run(*request, "--option", text, timeout=300)
         assert refused.code == 2, text
         assert f"unknown build option {text.partition('=')[0]!r}" in refused.err
-    assert engines_in_store(operator) == before
+    assert engines_in_store(stocked) == after
 
 
 @pytest.mark.parametrize(
@@ -188,39 +209,36 @@ def _states_of_builds(operator: Operator) -> list[str]:
     return [json.loads(path.read_text())["state"] for path in paths]
 
 
-def test_an_engine_comes_home_whole_by_the_beginning_of_its_key(operator: Operator, tiny_onnx: Path) -> None:
-    made = operator.run("export", tiny_onnx, *RTX, "--target", "sm80,sm86", timeout=300)
-    assert made.code == 0, made.err
-    listed = operator.run("engines", "list", "local", "--json").json["engines"]
+def test_an_engine_comes_home_whole_by_the_beginning_of_its_key(stocked: Operator) -> None:
+    listed = stocked.run("engines", "list", "local", "--json").json["engines"]
     assert [(row["device"], row["model"], row["runtime"]) for row in listed] == [
         ("local", "tiny/onnx", "tensorrt-rtx")
     ] * 2
     one = listed[0]
+    table = stocked.run("engines", "list").out
     for text in (one["key"][:12], "tiny/onnx", f"tensorrt-rtx {one['runtime_version']}", "fp16", "1x3x32x32"):
-        assert text in operator.run("engines", "list").out
-    pulled = operator.run("engines", "pull", one["key"][:9], "--device", "local", "--out", "home")
+        assert text in table
+    pulled = stocked.run("engines", "pull", one["key"][:9], "--device", "local", "--out", "home")
     assert pulled.code == 0, pulled.err
-    home = operator.home / "home"
+    home = stocked.home / "home"
     assert sorted(path.name for path in home.iterdir()) == ["engine.json", "model.engine"]
     assert json.loads((home / "engine.json").read_text())["key"] == one["key"]
     assert sha256(home / "model.engine") == one["file"]["sha256"]
-    again = operator.run("engines", "pull", one["key"], "--device", "local", "--out", "home")
+    again = stocked.run("engines", "pull", one["key"], "--device", "local", "--out", "home")
     assert (again.code, "name a new folder with --out" in again.err) == (2, True)
 
 
-def test_an_engine_that_is_not_there_or_not_whole_leaves_nothing_at_home(operator: Operator, tiny_onnx: Path) -> None:
-    none = operator.run("engines", "pull", "abc", "--device", "local", "--out", "home")
-    assert (none.code, "there is no engine 'abc'; it has built none" in none.err) == (2, True)
-    assert operator.run("export", tiny_onnx, *RTX, "--target", "sm80,sm86", timeout=300).code == 0
-    keys = [row["key"] for row in operator.run("engines", "list", "--json").json["engines"]]
-    unknown = operator.run("engines", "pull", "zzz", "--device", "local", "--out", "home")
+def test_an_engine_that_is_not_there_or_not_whole_leaves_nothing_at_home(stocked: Operator) -> None:
+    before = sorted(stocked.home.iterdir())
+    keys = [path.parent.name for path in stocked.device_home.glob("engines/*/model.engine")]
+    unknown = stocked.run("engines", "pull", "zzz", "--device", "local", "--out", "home")
     assert (unknown.code, len(unknown.err.strip().splitlines())) == (2, 1)
     assert all(key[:12] in unknown.err for key in keys)
-    assert "2 engines begin with ''" in operator.run("engines", "pull", "", "-d", "local", "--out", "home").err
-    assert "unknown device 'orin'; known: local" in operator.run("engines", "pull", "a", "-d", "orin", "--out", "h").err
-    damaged = operator.device_home / "engines" / keys[0] / "model.engine"
+    assert "2 engines begin with ''" in stocked.run("engines", "pull", "", "-d", "local", "--out", "home").err
+    assert "unknown device 'orin'; known: local" in stocked.run("engines", "pull", "a", "-d", "orin", "--out", "h").err
+    damaged = stocked.device_home / "engines" / keys[0] / "model.engine"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
-    refused = operator.run("engines", "pull", keys[0], "--device", "local", "--out", "home")
+    refused = stocked.run("engines", "pull", keys[0], "--device", "local", "--out", "home")
     assert refused.code == 1
     assert "is not the one that its manifest describes" in refused.err
-    assert [path.name for path in operator.home.iterdir() if path.name != ".cache" and path.name != ".local"] == []
+    assert sorted(stocked.home.iterdir()) == before

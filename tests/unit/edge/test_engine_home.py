@@ -89,6 +89,12 @@ def test_more_than_was_announced_is_not_taken(session: Session, home: Path) -> N
     assert list(home.iterdir()) == []
 
 
+def test_a_device_that_has_built_none_says_so_and_nothing_is_made(there: Device, home: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no engine 'abc'; it has built none"):
+        engine_cache.pull("abc", there, home / "out", places(), silent)
+    assert list(home.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["taken", "file", "file/below", "n" * 300])
 def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_asked(there: Device, home: Path, name: str) -> None:
     (home / "taken").mkdir()
