@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -570,6 +571,29 @@ def test_a_cuda_error_in_mid_run(bench: Bench):
     assert context.execute_async_v3(stream)
     assert not context.execute_async_v3(stream)
     assert bench.says("Cuda Runtime")
+
+
+def test_nvtx_marks_are_never_more_than_those_of_the_build(bench: Bench):
+    detail = bench.trt.ProfilingVerbosity
+    context, _, _ = bench.context()
+    assert context.nvtx_verbosity == detail.DETAILED, "as it was built"
+    context.nvtx_verbosity = detail.LAYER_NAMES_ONLY
+    assert context.nvtx_verbosity == detail.LAYER_NAMES_ONLY
+    config = bench.config()
+    config.profiling_verbosity = detail.LAYER_NAMES_ONLY
+    context, _, _ = bench.context(bench.engine(bench.built(a_model(), config)))
+    context.nvtx_verbosity = detail.DETAILED
+    assert context.nvtx_verbosity == detail.LAYER_NAMES_ONLY
+    assert "higher than the profiling verbosity" in bench.said[-1]
+
+
+def test_plugins_are_registered_by_parsers_before_10_alone(bench: Bench, scripted_tensorrt: ScriptedTensorRT):
+    scripted_tensorrt.set(plugins="Relu")
+    vars(sys.modules[f"{bench.trt.__name__}._foundation"])["plugins_are_there"] = False
+    assert bench.parsed(a_model())[2] is bench.trt.__version__.startswith("8.")
+    bench.trt.init_libnvinfer_plugins(bench.logger, "")
+    assert bench.parsed(a_model())[2]
+    assert bench.engine() is not None
 
 
 def test_two_contexts_on_one_profile_before_10(bench: Bench):
