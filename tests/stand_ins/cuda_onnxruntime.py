@@ -9,6 +9,7 @@ TensorRT. With it and the stand-in of cudart.c the whole backend runs from load 
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import onnxruntime
@@ -24,13 +25,20 @@ class Runtime:
         self.asked: list[dict[str, str]] = []
         """The options of every CUDA provider that was made."""
         self.graphs: list[str] = []
-        """The `gpu_graph_id` of every run."""
+        """The `gpu_graph_id` of every run on a stream of ours."""
+        self.places: set[str] = set()
+        """Where values of the runtime's own were put: `cpu`, `cuda`."""
+        self.OrtValue = SimpleNamespace(ortvalue_from_numpy=self._value)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(onnxruntime, name)
 
     def preload_dlls(self) -> None:
         pass
+
+    def _value(self, array: Any, device: str, number: int) -> Any:
+        self.places.add(device)  # on a GPU it would be a copy
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array.copy() if device == "cuda" else array, "cpu", number)
 
     def get_available_providers(self) -> list[str]:
         return [CUDA, TENSORRT, CPU]
@@ -61,12 +69,13 @@ class Session(onnxruntime.InferenceSession):
         return _Binding(super().io_binding())
 
     def run_with_iobinding(self, iobinding: Any, run_options: Any = None) -> None:
+        name = "0"
         if run_options is not None:
             assert run_options.get_run_config_entry("disable_synchronize_execution_providers") == "1", "it would wait"
             name = run_options.get_run_config_entry("gpu_graph_id")
             self._runtime.graphs.append(name)
-            if self._graph:
-                iobinding = self._captured.setdefault(name, iobinding)
+        if self._graph:
+            iobinding = self._captured.setdefault(name, iobinding)
         super().run_with_iobinding(iobinding.real, run_options)
 
     def get_provider_graph_assignment_info(self) -> list[_Assigned]:
@@ -80,6 +89,12 @@ class _Binding:
     def bind_input(self, name: str, device: str, *place: Any) -> None:
         assert device == "cuda"
         self.real.bind_input(name, "cpu", *place)
+
+    def bind_ortvalue_input(self, name: str, value: Any) -> None:
+        self.real.bind_ortvalue_input(name, value)
+
+    def bind_ortvalue_output(self, name: str, value: Any) -> None:
+        self.real.bind_ortvalue_output(name, value)
 
     def bind_output(self, name: str, device: str, *place: Any) -> None:
         assert device == "cuda"

@@ -268,6 +268,26 @@ class TestTheWholeBackend:
         assert backend.cache_bytes() == Cuda.load().attributes().l2_bytes
         backend.close()
 
+    @pytest.mark.parametrize(
+        ("graph", "transfers", "places"), [(False, True, {"cpu"}), (False, False, {"cuda"}), (True, True, {"cuda"})]
+    )
+    def test_without_parts_each_slot_gets_its_own_outputs_all_the_same(
+        self, runtime: Runtime, model: Path, graph: bool, transfers: bool, places: set[str]
+    ) -> None:
+        options = {"provider": "cuda", "parts": False, "cuda_graph": graph}
+        backend = self.loaded(runtime, model, options=options, transfers=transfers)
+        batches = images(3)
+        for slot, batch in enumerate(batches):
+            backend.bind(batch, slot)
+        session = ort.InferenceSession(str(model), providers=[providers.CPU])
+        for slot in (0, 2, 1, 0):
+            backend.enqueue(slot)
+            backend.wait(slot)
+            wanted = session.run(["p"], batches[slot])[0]
+            np.testing.assert_allclose(backend.outputs(slot)["p"], wanted, rtol=1e-5, atol=1e-6)
+        assert runtime.places == places
+        backend.close()
+
     def test_without_a_cuda_runtime_says_so_and_goes_on(
         self, runtime: Runtime, model: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
