@@ -83,8 +83,12 @@ def _runtimes(patient: Patient) -> Iterable[Finding]:
             continue  # it would not be chosen anyway
         if name == "trtexec" and "tensorrt" in missing:
             continue  # it stands in for the module, which is what to install
-        severity = Severity.STOPS if there is None else Severity.SPOILS
-        what = f"{name} does not run" + (f"; {there} does, and would be measured instead" if there else "")
+        if there:
+            severity, what = Severity.SPOILS, f"{name} does not run; {there} does, and would be measured instead"
+        elif name == wanted[0]:
+            severity, what = Severity.STOPS, f"{name} does not run, nor does what could take its place"
+        else:  # one of them is enough
+            severity, what = Severity.NOTE, f"{name} does not run either; it could take the place of {wanted[0]}"
         yield Finding(f"no_{name}", severity, what, _asked(patient, name), install(patient, name))
 
 

@@ -54,7 +54,7 @@ def _install_tensorrt(patient: Patient) -> str:
     if module is not None:
         return _reinstall(why) if broken else _show_module(patient, found, str(module))
     if patient.kind == "jetson":
-        return f"{_APT} python3-libnvinfer (all of JetPack: nvidia-jetpack)"
+        return f"{_APT} python3-libnvinfer python3-numpy"
     newest = newest_cuda(patient)
     if newest < 12:
         return new_driver(patient, 12)

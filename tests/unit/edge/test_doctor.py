@@ -103,15 +103,15 @@ class TestTensorRT:
         assert finding.what == "tensorrt does not run; onnxruntime does, and would be measured instead"
         assert finding.why.startswith("tried /usr/bin/python3, python3; /usr/bin/python3 (3.")
         assert MISSING in finding.why
-        assert "sudo apt install python3-libnvinfer" in finding.command
-        assert "pip" not in finding.command
+        assert finding.command == "sudo apt update && sudo apt install python3-libnvinfer python3-numpy"
 
     def test_with_nothing_else_stops_the_device(self, orin: Clinic) -> None:
         orin.missing = {"tensorrt": MISSING, "onnxruntime": "ModuleNotFoundError: No module named 'onnxruntime'"}
         findings = orin.findings()
         assert not healthy(findings)
-        assert [finding.severity for finding in findings] == [Severity.STOPS] * 2
-        assert {finding.check for finding in findings} == {"no_tensorrt", "no_onnxruntime"}, "trtexec is no remedy"
+        assert [(finding.check, finding.severity) for finding in findings] == [
+            ("no_tensorrt", Severity.STOPS), ("no_onnxruntime", Severity.NOTE),
+        ], "one of them is enough; trtexec is no remedy"  # fmt: skip
         command = next(finding.command for finding in findings if finding.check == "no_onnxruntime")
         home = "/home/user/.cache/edgebench/1/venv"
         assert command == (
