@@ -44,6 +44,16 @@ class TestProbe:
         unknown = str(report.backends["openvino"].version.unknown)
         assert unknown.startswith("the agent has no backend openvino; it has: onnxruntime")
 
+    def test_tells_the_version_of_a_runtime_that_cannot_tell_more(self, lab: Lab, tmp_path: Path) -> None:
+        (tmp_path / "onnxruntime.py").write_text("__version__ = '1.2.3'\n")
+        python = tmp_path / "python"
+        python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {lab.python} "$@"\n')
+        python.chmod(0o755)
+        lab.python = str(python)
+        report = from_json(ProbeReport, lab.call("probe", "--backend", "onnxruntime").json).backends["onnxruntime"]
+        assert report.version.value == "1.2.3"
+        assert "get_available_providers" in str(report.facts["facts"].unknown)
+
 
 class TestARun:
     @pytest.mark.parametrize("batch", [1, 3])
