@@ -51,9 +51,9 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """For people: `resnet18/pytorch fp32 batch 8`."""
+        """For people: `resnet18/pytorch fp32 batch 8 on onnxruntime`."""
         build = f" build {self.build}" if self.build else ""
-        return f"{self.model}/{self.framework} {self.precision} batch {self.batch}{build}"
+        return f"{self.model}/{self.framework} {self.precision} batch {self.batch}{build} on {self.backend}"
 
 
 @dataclass(frozen=True)

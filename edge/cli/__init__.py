@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
 
 from edge.cli import deploy, devices, engines, export, init, paths, profiles, results
-from edge.cli.common import state
+from edge.cli.common import INTERRUPTED, print_json, state
+
+_UsageError: type[Exception] = typer.BadParameter.__mro__[
+    1
+]  # the parser's base of its refusals, which has no public name
 
 app = typer.Typer(
     help="Export vision models, ship them to edge devices, time them there, and say what the numbers are worth.",
@@ -45,4 +50,20 @@ app.command("paths")(paths.paths)
 
 def main() -> None:
     """The console script."""
-    app()
+    try:
+        code = app(standalone_mode=False)
+    except _UsageError as error:
+        sys.exit(_explain_usage(error))
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    sys.exit(code)
+
+
+def _explain_usage(error: Any) -> int:
+    """What the parser refuses: its own words on stderr, and a JSON object where one was asked for."""
+    error.show()
+    if "--json" in sys.argv:
+        from device_agents.contract import ErrorInfo
+
+        print_json({"error": ErrorInfo("usage", "", error.format_message())})
+    return int(error.exit_code)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from profiles.progress import Progress
 
+HERE = ""
+
 
 @contextmanager
 def drawn() -> Iterator[Progress]:
@@ -28,11 +30,16 @@ class _Lines:
         self._lock = threading.Lock()
 
     def __call__(self, what: str, done: int = 0, total: int = 0) -> None:  # noqa: ARG002
-        who = what.partition(":")[0]
         with self._lock:
-            if self._last.get(who) != what:
-                self._last[who] = what
+            if self._last.get(_who(what)) != what:
+                self._last[_who(what)] = what
                 print(f"{what} ...", file=sys.stderr, flush=True)
+
+
+def _who(what: str) -> str:
+    """The device that a step is of, `orin-1: measuring ...`, or HERE."""
+    device, colon, _ = what.partition(": ")
+    return device if colon else HERE
 
 
 @contextmanager
@@ -47,10 +54,12 @@ def _live() -> Iterator[Progress]:
         lock = threading.Lock()
 
         def progress(what: str, done: int = 0, total: int = 0) -> None:
-            who = what.partition(":")[0]
             with lock:
+                who = _who(what)
                 if who not in tasks:
                     tasks[who] = bars.add_task(what, total=None)
                 bars.update(tasks[who], description=what, completed=done, total=total or None)
+                if HERE in tasks:  # nobody says when this machine's own steps end: a device's next word does
+                    bars.update(tasks[HERE], visible=who == HERE)
 
         yield progress

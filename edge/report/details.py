@@ -30,7 +30,8 @@ def details(row: Row, width: int) -> str:
 def _lines(row: Row) -> Iterator[Line]:
     cell = row.measurement.cell
     yield "measurement", row.measurement.id
-    yield "request", f"{cell.device}: {cell.label}, {row.runtime}, {cell.pattern}"
+    whose = "" if row.runtime == cell.backend else f" ({row.runtime})"
+    yield "request", f"{cell.device}: {cell.label}{whose}, {cell.pattern}"
     yield "verdict", row.verdict.short
     for finding in row.verdict.findings:
         yield "", f"{'broken' if finding.broken else 'not judged'}: {finding.rule}: {finding.reason}"

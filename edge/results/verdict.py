@@ -64,7 +64,7 @@ class Verdict:
     @property
     def short(self) -> str:
         """`INVALID unstable, foreign_work` for a table's cell."""
-        names = ", ".join(finding.rule for finding in self.broken)
+        names = ", ".join(dict.fromkeys(finding.rule for finding in self.broken))
         return f"{self.status} {names}".strip()
 
 

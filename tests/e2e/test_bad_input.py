@@ -56,6 +56,14 @@ def test_refused_before_any_work(operator: Operator, arguments: list[str], said:
     assert operator.files() == set()
 
 
+def test_what_the_parser_refuses_is_json_where_that_was_asked_for(operator: Operator) -> None:
+    answer = operator.run("deploy", "resnet18", "--builds", "x", "--json")
+    assert answer.code == 2
+    error = answer.json["error"]
+    assert (error["code"], "--builds" in error["message"]) == ("usage", True)
+    assert "Usage: " in answer.err
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -181,7 +181,7 @@ class TestEngines:
             ("tensorrt", 1), ("tensorrt", 2), ("tensorrt", 3), ("onnxruntime", 0),
         ]  # fmt: skip
         assert len({cell.id for cell in cells}) == 4
-        assert cells[1].label == "resnet18/pytorch fp16 batch 1 build 2"
+        assert cells[1].label == "resnet18/pytorch fp16 batch 1 build 2 on tensorrt"
         assert "onnxruntime on orin-1 builds no engine: it is measured once, not 3 times" in lines
 
     @pytest.mark.parametrize("builds", [0, 101, -1])
