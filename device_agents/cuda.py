@@ -26,39 +26,15 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
-from device_agents.cuda_handles import (
-    DeviceMemory,
-    Event,
-    Handle,
-    HostMemory,
-    Stream,
-    one_of,
-)
-from device_agents.cudart import LIBRARY_VARIABLE, bind, candidates, not_found
-from device_agents.errors import DeviceError
+from device_agents.cuda_calls import Calls, CudaError
+from device_agents.cuda_handles import DeviceMemory, Event, HostMemory, Stream, one_of
+from device_agents.cudart import candidates, not_found
 
-_NOT_READY, _UNLOADING, _MEMORY, _OLD_DRIVER, _NO_DEVICE = 600, 4, 2, 35, 100
-_CODES = {_MEMORY: "out_of_memory", _OLD_DRIVER: "driver_too_old", _NO_DEVICE: "no_device"}
+__all__ = ["Attributes", "Cuda", "CudaError"]
+
 _SCHEDULES = {"auto": 0, "spin": 1, "yield": 2, "block": 4}
-
-
-class CudaError(DeviceError):
-    """A CUDA call that failed.
-
-    `call` is the function, `number` and `name` are CUDA's error. The code is `out_of_memory`, `driver_too_old`,
-    `no_device` (no driver counts as no device) or `cuda_error`.
-    """
-
-    def __init__(
-        self, code: str, stage: str, message: str, *, call: str, number: int, name: str, fix: str = ""
-    ) -> None:
-        super().__init__(code, stage, message, where=call, fix=fix)
-        self.call = call
-        self.number = number
-        self.name = name
 
 
 class Attributes(NamedTuple):
@@ -73,7 +49,7 @@ class Attributes(NamedTuple):
     l2_bytes: int
 
 
-class Cuda:
+class Cuda(Calls):
     """One libcudart. `stage` is where its errors say they happened: set it as a job goes on (`load`, `run` ...)."""
 
     @classmethod
@@ -97,29 +73,6 @@ class Cuda:
         if too_new is not None:
             return too_new
         raise not_found(stage, refused)
-
-    def __init__(self, path: str, stage: str = "load") -> None:
-        """Load one library. Errors: OSError when it cannot be loaded, AttributeError when a function is missing."""
-        self.path = path
-        self.stage = stage
-        self.failed: Optional[CudaError] = None
-        """The first error that was raised. After it nothing raises when it is freed."""
-        self._calls = bind(path)
-        self._handles: Dict[Handle, None] = {}  # in order of creation
-        self._closed = False
-
-    def runtime_version(self) -> int:
-        """1000 * major + 10 * minor, such as 12060. Errors: CudaError, when CUDA 11 does not find its driver."""
-        return self._number("cudaRuntimeGetVersion")
-
-    def driver_version(self) -> int:
-        """The newest CUDA that the driver knows, written like `runtime_version`; 0 where there is no driver."""
-        return self._number("cudaDriverGetVersion")
-
-    def newer_than_driver(self) -> bool:
-        """Whether there is a driver and it does not know the CUDA of this library; minor versions do not matter."""
-        driver, runtime = self.driver_version() // 1000, self._runtime() // 1000
-        return driver > 0 and (runtime == 0 or runtime > driver)
 
     def device_count(self) -> int:
         """How many GPUs there are, at least one. Errors: CudaError `no_device` where there is none."""
@@ -179,34 +132,6 @@ class Cuda:
         """`size` bytes of pinned host memory, uninitialised. Errors: CudaError `out_of_memory`."""
         return HostMemory(self, size)
 
-    def function(self, name: str) -> Callable[..., int]:
-        """A function of libcudart with its argument types set; the caller gives its return code to `error`."""
-        return self._calls[name]
-
-    def has(self, name: str) -> bool:
-        return name in self._calls
-
-    def check(self, name: str, *args: Any, asked: Optional[int] = None) -> None:
-        """Call a function; `asked` is how many bytes it allocates. Errors: CudaError."""
-        code = self._calls[name](*args)
-        if code:
-            raise self.error(name, code, asked=asked)
-
-    def error(self, call: str, number: int, *, asked: Optional[int] = None) -> CudaError:
-        """The exception for a return code that is not 0."""
-        self._forget_error()
-        name, text = self._says("cudaGetErrorName", number), self._says("cudaGetErrorString", number)
-        code, fix = _CODES.get(number, "cuda_error"), ""
-        message = f"{call} failed: {text} ({name}, {number})"
-        if number == _MEMORY:
-            message += self._shortage(call, asked)
-            fix = "take a smaller batch or workspace, or end what else uses the memory"
-        if number == _OLD_DRIVER:
-            code, message, fix = self._driver_trouble(call, name)
-        error = CudaError(code, self.stage, message, call=call, number=number, name=name, fix=fix)
-        self.failed = self.failed or error
-        return error
-
     def close(self) -> None:
         """Wait for the device, then free everything that was created here, newest first.
 
@@ -234,98 +159,7 @@ class Cuda:
             if kind is None:  # what is raised in the block tells more
                 raise
 
-    def own(self, handle: Handle) -> None:
-        """For handles: belong to this library until `free`."""
-        self._handles[handle] = None
-
-    def refuse_if_closed(self) -> None:
-        if self._closed:
-            raise RuntimeError("this Cuda is closed")
-
-    def free(self, handle: Handle, call: str, pointer: ctypes.c_void_p) -> None:
-        """For handles: give one back. Errors: CudaError, unless a call had failed before."""
-        self._handles.pop(handle, None)
-        problem = self._quiet(call, pointer)
-        if problem is not None:
-            raise problem
-
-    def discard(self, graph: ctypes.c_void_p) -> None:
-        """For captures: give a graph back, or none where the capture failed, after which no error is remembered."""
-        if graph:
-            self._calls["cudaGraphDestroy"](graph)
-        self._forget_error()
-
-    def ready(self, call: str, code: int) -> bool:
-        """The answer to a query. Errors: CudaError for anything but done and not done."""
-        if code == _NOT_READY:
-            self._forget_error()
-            return False
-        if code:
-            raise self.error(call, code)
-        return True
-
-    def _quiet(self, call: str, *args: Any) -> Optional[CudaError]:
-        """Call a function that tidies up: its error counts when it is the first, and the process is not ending."""
-        code = self._calls[call](*args)
-        if code in (0, _UNLOADING):
-            return None
-        if self.failed is None:
-            return self.error(call, code)
-        self._forget_error()
-        return None
-
-    def _number(self, call: str, value: Any = None) -> int:
-        value = ctypes.c_int() if value is None else value
-        self.check(call, ctypes.byref(value))
-        return int(value.value)
-
-    def _runtime(self) -> int:
-        """The version, or 0: CUDA 11 tells it only once it has found a driver that is new enough."""
-        value = ctypes.c_int()
-        code = self._calls["cudaRuntimeGetVersion"](ctypes.byref(value))
-        if code:
-            self._forget_error()
-        return 0 if code else value.value
-
     def _attribute(self, ordinal: int, attribute: int) -> int:
         value = ctypes.c_int()
         self.check("cudaDeviceGetAttribute", ctypes.byref(value), attribute, ordinal)
         return value.value
-
-    def _forget_error(self) -> None:
-        # CUDA keeps the last error until it is asked for; TensorRT would ask later and take it for its own.
-        self._calls["cudaGetLastError"]()
-
-    def _says(self, call: str, number: int) -> str:
-        text: Any = self._calls[call](number)
-        return text.decode("ascii", "replace") if text else "unknown"
-
-    def _shortage(self, call: str, asked: Optional[int]) -> str:
-        wanted = "" if asked is None else f"; {_mib(asked)} asked"
-        if call == "cudaHostAlloc":
-            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-            return f"{wanted} as pinned host memory, {_mib(free)} of the host's memory free"
-        left, total = ctypes.c_size_t(), ctypes.c_size_t()
-        code = self._calls["cudaMemGetInfo"](ctypes.byref(left), ctypes.byref(total))
-        if code:
-            self._forget_error()
-            return wanted
-        return f"{wanted}, {_mib(left.value)} of {_mib(total.value)} free"
-
-    def _driver_trouble(self, call: str, name: str) -> Tuple[str, str, str]:
-        number, driver = self._runtime(), self.driver_version()
-        runtime = f"CUDA {_version(number)}" if number else "an unknown version of CUDA"
-        if not driver:
-            fix = "install NVIDIA's driver; in a container, start it with `--runtime nvidia` or `--gpus all`"
-            return "no_device", f"{call} failed: there is no NVIDIA driver for {self.path}, {runtime} ({name})", fix
-        message = f"{call} failed: the driver knows CUDA {_version(driver)} at most, {self.path} is {runtime} ({name})"
-        fix = f"update the driver, or install a libcudart of CUDA {driver // 1000} and name it by {LIBRARY_VARIABLE}"
-        return "driver_too_old", message, fix
-
-
-def _version(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"

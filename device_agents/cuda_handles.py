@@ -5,68 +5,19 @@ from __future__ import annotations
 import ctypes
 import functools
 from typing import (
-    TYPE_CHECKING,
     Any,
     Callable,
-    ClassVar,
     Dict,
     Optional,
     Tuple,
-    TypeVar,
     Union,
 )
 
-from device_agents.errors import DeviceError
-
-if TYPE_CHECKING:
-    from device_agents.cuda import Cuda
+from device_agents.cuda_calls import Calls, Handle
 
 _CAPTURE_MODES = {"global": 0, "thread_local": 1, "relaxed": 2}
 _NON_BLOCKING = 1  # cudaStreamNonBlocking: does not wait for the legacy default stream
 _BLOCKING_SYNC, _NO_TIMING = 1, 2  # cudaEventBlockingSync, cudaEventDisableTiming
-
-_T = TypeVar("_T", bound="Handle")
-
-
-class Handle:
-    """Something of CUDA's that has to be given back. `pointer` is CUDA's handle, for ctypes; `handle` is its number."""
-
-    _free: ClassVar[str]
-    pointer: ctypes.c_void_p
-
-    def __init__(self, cuda: Cuda, pointer: ctypes.c_void_p) -> None:
-        self._cuda = cuda
-        self.pointer = pointer
-        cuda.own(self)
-
-    @property
-    def handle(self) -> int:
-        """CUDA's handle or address as a number, as TensorRT wants it."""
-        return self.pointer.value or 0
-
-    def close(self) -> None:
-        """Give it back; the second time nothing happens. Errors: CudaError if that fails and nothing failed before."""
-        pointer = self.__dict__.pop("pointer", None)
-        if pointer is not None:
-            self._cuda.free(self, self._free, pointer)
-
-    def __enter__(self: _T) -> _T:
-        return self
-
-    def __exit__(self, kind: Optional[type], *_: object) -> None:
-        try:
-            self.close()
-        except DeviceError:
-            if kind is None:  # what is raised in the block tells more
-                raise
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            # Without a pointer the calls need no check of their own, and never pass NULL, which is the default stream.
-            if name == "pointer":
-                raise RuntimeError(f"this {type(self).__name__} is closed")
-            raise AttributeError(name)
 
 
 class DeviceMemory(Handle):
@@ -74,7 +25,7 @@ class DeviceMemory(Handle):
 
     _free = "cudaFree"
 
-    def __init__(self, cuda: Cuda, size: int) -> None:
+    def __init__(self, cuda: Calls, size: int) -> None:
         self.size = _positive(size)
         super().__init__(cuda, _created(cuda, "cudaMalloc", size, asked=size))
 
@@ -84,7 +35,7 @@ class HostMemory(Handle):
 
     _free = "cudaFreeHost"
 
-    def __init__(self, cuda: Cuda, size: int) -> None:
+    def __init__(self, cuda: Calls, size: int) -> None:
         self.size = _positive(size)
         super().__init__(cuda, _created(cuda, "cudaHostAlloc", size, 0, asked=size))
 
@@ -102,7 +53,7 @@ class Stream(Handle):
 
     _free = "cudaStreamDestroy"
 
-    def __init__(self, cuda: Cuda) -> None:
+    def __init__(self, cuda: Calls) -> None:
         super().__init__(cuda, _created(cuda, "cudaStreamCreateWithFlags", _NON_BLOCKING))
         self._wait = cuda.function("cudaStreamSynchronize")
         self._wait_event = cuda.function("cudaStreamWaitEvent")
@@ -195,7 +146,7 @@ class Event(Handle):
 
     _free = "cudaEventDestroy"
 
-    def __init__(self, cuda: Cuda, timing: bool, blocking: bool) -> None:
+    def __init__(self, cuda: Calls, timing: bool, blocking: bool) -> None:
         flags = (0 if timing else _NO_TIMING) | (_BLOCKING_SYNC if blocking else 0)
         super().__init__(cuda, _created(cuda, "cudaEventCreateWithFlags", flags))
         self._record = cuda.function("cudaEventRecord")
@@ -233,7 +184,7 @@ class Graph(Handle):
 
     _free = "cudaGraphExecDestroy"
 
-    def __init__(self, cuda: Cuda, graph: ctypes.c_void_p) -> None:
+    def __init__(self, cuda: Calls, graph: ctypes.c_void_p) -> None:
         count = ctypes.c_size_t()
         cuda.check("cudaGraphGetNodes", graph, None, ctypes.byref(count))
         self.nodes = count.value
@@ -247,14 +198,14 @@ class Graph(Handle):
             raise self._cuda.error("cudaGraphLaunch", code)
 
 
-def _created(cuda: Cuda, call: str, *args: Any, asked: Optional[int] = None) -> ctypes.c_void_p:
+def _created(cuda: Calls, call: str, *args: Any, asked: Optional[int] = None) -> ctypes.c_void_p:
     cuda.refuse_if_closed()
     pointer = ctypes.c_void_p()
     cuda.check(call, ctypes.byref(pointer), *args, asked=asked)
     return pointer
 
 
-def _instantiated(cuda: Cuda, graph: ctypes.c_void_p) -> ctypes.c_void_p:
+def _instantiated(cuda: Calls, graph: ctypes.c_void_p) -> ctypes.c_void_p:
     if cuda.has("cudaGraphInstantiateWithFlags"):
         return _created(cuda, "cudaGraphInstantiateWithFlags", graph, 0)
     return _created(cuda, "cudaGraphInstantiate", graph, None, None, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import List, Optional
+from typing import List
 
 from device_agents import cuda
 from device_agents.contract import Reading
@@ -61,8 +61,3 @@ def processes(system: System) -> Reading:
 
 def _as_seen(path: Path, root: Path) -> str:
     return f"/{path.relative_to(root)}"
-
-
-def share(values: List[int], full: int) -> Optional[float]:
-    """The mean of readings as a share of `full`, 0 to 1."""
-    return round(sum(values) / len(values) / full, 4) if values else None

@@ -19,6 +19,7 @@ _MODES = "/etc/nvpmodel.conf"
 _DEVFREQ = "sys/class/devfreq"
 _GPU_NAMES = ("ga10b", "gpu", "gv11b")  # Orin, Thor and by another kernel Orin, Xavier
 _LOOKS = 10
+_FULL_LOAD = 1000  # devfreq counts in thousandths
 
 
 def identity(system: System) -> Readings:
@@ -72,7 +73,7 @@ def busy_share(system: System, window_s: float = 0.25) -> Reading:
             time.sleep(window_s / _LOOKS)
     except (OSError, ValueError) as error:
         return Reading(unknown=f"{_source(system, path)}: {error}")
-    return known(nvidia.share(looks, 1000), f"{_source(system, path)} over {window_s:g} s")
+    return known(round(sum(looks) / len(looks) / _FULL_LOAD, 4), f"{_source(system, path)} over {window_s:g} s")
 
 
 def _clocks(system: System) -> Readings:

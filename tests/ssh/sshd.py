@@ -19,10 +19,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from edge.transport.ssh import Endpoint, SSHTransport
+if TYPE_CHECKING:
+    from edge.transport.ssh import Endpoint, SSHTransport
+
 
 PATIENCE_S = 20.0
 HOST_KEYS = ("ed25519", "ecdsa", "rsa")
@@ -61,6 +64,8 @@ class Sshd:
 
     @property
     def endpoint(self) -> Endpoint:
+        from edge.transport.ssh import Endpoint  # not for every tier: a machine with a GPU may lack paramiko
+
         return Endpoint(
             name=self.name,
             host="127.0.0.1",
@@ -197,6 +202,8 @@ def start_sshd() -> Iterator[Callable[..., Sshd]]:
 @pytest.fixture
 def ssh(sshd: Sshd) -> Iterator[SSHTransport]:
     """A transport to the session's server."""
+    from edge.transport.ssh import SSHTransport
+
     transport = SSHTransport(sshd.endpoint)
     with contextlib.closing(transport):
         yield transport

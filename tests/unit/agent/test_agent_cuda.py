@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from device_agents import cuda as module
 from device_agents.cuda import Cuda, CudaError
 from device_agents.cuda_handles import DeviceMemory
+from device_agents.cudart import LIBRARY_VARIABLE
 from tests.stand_ins.cudart import StandIn, compiled
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -328,7 +328,7 @@ def test_a_capture_cannot_be_ended_before_it_began(cuda: Cuda) -> None:
 
 
 def test_before_cuda_11_4_graphs_are_made_by_the_older_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(module.LIBRARY_VARIABLE, str(compiled(tmp_path, "-DBEFORE_CUDA_11_4")))
+    monkeypatch.setenv(LIBRARY_VARIABLE, str(compiled(tmp_path, "-DBEFORE_CUDA_11_4")))
     monkeypatch.setenv("STANDIN_CUDA_RUNTIME", "11020")
     with Cuda.load() as cuda:
         assert not cuda.has("cudaGraphInstantiateWithFlags")

@@ -17,6 +17,7 @@ import pytest
 from device_agents import cuda as module
 from device_agents import cudart
 from device_agents.cuda import Cuda, CudaError
+from device_agents.cudart import LIBRARY_VARIABLE
 from device_agents.errors import DeviceError
 from tests.stand_ins.cudart import StandIn, compiled
 
@@ -113,7 +114,7 @@ def _ctype(parameter: str) -> object:
 
 def test_without_a_driver_the_real_library_says_so_in_a_sentence(real: Path) -> None:
     argv = [sys.executable, "-I", "-B", "-c", WITHOUT_GPU, str(ROOT)]
-    environment = {**os.environ, module.LIBRARY_VARIABLE: str(real)}
+    environment = {**os.environ, LIBRARY_VARIABLE: str(real)}
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
@@ -133,15 +134,15 @@ def test_without_a_driver_the_real_library_says_so_in_a_sentence(real: Path) -> 
 
 def test_the_named_library_alone_is_tried(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Cuda.load().path == str(stand_in.path)
-    monkeypatch.setenv(module.LIBRARY_VARIABLE, "/nowhere/libcudart.so")
+    monkeypatch.setenv(LIBRARY_VARIABLE, "/nowhere/libcudart.so")
     with pytest.raises(DeviceError, match=r"/nowhere/libcudart.so: cannot open") as caught:
         Cuda.load(stage="build")
     assert (caught.value.info.code, caught.value.info.stage) == ("no_cudart", "build")
-    assert module.LIBRARY_VARIABLE in caught.value.info.fix
+    assert LIBRARY_VARIABLE in caught.value.info.fix
 
 
 def test_a_library_without_our_functions_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(module.LIBRARY_VARIABLE, "libc.so.6")
+    monkeypatch.setenv(LIBRARY_VARIABLE, "libc.so.6")
     with pytest.raises(DeviceError, match="cudaDeviceGetAttribute"):
         Cuda.load()
 
@@ -161,7 +162,7 @@ def test_places_are_tried_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (toolkit / "libcudart.so.12").symlink_to("libcudart.so.12.6.77")
     (root / "usr/local/cuda").symlink_to("cuda-12.6")
     (root / "usr/local/cuda-12.6/lib64").symlink_to("targets/x86_64-linux/lib")
-    monkeypatch.delenv(module.LIBRARY_VARIABLE, raising=False)
+    monkeypatch.delenv(LIBRARY_VARIABLE, raising=False)
     monkeypatch.setenv("LD_LIBRARY_PATH", f"{loader}{os.pathsep}/nowhere")
     monkeypatch.setattr(sys, "path", ["", str(site)])
     found = [name.replace(str(tmp_path), "") for name in module.candidates(root)]

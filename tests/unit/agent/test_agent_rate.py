@@ -184,7 +184,6 @@ class TestACamera:
         found = measure.measure(Device(clock, lambda _: MS), 1, LoadPattern("rate", 30.0), NO_WARMUP)
         assert found.counts["wake_lag_ns"] == pytest.approx(4.8 * MS, rel=0.02)
 
-
     def test_drops_what_came_and_went_while_the_host_slept(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         """As while the device computes: whoever wakes takes the newest frame, never one that another has replaced."""
         monkeypatch.setattr(Clock, "sleep", lambda self, seconds: self.work(round(seconds * 1e9) + 5 * MS))
