@@ -50,7 +50,9 @@ def export(
     target: Annotated[
         str | None, typer.Option(help="GPUs to build engines for, comma between: sm80 is an A100.")
     ] = None,
-    option: Annotated[list[str] | None, typer.Option("--option", help="KEY=VALUE for the build; repeat it.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="KEY=VALUE for the build, of docs/options.md; repeat it.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write a plain copy below this folder.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Export and build anew, cached or not.")] = False,
     json: JsonOption = False,

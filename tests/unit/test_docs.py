@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from device_agents import backends
 from edge.cli import app
 
 ROOT = Path(__file__).parents[2]
@@ -42,3 +43,12 @@ def test_a_command_that_is_shown_is_understood(line: str) -> None:
         name, group, words = group.resolve_command(context, words)
         assert name is not None
     group.make_context(str(name), list(words))
+
+
+@pytest.mark.parametrize("name", backends.names())
+def test_every_option_of_a_backend_is_told_in_its_own_words(name: str) -> None:
+    backend = backends.create(name)
+    section = (ROOT / "docs/options.md").read_text().partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    told = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.MULTILINE))
+    assert told == {**backend.options, **backend.build_options}
+    assert f"Load patterns: {', '.join(backend.patterns)}." in section
