@@ -13,8 +13,8 @@ from edge.inventory import Device
 from edge.journal import open_journal
 from edge.places import Places
 from edge.plan import Plan
-from edge.planning import Request
 from edge.report.rows import Row, read
+from edge.request import Request
 from edge.results.store import Store
 from edge.results.verdict import Status
 from edge.sources import artifact_source, data_source

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from device_agents.contract import DimRange, LoadPattern, Precision, Scalar, SchemaViolation, Timing
-from edge import bundle, choosing
-from edge.choosing import AUTO, Choices, Survey
+from device_agents.contract import Precision
+from edge import choosing
+from edge.choosing import Choices, Survey
 from edge.classes import whose_engine
 from edge.inventory import Device
 from edge.plan import OWN, Cell, Plan
+from edge.request import Request
 from edge.sources import ALL, Sources
 from export.api import frameworks_of, installed, parse_model
 from export.artifact import FREE_BATCH, Store
 from export.models import ModelRef
-from profiles.errors import ConfigError
 
 CHECKED_WITH_TRTEXEC = "tensorrt"
-MOST_BUILDS = 100
-
-
-@dataclass(frozen=True)
-class Request:
-    """What `deploy` was asked. None, or AUTO, leaves the choice to edgebench."""
-
-    models: tuple[str, ...]
-    framework: str | None = None
-    backends: tuple[str, ...] = (AUTO,)
-    precision: Precision | None = None
-    batches: tuple[int, ...] | None = None
-    weights: str | None = None
-    pattern: str | None = None
-    timing: Timing = field(default_factory=Timing)
-    options: Mapping[str, Scalar] = field(default_factory=dict)
-    hot_input: bool = False
-    transfers: bool = True
-    bounds: tuple[DimRange, ...] = ()
-    builds: int = 1
-    rebuild: bool = False
-    inputs: Path | None = None
-    check_with: str | None = None
 
 
 def make_plan(
@@ -55,11 +30,7 @@ def make_plan(
     """Expand the request into cells, device by device. `builders` says who builds for whom, and is None where every
     device builds its own. Errors: ConfigError for whatever cannot be meant."""
     refs = [parse_model(text) for text in request.models]
-    _check_names(refs)
-    _check_engines(request)
-    pattern = _pattern(request)
     survey = survey or Survey()
-    inputs = _fingerprint(request.inputs)
     sources = Sources(request, store, choices, _oldest_opset(request, devices, survey))
     cells = [
         Cell(
@@ -70,14 +41,14 @@ def make_plan(
             precision=precision,
             batch=batch,
             weights=sources.weights(ref, framework, precision),
-            pattern=pattern,
+            pattern=request.load,
             timing=request.timing,
             options=dict(request.options),
             hot_input=request.hot_input,
             transfers=request.transfers,
             build=build,
             profiles=tuple({FREE_BATCH: bounds} for bounds in request.bounds),
-            inputs=inputs,
+            inputs=request.inputs_sha256,
             check_with=_second_opinion(request, backend, choices),
             engines=engines,
         )
@@ -93,43 +64,6 @@ def make_plan(
     _say_opsets(cells, survey, choices)
     _say_timing(request, choices)
     return Plan(choosing.own_options(cells, survey, choices), request.rebuild)
-
-
-def _check_names(refs: Sequence[ModelRef]) -> None:
-    names = [ref.name for ref in refs]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        fix = "name every model once; files of one name need names of their own"
-        raise ConfigError(f"{', '.join(twice)} is named twice", where="MODEL", fix=fix)
-
-
-def _check_engines(request: Request) -> None:
-    """Errors: ConfigError for a wish that no engine could fulfil."""
-    if not 1 <= request.builds <= MOST_BUILDS:
-        raise ConfigError(f"{request.builds} is not between 1 and {MOST_BUILDS}", where="--builds")
-    for batch in request.batches or (1,):
-        if request.bounds and not any(bounds.min <= batch <= bounds.max for bounds in request.bounds):
-            told = ", ".join(map(str, request.bounds))
-            fix = "widen them, or give --batch a size within"
-            raise ConfigError(f"batch {batch} is outside the bounds {told}", where="--bounds", fix=fix)
-    if request.check_with not in (None, *bundle.backend_names()):
-        raise ConfigError(f"the agent has no {request.check_with}", where="--check-with")
-
-
-def _pattern(request: Request) -> LoadPattern:
-    try:
-        return LoadPattern.parse(request.pattern or "serial")
-    except SchemaViolation as error:
-        raise ConfigError(error.message, where="--pattern") from None
-
-
-def _fingerprint(inputs: Path | None) -> str | None:
-    """Errors: ConfigError when there is nothing there to use."""
-    if inputs is None:
-        return None
-    from edge.data import fingerprint
-
-    return fingerprint(inputs)
 
 
 def _oldest_opset(request: Request, devices: Sequence[Device], survey: Survey) -> int | None:

@@ -13,6 +13,7 @@ from device_agents.contract import Dim, Precision
 from edge import choosing
 from edge.choosing import Choices, Survey
 from edge.plan import Cell
+from edge.request import Request
 from export.api import export_model, find_any, frameworks_of, installed, parse_model, require
 from export.artifact import Artifact, Store, sha256_file
 from export.models import ModelRef
@@ -22,7 +23,6 @@ from profiles.progress import Progress
 
 if TYPE_CHECKING:
     from edge.data import Prepared
-    from edge.planning import Request
 
 ALL = "all"
 DYNAMIC = "dynamic"

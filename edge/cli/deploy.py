@@ -45,7 +45,9 @@ def deploy(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One process, at most 4 s: a first look.")] = False,
     processes: Annotated[int | None, typer.Option(help="Fresh processes a cell.", show_default="5")] = None,
-    option: Annotated[list[str] | None, typer.Option("--option", help="KEY=VALUE for the backend; repeat it.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="KEY=VALUE for the backend, of docs/options.md; repeat it.")
+    ] = None,
     hot_input: Annotated[bool, typer.Option("--hot-input", help="One input buffer: it stays in the cache.")] = False,
     transfers: Annotated[bool, typer.Option(help="Copy inputs and outputs in the timed part.")] = True,
     inputs: Annotated[
@@ -82,8 +84,9 @@ def deploy(
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.plan import PER_CLASS
-    from edge.planning import Request, make_plan
+    from edge.planning import make_plan
     from edge.probing import survey
+    from edge.request import Request
     from edge.selector import select
     from export.artifact import Store
 

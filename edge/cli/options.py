@@ -16,7 +16,7 @@ def parse_bounds(texts: list[str]) -> tuple[DimRange, ...]:
     found = []
     for text in texts:
         words = text.split(":")
-        if len(words) != 3 or not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
+        if len(words) != 3 or not all(word.isascii() and word.isdigit() and len(word) < 19 for word in words):
             raise ConfigError(f"{text!r} is not MIN:OPT:MAX", where="--bounds", fix="for example 1:8:32")
         try:
             found.append(DimRange(*map(int, words)))

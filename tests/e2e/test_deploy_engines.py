@@ -138,40 +138,42 @@ class TestPerClass:
         assert answer.json["building_s"] >= 1
         (manifest,) = (bench.operator.home / ".cache/edgebench/artifacts").glob("*/model.engine")
         assert json.loads(manifest.with_name("manifest.json").read_text())["produced_by"]["builder"] == "orin-1"
+        again = bench.deploy(*PER_CLASS)
+        assert (again.code in (0, 4), again.json["model_bytes_sent"], again.json["building_s"]) == (True, 0, 0)
+        assert len(log(builder, "build")) == 1
 
-    def test_one_engine_with_bounds_serves_every_batch_and_is_rebuilt_once(self, bench: Bench) -> None:
+    def test_one_engine_with_bounds_serves_every_batch_and_is_rebuilt_once_for_the_whole_class(
+        self, bench: Bench
+    ) -> None:
         builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
-        request = (*PER_CLASS, "--batch", "1,8", "--bounds", "1:4:8", "--rebuild")
-        engines = bench.engines(bench.deploy(*request))
-        (built,) = log(builder, "build")
+        request = (*PER_CLASS, "--batch", "1,8", "--bounds", "1:4:8")
+        for times, more in ((1, ()), (2, ("--rebuild",))):
+            engines = bench.engines(bench.deploy(*request, *more))
+            built = log(builder, "build")
+            assert len(built) == len(set(built)) == times
+            assert [[use["sha256"] for use in uses] for uses in engines.values()] == [[built[-1]] * 2] * 2
         assert log(other, "build") == []
-        assert [[use["sha256"] for use in uses] for uses in engines.values()] == [[built, built], [built, built]]
 
-    def test_a_rebuild_whose_builder_was_lost_after_it_built_is_not_repeated(self, bench: Bench) -> None:
-        builder = bench.device("orin-1", extra=self.BUILDER)
-        bench.device("orin-2")
+    def test_a_lost_builder_is_tried_again_by_the_same_command_and_builds_once(self, bench: Bench) -> None:
+        """Not reached at all, then lost when it had built and was about to measure."""
+        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
         (builder.home / "slow").write_text("1")
+        keys, away = builder.folder / "authorized_keys", builder.folder / "away"
+        keys.rename(away)
+        lost = bench.deploy(*PER_CLASS, "--rebuild")
+        assert lost.code == 1
+        assert {failed["device"] for failed in lost.json["failed"]} == {"orin-1", "orin-2"}
+        away.rename(keys)
         child = bench.operator.start(*bench.arguments(*PER_CLASS, "--rebuild"))
         wait_until(lambda: log(builder, "begin"), "the build begins", 60)
-        (builder.folder / "authorized_keys").rename(builder.folder / "away")  # it cannot come back to measure
+        keys.rename(away)
         child.communicate()
         assert child.returncode == 3
-        (builder.folder / "away").rename(builder.folder / "authorized_keys")
-        engines = bench.engines(bench.deploy(*PER_CLASS, "--rebuild"))
+        away.rename(keys)
+        found = bench.deploy(*PER_CLASS, "--rebuild")
         (built,) = log(builder, "build")
-        assert {use["sha256"] for uses in engines.values() for use in uses} == {built}
-
-    def test_the_next_run_builds_nothing_and_rebuild_builds_once_for_the_whole_class(self, bench: Bench) -> None:
-        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
-        assert bench.deploy(*PER_CLASS).code in (0, 4)
-        again = bench.deploy(*PER_CLASS)
-        assert again.code in (0, 4)
-        assert again.json["model_bytes_sent"] == 0
-        assert len(log(builder, "build")) == 1
-        engines = bench.engines(bench.deploy(*PER_CLASS, "--rebuild"))
-        first, second = log(builder, "build")
-        assert first != second
-        assert {use["sha256"] for uses in engines.values() for use in uses} == {second}
+        assert {use["sha256"] for uses in bench.engines(found).values() for use in uses} == {built}
+        assert found.json["run"] == lost.json["run"]
         assert log(other, "build") == []
 
     def test_another_class_builds_its_own_and_so_does_another_version(self, bench: Bench) -> None:
@@ -219,18 +221,6 @@ class TestPerClass:
         told = errors["orin-2"]["message"]
         assert told == "the builder orin-1 made no engine (no tactic was found for node Conv_7)"
         assert "--engines own" in errors["orin-2"]["fix"]
-
-    def test_a_lost_builder_is_tried_again_by_the_same_command(self, bench: Bench) -> None:
-        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
-        (builder.folder / "authorized_keys").rename(builder.folder / "away")
-        lost = bench.deploy(*PER_CLASS)
-        assert lost.code == 1
-        assert {failed["device"] for failed in lost.json["failed"]} == {"orin-1", "orin-2"}
-        (builder.folder / "away").rename(builder.folder / "authorized_keys")
-        found = bench.deploy(*PER_CLASS)
-        assert found.code in (0, 4)
-        assert found.json["run"] == lost.json["run"]
-        assert log(other, "build") == []
 
     def test_a_controller_killed_while_the_builder_builds_repeats_nothing(self, bench: Bench) -> None:
         builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
@@ -312,28 +302,25 @@ class TestEngines:
         assert len({use["sha256"] for use in engines}) == 3
         assert len(log(server, "build")) == 3
 
-    def test_an_engine_is_built_once_and_again_when_asked(self, bench: Bench) -> None:
+    def test_without_bounds_an_engine_a_batch_is_built_once_and_again_when_asked(self, bench: Bench) -> None:
         server = bench.device("orin-1")
         (server.home / "slow").write_text("1")
-        answers = [bench.deploy(*more) for more in ((), (), ("--rebuild",))]
+        answers = [bench.deploy("--batch", "1,8", *more) for more in ((), (), ("--rebuild",))]
         assert [answer.code in (0, 4) for answer in answers] == [True] * 3
-        assert len(log(server, "build")) == 2
-        assert [answer.json["building_s"] >= 1 for answer in answers] == [True, False, True]
+        assert len(set(log(server, "build"))) == 4
+        assert [answer.json["building_s"] >= 2 for answer in answers] == [True, False, True]
 
-    def test_bounds_make_one_engine_for_every_batch_within(self, bench: Bench) -> None:
+    def test_bounds_make_one_engine_for_every_batch_within_and_a_rebuild_one_more(self, bench: Bench) -> None:
         server = bench.device("orin-1")
-        bounds = ("--batch", "1,8", "--bounds", "1:4:8")
-        first = bench.deploy(*bounds)
-        assert first.code in (0, 4), first.err + first.out
-        assert len(log(server, "build")) == 1
-        for row in first.json["measurements"]:
-            report = bench.operator.stored(row["id"])["result"]["engine"]["report"]
-            assert report["profiles"] == [{"batch": {"min": 1, "opt": 4, "max": 8}}]
-        engines = bench.engines(bench.deploy(*bounds, "--rebuild"))["orin-1"]
-        assert {use["sha256"] for use in engines} == {log(server, "build")[1]}
-        assert len(log(server, "build")) == 2, "built anew, once for both"
-        assert bench.deploy("--batch", "1,8").code in (0, 4)
-        assert len(log(server, "build")) == 4, "without bounds, one engine a batch"
+        for times, more in ((1, ()), (2, ("--rebuild",))):
+            answer = bench.deploy("--batch", "1,8", "--bounds", "1:4:8", *more)
+            assert answer.code in (0, 4), answer.err + answer.out
+            built = log(server, "build")
+            assert len(built) == times
+            for row in answer.json["measurements"]:
+                report = bench.operator.stored(row["id"])["result"]["engine"]["report"]
+                assert report["profiles"] == [{"batch": {"min": 1, "opt": 4, "max": 8}}]
+                assert report["file"]["sha256"] == built[-1]
 
     def test_a_second_opinion_that_is_not_there_is_refused_before_anything_is_sent(self, bench: Bench) -> None:
         server = bench.device("orin-1")
@@ -352,18 +339,30 @@ class TestEngines:
         (("--bounds", "1:8:32", "--batch", "64"), "--bounds: batch 64 is outside the bounds 1:8:32"),
         (("--pattern", "rate:0"), "--pattern: 0 arrivals a second are not between 0.01 and 100,000"),
         (("--pattern", "rate:30,often"), "--pattern: 'rate:30,often' is no rate"),
+        (("--pattern", ""), "--pattern: unknown load pattern ''; allowed: serial, pipelined, rate"),
+        (("--bounds", "1:4:1000000"), "--bounds: 1:4:1000000 is not 1 <= min <= opt <= max <= 65,536"),
         (("--backend", "tensort"), "--backend: unknown backend 'tensort' (did you mean 'tensorrt'?)"),
         (("--backend", "onnxruntime,"), "--backend: unknown backend ''"),
         (("--inputs", "no-such.npz"), "--inputs"),
         (("--engines", "theirs"), "'theirs' is not one of 'own', 'per-class'"),
         (("--check-with", "luck"), "'luck' is not"),
+        (
+            ("--check-with", "trtexec", "--pattern", "rate:30"),
+            "--check-with: trtexec cannot run the load pattern rate:30; leave it out, or ask for serial or pipelined",
+        ),
+        (
+            ("--check-with", "trtexec", "--option", "pinned=false"),
+            "--check-with: trtexec copies from pinned memory alone; leave it out, or leave out --option pinned=false",
+        ),
     ],
 )
 def test_a_bad_value_is_refused_before_any_work(
     operator: Operator, tiny_onnx: Path, arguments: tuple[str, ...], says: str
 ) -> None:
+    """Nor is the device asked anything, whose profile leaves a choice of backends."""
+    (operator.home / "fleet.toml").write_text(f'[devices.local]\nprofile = "{ORIN}"\n')
     answer = operator.run("deploy", tiny_onnx, "--quick", *arguments)
     assert answer.code == 2
     assert says in answer.err
     assert "Traceback" not in answer.err
-    assert operator.files() == set()
+    assert operator.files() == {"fleet.toml"}

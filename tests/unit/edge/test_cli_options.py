@@ -34,6 +34,12 @@ def test_bounds_are_profiles_each_once() -> None:
     assert parse_bounds(["1:1:1", "2:8:32", "1:1:1"]) == (DimRange(1, 1, 1), DimRange(2, 8, 32))
 
 
+def test_bounds_over_the_limit_are_told_the_limit() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_bounds(["1:4:1000000"])
+    assert str(caught.value) == "--bounds: 1:4:1000000 is not 1 <= min <= opt <= max <= 65,536"
+
+
 @pytest.mark.parametrize("text", ["1:8", "1:8:32:64", "a:b:c", "1:-8:32", "1:8:100000", "8:1:32", "0:1:2", ""])
 def test_bounds_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--bounds: "):

@@ -12,7 +12,8 @@ from edge import bundle
 from edge.choosing import Choices, Survey, worth_asking
 from edge.inventory import Device
 from edge.plan import Cell
-from edge.planning import Request, make_plan
+from edge.planning import make_plan
+from edge.request import Request
 from edge.sources import artifact_source
 from export.artifact import Store, sha256_file
 from profiles.errors import ConfigError, ConnectError, ExportError
