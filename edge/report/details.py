@@ -103,8 +103,9 @@ def _parity(row: Row) -> Iterator[Line]:
         yield "", f"reference: {own.reference}"
     parity = row.measurement.result.processes[0].parity_after
     if parity is not None:
+        once = "" if row.measurement.result.processes[0].parity_before else ", once, after timing"
         on = " on the artifact's golden samples" if own is not None and not own.checked else ""
-        yield "parity on the device", f"{parity.error:.2g} of at most {parity.limit:.2g} ({parity.tensor}){on}"
+        yield "parity on the device", f"{parity.error:.2g} of at most {parity.limit:.2g} ({parity.tensor}){on}{once}"
 
 
 def _engine(use: EngineUse | None) -> Iterator[Line]:

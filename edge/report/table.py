@@ -9,7 +9,7 @@ from rich.markup import escape as markup_escape
 from rich.table import Table
 
 from edge.report.rows import Row, interval, opinion_ratios
-from edge.results.lottery import build_lottery
+from edge.results.lottery import build_lottery, undrawn
 from edge.results.verdict import Status
 from profiles.errors import printable
 
@@ -74,6 +74,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
         f"{_label(row)} at {row.measurement.cell.pattern}: {_arrivals(row)}" for row in rows if row.summary.counts
     ]
     lines += [f"build lottery, {lottery}" for lottery in build_lottery(rows)]
+    lines += [f"no build lottery, {why}" for why in undrawn(rows)]
     lines += [line for row in rows for line in _second_opinion(row)]
     for row in rows:
         lines += [f"INVALID {_label(row)}: {finding.rule}: {finding.reason}" for finding in row.verdict.broken]

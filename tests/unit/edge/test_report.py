@@ -33,7 +33,7 @@ from edge.report.table import measurements, notes
 from edge.results.lottery import build_lottery
 from edge.results.stats import summarise
 from edge.results.store import Measurement, Origin, OwnInputs, Store
-from edge.results.verdict import judge
+from edge.results.verdict import Status, judge
 from profiles.schema import Thresholds
 
 MS = 1_000_000
@@ -219,6 +219,11 @@ def test_what_a_tool_that_times_by_itself_does_not_tell_is_no_figure() -> None:
     assert "warm-up" not in shown(row())
 
 
+def test_a_tool_that_shows_its_outputs_once_is_said_to() -> None:
+    assert "once, after timing" in shown(row(process={"warmup_stable": None, "parity_before": None}))
+    assert "once" not in shown(row())
+
+
 class TestTheOperatorsData:
     def test_is_told_with_where_its_reference_comes_from(self) -> None:
         own = OwnInputs("c" * 64, 37, "given with the data", checked=True)
@@ -272,9 +277,26 @@ class TestTheBuildLottery:
         assert build_lottery([row(build=1), other, row(build=2, run="run-2"), row(build=0)]) == []
         assert build_lottery([row(build=1), row(build=1)]) == []
 
+    def test_compares_no_invalid_measurement_and_says_so(self) -> None:
+        good = [row(build=index, latencies=np.full(COUNT, (9 + index) * MS)) for index in (1, 2)]
+        drifts = row(build=3, latencies=np.linspace(10, 20, COUNT) * MS)
+        assert drifts.verdict.status is Status.INVALID
+        (found,) = build_lottery([*good, drifts])
+        assert (found.engines, found.invalid, found.slowest_ns) == (2, 1, 11 * MS)
+        assert any(
+            "2 engines (1 of them different files), 1 INVALID left out" in note for note in notes([*good, drifts])
+        )
+        alone = [good[0], drifts]
+        assert (build_lottery(alone), lotteries_as_json(alone)) == ([], [])
+        (told,) = [note for note in notes(alone) if "lottery" in note]
+        assert told.startswith(
+            "no build lottery, orin-1 resnet18/pytorch fp16 batch 1 on tensorrt: 1 of 2 measurements"
+        )
+
     def test_is_not_hidden_by_the_noise_of_a_run(self) -> None:
         """A run whose level wanders by 10 % is said to: engines 1 % apart are then no finding."""
-        wander = np.repeat(np.linspace(9.5, 11.5, 10) * MS, COUNT // 10)
+        levels = np.linspace(9.5, 11.5, 5)
+        wander = np.repeat(np.concatenate([levels, levels[::-1]]) * MS, COUNT // 10)  # there and back: no drift
         rows = [row(build=index, latencies=wander * (1 + index / 100)) for index in (1, 2)]
         (found,) = build_lottery(rows)
         assert found.within_run is not None

@@ -91,6 +91,18 @@ def test_outputs_that_nobody_compared_leave_parity_unknown(silent: tuple[str, ..
     assert broken(found) == []
 
 
+def test_a_tool_that_times_by_itself_is_judged_by_the_one_check_that_it_allows() -> None:
+    """And so is one whose result an earlier edgebench stored, with that check in both places."""
+    alone = {"warmup_stable": None, "parity_before": None}
+    failed = ParityCheck(0.5, 1e-3, "logits")
+    assert "parity_unknown" not in unjudged(verdict(measurement(**alone)))
+    assert "parity_unknown" not in unjudged(verdict(measurement(warmup_stable=None)))
+    assert "parity_unknown" in unjudged(verdict(measurement(**alone, parity_after=None)))
+    assert broken(verdict(measurement(**alone, parity_after=failed))) == ["parity_failed"]
+    both = {"warmup_stable": None, "parity_before": failed, "parity_after": failed}
+    assert "after timing" in verdict(measurement(**both)).broken[0].reason
+
+
 def test_why_parity_is_unknown_is_told_as_well_as_it_is_known() -> None:
     bare = measurement(parity_before=None, parity_after=None)
 
