@@ -125,7 +125,6 @@ class TestPerClass:
 
     def test_the_builder_builds_and_the_others_load_exactly_that_engine(self, bench: Bench) -> None:
         builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
-        (builder.home / "slow").write_text("1")
         answer = bench.deploy(*PER_CLASS)
         engines = bench.engines(answer)
         (built,) = log(builder, "build")
@@ -135,7 +134,7 @@ class TestPerClass:
         assert engines["orin-2"][0]["why"] == "built by orin-1"
         assert engines["orin-1"][0]["reused"] is True, "it measures the engine that it built for its class"
         assert "engines of orin-2: those that orin-1 builds" in answer.json["choices"]
-        assert answer.json["building_s"] >= 1
+        assert answer.json["building_s"] > 0
         (manifest,) = (bench.operator.home / ".cache/edgebench/artifacts").glob("*/model.engine")
         assert json.loads(manifest.with_name("manifest.json").read_text())["produced_by"]["builder"] == "orin-1"
         again = bench.deploy(*PER_CLASS)
@@ -304,11 +303,10 @@ class TestEngines:
 
     def test_without_bounds_an_engine_a_batch_is_built_once_and_again_when_asked(self, bench: Bench) -> None:
         server = bench.device("orin-1")
-        (server.home / "slow").write_text("1")
         answers = [bench.deploy("--batch", "1,8", *more) for more in ((), (), ("--rebuild",))]
         assert [answer.code in (0, 4) for answer in answers] == [True] * 3
         assert len(set(log(server, "build"))) == 4
-        assert [answer.json["building_s"] >= 2 for answer in answers] == [True, False, True]
+        assert [answer.json["building_s"] > 0 for answer in answers] == [True, False, True]
 
     def test_bounds_make_one_engine_for_every_batch_within_and_a_rebuild_one_more(self, bench: Bench) -> None:
         server = bench.device("orin-1")
