@@ -43,6 +43,7 @@ from device_agents.kinds import cpu
 from device_agents.system import Readings, System
 
 PREPARING = "preparing"
+_LONG_S, _HEARD_S = 5.0, 2.0
 _UNLOADABLE = ("engine_damaged", "engine_foreign")
 
 
@@ -160,7 +161,7 @@ class _Job:
         for index in range(self._spec.timing.processes):
             self._say("running", f"process {index + 1} of {self._spec.timing.processes}")
             if index == 0:
-                os.close(self._preparing)
+                self._leave_in_peace()
             before = {"busy_share_idle_window": self._busy_share(system), **state.snapshot(system)}
             try:
                 outcome = self._work("trial", index)
@@ -180,6 +181,13 @@ class _Job:
             readings = {**_named(before, "before"), **_named(after, "after")}
             processes.append(replace(_shift(found, offset), state=readings))
         return processes, samples, engine
+
+    def _leave_in_peace(self) -> None:
+        """From here on nobody asks how far the job is. Who was told of long preparations hears that they are over and
+        comes back to wait, in a process of its own, which must not count as somebody else's work."""
+        os.close(self._preparing)
+        if time.monotonic() - self._begin > _LONG_S:
+            time.sleep(_HEARD_S)
 
     def _busy_share(self, system: System) -> Reading:
         """Of the accelerator that is about to be timed: the processor, where the job asks for it on a GPU machine."""
