@@ -28,7 +28,7 @@ import ctypes
 import functools
 from typing import List, NamedTuple, Optional, Tuple
 
-from device_agents.cuda_calls import Calls, CudaError
+from device_agents.cuda_calls import Calls, Closing, CudaError
 from device_agents.cuda_handles import DeviceMemory, Event, HostMemory, Stream, one_of
 from device_agents.cudart import candidates, not_found
 
@@ -49,7 +49,7 @@ class Attributes(NamedTuple):
     l2_bytes: int
 
 
-class Cuda(Calls):
+class Cuda(Calls, Closing):
     """One libcudart. `stage` is where its errors say they happened: set it as a job goes on (`load`, `run` ...)."""
 
     @classmethod
@@ -148,16 +148,6 @@ class Cuda(Calls):
                 problem = error
         if problem is not None:
             raise problem
-
-    def __enter__(self) -> Cuda:
-        return self
-
-    def __exit__(self, kind: Optional[type], *_: object) -> None:
-        try:
-            self.close()
-        except CudaError:
-            if kind is None:  # what is raised in the block tells more
-                raise
 
     def _attribute(self, ordinal: int, attribute: int) -> int:
         value = ctypes.c_int()

@@ -22,7 +22,7 @@ from device_agents.errors import DeviceError
 _NOT_READY, _UNLOADING, _MEMORY, _OLD_DRIVER, _NO_DEVICE = 600, 4, 2, 35, 100
 _CODES = {_MEMORY: "out_of_memory", _OLD_DRIVER: "driver_too_old", _NO_DEVICE: "no_device"}
 
-_T = TypeVar("_T", bound="Handle")
+_T = TypeVar("_T", bound="Closing")
 
 
 class CudaError(DeviceError):
@@ -179,7 +179,24 @@ class Calls:
         return "driver_too_old", message, fix
 
 
-class Handle:
+class Closing:
+    """For `with`: closed at the end of the block, whose own error is the one that is raised."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self: _T) -> _T:
+        return self
+
+    def __exit__(self, kind: Optional[type], *_: object) -> None:
+        try:
+            self.close()
+        except CudaError:
+            if kind is None:  # what is raised in the block tells more
+                raise
+
+
+class Handle(Closing):
     """Something of CUDA's that has to be given back. `pointer` is CUDA's handle, for ctypes; `handle` is its number."""
 
     _free: ClassVar[str]
@@ -200,16 +217,6 @@ class Handle:
         pointer = self.__dict__.pop("pointer", None)
         if pointer is not None:
             self._cuda.free(self, self._free, pointer)
-
-    def __enter__(self: _T) -> _T:
-        return self
-
-    def __exit__(self, kind: Optional[type], *_: object) -> None:
-        try:
-            self.close()
-        except CudaError:
-            if kind is None:  # what is raised in the block tells more
-                raise
 
     if not TYPE_CHECKING:
 

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,6 @@ import pytest
 
 from device_agents.cuda import Cuda, CudaError
 from device_agents.cuda_handles import DeviceMemory, HostMemory, Stream
-from device_agents.errors import DeviceError
 
 pytestmark = pytest.mark.leaves("CUDA's driver keeps pipes, threads and its context for the life of the process")
 
@@ -47,19 +45,6 @@ class Buffers(NamedTuple):
         up = self.stream.copier(self.device, self.there)
         for _ in range(LONG):
             up()
-
-
-@pytest.fixture
-def cuda() -> Iterator[Cuda]:
-    """The library that the agent would take; skips where there is no GPU to use."""
-    try:
-        cuda = Cuda.load()
-        cuda.device_count()
-    except DeviceError as error:
-        pytest.skip(f"no NVIDIA GPU to use here: {error}")
-    with cuda:
-        cuda.set_device(0)
-        yield cuda
 
 
 @pytest.fixture

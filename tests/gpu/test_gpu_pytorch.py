@@ -20,7 +20,6 @@ from device_agents.backends.base import Arrays, Parts
 from device_agents.contract import LoadPattern, Timing
 from device_agents.cuda import Cuda
 from device_agents.cuda_handles import DeviceMemory
-from device_agents.errors import DeviceError
 
 torch = pytest.importorskip("torch", reason="no PyTorch: install edgebench[pytorch]")
 
@@ -107,18 +106,11 @@ class Products(base.Backend):
 
 
 @pytest.fixture
-def cuda() -> Iterator[Cuda]:
+def cuda(cuda: Cuda) -> Iterator[Cuda]:
     if not torch.cuda.is_available():
         pytest.skip("no NVIDIA GPU that PyTorch can use here")
-    try:
-        cuda = Cuda.load()
-        cuda.device_count()
-    except DeviceError as error:
-        pytest.skip(f"no NVIDIA GPU to use here: {error}")
-    with cuda:
-        cuda.set_device(0)
-        yield cuda
-        torch.cuda.synchronize()
+    yield cuda
+    torch.cuda.synchronize()
 
 
 def bound(cuda: Cuda, *, graph: bool) -> tuple[Products, list[np.ndarray]]:
