@@ -53,13 +53,14 @@ class BuilderRun(DeviceWork):
             self.ended.set()
 
     def _had(self, build: Build) -> bool:
-        """Whether an earlier process of this run brought the engine home."""
+        """Whether an earlier process of this run brought the engine home, by the runtime that is still there."""
         known = self._journal.of(build).done
         if known is None:
             return False
         with contextlib.suppress(ConfigError, ExportError):
             engine = self._tools.artifacts.get(known)
-            if intact(engine):
+            version = self._tools.survey.version(self.device.name, build.cell.backend)
+            if version in (None, engine.produced_by.get(build.cell.backend)) and intact(engine):
                 build.engine.set_result(engine)
                 return True
         return False

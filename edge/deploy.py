@@ -17,6 +17,7 @@ from edge.report.rows import Row, read
 from edge.request import Request
 from edge.results.store import Store
 from edge.results.verdict import Status
+from edge.resuming import look_again
 from edge.sources import artifact_source, data_source
 from export.artifact import Store as Artifacts
 from profiles.progress import Progress
@@ -63,9 +64,10 @@ def deploy(
     """Measure the plan that was made of the request, and of the `survey`. Errors: ConfigError, fleet.Interrupted."""
     begin = time.monotonic()
     results = Store(places.results)
-    artifacts, survey = Artifacts(places.artifacts), survey or Survey()
+    artifacts = Artifacts(places.artifacts)
     journal = open_journal(places.results, plan, fresh=fresh)
     try:
+        survey = look_again(plan, journal, devices, survey or Survey(), places, progress)
         artifact = artifact_source(request, artifacts, progress, survey)
         tools = fleet.Tools(
             artifact=artifact,

@@ -17,6 +17,7 @@ from edge.jobspec import job_spec
 from edge.journal import Journal
 from edge.plan import Cell
 from edge.results.store import Measurement, Origin
+from edge.resuming import changed
 from edge.session import Found, Session
 from export.artifact import Artifact
 from profiles.errors import BuildError, ConnectError, EdgebenchError, HostKeyError, RunError, Timeout, TransportError
@@ -71,6 +72,7 @@ class DeviceRun(DeviceWork):
         super().__init__(device, journal, tools)
         self.outcomes: list[Outcome] = []
         self.pythons: list[str] = []
+        self.anew: list[tuple[Cell, str]] = []
         self._orders = orders
         self._place = (0, len(orders.cells))  # in the queue, for the progress
 
@@ -104,7 +106,7 @@ class DeviceRun(DeviceWork):
 
     def _one(self, session: Session, cell: Cell, found: Mapping[str, Found]) -> None:
         try:
-            measurement = self._take_up(session, cell) or self._measure(session, cell, found)
+            measurement = self._take_up(session, cell, found) or self._measure(session, cell, found)
         except _NoEngine as error:
             self._fail(cell, error, link=error.link)
         except (ConnectError, HostKeyError, Timeout):
@@ -117,11 +119,19 @@ class DeviceRun(DeviceWork):
             self._journal.done(cell, measurement)
             self.outcomes.append(Ok(cell, measurement))
 
-    def _take_up(self, session: Session, cell: Cell) -> str | None:
-        """Collect the job that an earlier controller began."""
+    def _take_up(self, session: Session, cell: Cell, found: Mapping[str, Found]) -> str | None:
+        """Collect the job that an earlier controller began, unless the device has changed since it ended."""
         origin = self._journal.of(cell).origin
         job = self._join(session, cell)
-        return self._collect(session, cell, job, origin) if job is not None and origin is not None else None
+        if job is None or origin is None:
+            return None
+        measurement = self._collect(session, cell, job, origin)
+        why = changed(self._tools.results.get(measurement), found[cell.backend])
+        if not why:
+            return measurement
+        self._journal.outdated(cell)
+        self.anew.append((cell, why))
+        return None
 
     def _measure(self, session: Session, cell: Cell, found: Mapping[str, Found]) -> str:
         check_request(cell, found, self.device.name)

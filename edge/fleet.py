@@ -18,6 +18,7 @@ from edge.device_work import DeviceWork, Tools
 from edge.inventory import Device
 from edge.journal import Journal
 from edge.plan import Cell, Plan
+from edge.resuming import changed, found_for
 from export.artifact import Artifact
 from profiles.errors import ConfigError, EdgebenchError
 
@@ -29,12 +30,14 @@ __all__ = ["Failed", "Interrupted", "Ok", "Outcome", "Report", "Tools", "run"]
 @dataclass
 class Report:
     """What came of a run: outcomes in the plan's order, bytes of models sent, by device the Python that was chosen and
-    how long engines were built for its class."""
+    how long engines were built for its class; `anew` are cells that were measured a second time, as their device had
+    changed since, and how."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     bytes_sent: int = 0
     pythons: dict[str, list[str]] = field(default_factory=dict)
     building_s: dict[str, float] = field(default_factory=dict)
+    anew: list[tuple[Cell, str]] = field(default_factory=list)
 
     @property
     def earlier(self) -> frozenset[str]:
@@ -53,17 +56,22 @@ class Interrupted(KeyboardInterrupt):
 
 
 def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tools) -> Report:
-    """Measure every cell of the plan that the journal does not know as done.
+    """Measure every cell of the plan that the journal does not know as done, by the device as it is now.
 
     Errors: ConfigError of the export or of the operator's data (nothing was begun); Interrupted on Ctrl-C. All else
     ends in the report.
     """
     report = Report()
-    outcomes: dict[str, Outcome] = {
-        cell.id: Ok(cell, done, earlier=True)
-        for cell in plan.cells
-        if (done := journal.of(cell).done) is not None and tools.results.readable(done)
-    }
+    outcomes: dict[str, Outcome] = {}
+    for cell in plan.cells:
+        done = journal.of(cell).done
+        if done is None or not tools.results.readable(done):
+            continue
+        why = changed(tools.results.get(done), found_for(cell, tools.survey))
+        if why:
+            report.anew.append((cell, why))
+        else:
+            outcomes[cell.id] = Ok(cell, done, earlier=True)
     todo = [cell for cell in plan.cells if cell.id not in outcomes]
     artifacts, failures = _artifacts(todo, tools)
     for failure in failures:
@@ -85,6 +93,7 @@ def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tool
     report.building_s = {name: builder.building_s for name, builder in building.items()}
     for worker in workers:
         outcomes.update({outcome.cell.id: outcome for outcome in worker.outcomes})
+        report.anew += worker.anew
         if worker.pythons:
             report.pythons[worker.device.name] = worker.pythons
     report.outcomes = [outcomes[cell.id] for cell in plan.cells]

@@ -86,6 +86,10 @@ class Journal:
     def cancelled(self, task: Task) -> None:
         self._append("cancelled", cell=task.id)
 
+    def outdated(self, task: Task) -> None:
+        """The device is another than the one that its last job ran on: it takes a new one."""
+        self._append("outdated", cell=task.id)
+
     def finish(self) -> None:
         self._append("finished")
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edge.deploy import Deployment
     from edge.device_run import Failed
     from edge.inventory import Fleet
+    from edge.plan import Cell
 
 
 @command
@@ -182,6 +183,7 @@ def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
             {"device": f.cell.device, "cell": f.cell, "attempt": f.attempt, "goes_on": f.goes_on, "error": f.error}
             for f in deployment.failures
         ],
+        "measured_anew": [{"device": cell.device, "cell": cell, "why": why} for cell, why in deployment.report.anew],
         "pythons": deployment.report.pythons,
         "model_bytes_sent": deployment.report.bytes_sent,
         "seconds": deployment.seconds,
@@ -200,6 +202,8 @@ def _print(deployment: Deployment) -> None:
         typer.echo(f"\n{table.measurements(rows, ids=False)}\n")
     if report.earlier:
         say(f"{len(report.earlier)} of these were measured before this run was interrupted; --fresh measures all anew")
+    for (device, why), labels in _changed(report.anew).items():
+        say(f"{device} has changed since this run was interrupted ({why}): measured anew: {', '.join(labels)}")
     for note in table.notes(rows):
         say(note)
     for failures in _alike(deployment.failures):
@@ -216,6 +220,14 @@ def _print(deployment: Deployment) -> None:
     )
     if rows:
         say(f"more: edgebench results list, edgebench results show {rows[0].measurement.id}")
+
+
+def _changed(anew: Sequence[tuple[Cell, str]]) -> dict[tuple[str, str], list[str]]:
+    """The labels of the cells that were measured a second time, by device and what has changed there."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for cell, why in anew:
+        found.setdefault((cell.device, why), []).append(cell.label)
+    return found
 
 
 def _alike(failures: Sequence[Failed]) -> list[list[Failed]]:

@@ -251,6 +251,19 @@ class TestPerClass:
         assert len(builds) == 1
         assert set(log(other, "load")) == set(log(builder, "build"))
 
+    def test_an_engine_that_the_builder_made_with_another_runtime_is_built_again(self, bench: Bench) -> None:
+        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
+        child = bench.operator.start(*bench.arguments(*PER_CLASS))
+        results = bench.operator.home / ".local" / "share" / "edgebench"
+        wait_until(lambda: any('"built"' in path.read_text() for path in results.rglob("*.jsonl")), "it is built", 60)
+        child.kill()
+        child.wait()
+        for server in (builder, other):
+            (server.home / "tensorrt").write_text("11.4.0")
+        engines = bench.engines(bench.deploy(*PER_CLASS))
+        _, second = log(builder, "build")
+        assert {use["sha256"] for uses in engines.values() for use in uses} == {second}
+
     def test_ctrl_c_while_others_wait_for_the_builder(self, bench: Bench) -> None:
         builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
         (builder.home / "slow").write_text("60")
@@ -261,6 +274,72 @@ class TestPerClass:
         assert child.returncode == 130
         assert "the job on orin-1 was cancelled" in err
         assert log(builder, "build") == log(other, "load") == []
+
+
+class TestTakenUp:
+    def test_what_another_runtime_measured_is_measured_anew_and_that_is_said(self, bench: Bench) -> None:
+        """Cell 1 is finished, cell 2 under way when the controller dies; then the device gets another TensorRT."""
+        server = bench.device("orin-1")
+        (server.home / "slow").write_text("2")
+        child = bench.operator.start(*bench.arguments("--batch", "1,8"))
+        wait_until(lambda: len(log(server, "begin")) == 2, "the second cell has begun", 60)
+        child.kill()
+        child.wait()
+        wait_until(lambda: len(list(server.home.rglob("result.json"))) == 2, "the device ends it by itself", 60)
+        (server.home / "tensorrt").write_text("11.4.0")
+        (server.home / "slow").unlink()
+        answer = bench.operator.run(*bench.arguments("--batch", "1,8"))
+        assert answer.code in (0, 4), answer.err + answer.out
+        why = "runtime_version was 10.3.0, is 11.4.0"
+        label = "tiny/onnx fp32 batch {} on tensorrt"
+        said = f"orin-1 has changed since this run was interrupted ({why}): measured anew: "
+        assert said + ", ".join(map(label.format, (1, 8))) in answer.out
+        assert "were measured before this run was interrupted" not in answer.out
+        done = [event["measurement"] for event in bench.operator.journal() if event["event"] == "done"]
+        used = [bench.operator.stored(name)["result"]["switches"]["runtime_version"] for name in done]
+        assert used == ["10.3.0", "11.4.0", "11.4.0"]
+
+    def test_what_the_same_runtime_measured_is_kept(self, bench: Bench) -> None:
+        server = bench.device("orin-1")
+        (server.home / "slow").write_text("1")
+        child = bench.operator.start(*bench.arguments("--batch", "1,8"))
+        wait_until(lambda: len(log(server, "begin")) == 2, "the second cell has begun", 60)
+        child.kill()
+        child.wait()
+        answer = bench.deploy("--batch", "1,8")
+        assert answer.code in (0, 4), answer.err
+        assert [row["earlier"] for row in answer.json["measurements"]] == [True, False]
+        assert (answer.json["measured_anew"], len(log(server, "build"))) == ([], 2)
+
+    def test_a_device_that_no_plan_had_to_ask_is_asked_when_its_run_is_taken_up(self, bench: Bench) -> None:
+        """It runs onnxruntime, which is not looked for before a plan is made; meanwhile it got another kernel."""
+        server, other = bench.device("orin-1", version=None), bench.device("orin-2", version=None)
+        (other.folder / "authorized_keys").rename(other.folder / "away")
+        assert bench.deploy("--backend", "onnxruntime").code == 3
+        (other.folder / "away").rename(other.folder / "authorized_keys")
+        (server.folder / "sitecustomize.py").write_text('import platform\nplatform.release = lambda: "7.0-new"\n')
+        python = server.folder / "python"
+        python.write_text(f'#!/bin/sh\nPYTHONPATH={server.folder} exec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        fleet = bench.operator.home / "fleet.toml"
+        fleet.write_text(fleet.read_text().replace(f'python = "{sys.executable}"', f'python = "{python}"', 1))
+        answer = bench.deploy("--backend", "onnxruntime")
+        assert answer.code in (0, 4), answer.err
+        assert [row["earlier"] for row in answer.json["measurements"]] == [False, False]
+        (anew,) = answer.json["measured_anew"]
+        assert anew["device"] == "orin-1"
+        assert anew["why"] == f"kernel was {os.uname().release}, is 7.0-new"
+
+    def test_a_rebuild_takes_up_no_run_that_went_without(self, bench: Bench) -> None:
+        server = bench.device("orin-1")
+        (server.home / "slow").write_text("1")
+        child = bench.operator.start(*bench.arguments("--batch", "1,8"))
+        wait_until(lambda: len(log(server, "begin")) == 2, "the second cell has begun", 60)
+        os.killpg(child.pid, signal.SIGINT)
+        child.communicate()
+        (server.home / "slow").unlink()
+        uses = bench.engines(bench.deploy("--batch", "1,8", "--rebuild"))["orin-1"]
+        assert [use["why"] for use in uses] == ["built anew, as was asked"] * 2
 
 
 class TestEngines:
