@@ -30,7 +30,7 @@ def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonO
     """List the devices of the fleet file."""
     from rich.table import Table
 
-    from edge.report.table import render
+    from edge.report.columns import render
     from edge.selector import select
 
     known = load_fleet(fleet)

@@ -98,7 +98,8 @@ def _table(found: Mapping[str, list[EngineReport]], models: Mapping[str, str]) -
     from rich.table import Table
 
     from edge.engine_cache import SHORT
-    from edge.report.table import escape, render
+    from edge.report.columns import render
+    from edge.report.table import escape
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("device", "model", "key", "runtime", "GPU", "precision", "shapes (min:opt:max)"):

@@ -45,7 +45,7 @@ def list_results(
     if not found:
         typer.echo("no measurements yet; make one with: edgebench deploy resnet18 --weights random --quick")
         return
-    typer.echo(table.measurements(found, ids=True))
+    typer.echo(table.measurements(found, ids=True, width=console_width()))
     if len(ids) > last:
         typer.echo(f"the last {last} of {len(ids)}; --last N shows more")
 

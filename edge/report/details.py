@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from rich.table import Table
 
 from device_agents.contract import EngineUse, Layer, Opinion
-from edge.report.rows import CLOCKS, Row, interval, milliseconds, opinion_ratios
-from edge.report.table import escape, render
+from edge.report.columns import render
+from edge.report.rows import CLOCKS, Row, interval, milliseconds, opinion_ratios, special
+from edge.report.table import escape
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.stats import Summary
 
@@ -31,7 +32,8 @@ def _lines(row: Row) -> Iterator[Line]:
     cell = row.measurement.cell
     yield "measurement", row.measurement.id
     whose = "" if row.runtime == cell.backend else f" ({row.runtime})"
-    yield "request", f"{cell.device}: {cell.label}{whose}, {cell.pattern}"
+    more = f", with {', '.join(special(cell))}" if special(cell) else ""
+    yield "request", f"{cell.device}: {cell.label}{whose}, {cell.pattern}{more}"
     yield "verdict", row.verdict.short
     for finding in row.verdict.findings:
         yield "", f"{'broken' if finding.broken else 'not judged'}: {finding.rule}: {finding.reason}"

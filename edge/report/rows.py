@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
+from device_agents.contract import Scalar
+from edge.plan import OWN, Cell
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.lottery import build_lottery
 from edge.results.stats import Estimate, Summary, summarise
@@ -34,6 +36,11 @@ class Row:
         backend, engine = self.measurement.cell.backend, self.measurement.result.engine
         built_by = engine.report.runtime if engine else backend
         return backend if built_by == backend else f"{backend} on an engine of {built_by}"
+
+    @property
+    def runtime_version(self) -> str:
+        """Of the backend on that device; empty where an early result does not tell."""
+        return str(self.measurement.result.switches.get("runtime_version", ""))
 
     @property
     def memory(self) -> dict[str, int]:
@@ -85,6 +92,31 @@ def opinion_ratios(row: Row) -> list[Ratio]:
     return ratios
 
 
+def special(cell: Cell, own_inputs: str = "own inputs") -> list[str]:
+    """What of the request is not as by default, and in no column of its own: `streams=2`, `own inputs`,
+    `no transfers` ..."""
+    told = [f"{name}={option(value)}" for name, value in sorted(cell.options.items())]
+    told += ["bounds " + ", ".join(map(str, profile.values())) for profile in cell.profiles]
+    told += [own_inputs] if cell.inputs else []
+    told += ["hot input"] if cell.hot_input else []
+    told += [] if cell.transfers else ["no transfers"]
+    told += [] if cell.engines == OWN else ["its class's engine"]
+    told += [f"build {cell.build}"] if cell.build else []
+    return told
+
+
+def option(value: Scalar) -> str:
+    """As it was written on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def specials(rows: Sequence[Row]) -> list[list[str]]:
+    """`special` of every row; where several sets of the operator's data were timed, with the first digits of each."""
+    cells = [row.measurement.cell for row in rows]
+    several = len({cell.inputs for cell in cells if cell.inputs}) > 1
+    return [special(cell, f"own inputs {(cell.inputs or '')[:6]}" if several else "own inputs") for cell in cells]
+
+
 def read(store: Store, measurement_id: str) -> Row:
     """Errors: ResultError when the measurement is missing or damaged."""
     measurement = store.get(measurement_id)
@@ -103,10 +135,16 @@ def as_json(row: Row) -> dict[str, object]:
         "framework": cell.framework,
         "backend": cell.backend,
         "runtime": row.runtime,
+        "runtime_version": row.runtime_version or None,
         "provider": measurement.result.switches.get("provider"),
         "precision": cell.precision,
         "batch": cell.batch,
         "pattern": str(cell.pattern),
+        "options": cell.options,
+        "hot_input": cell.hot_input,
+        "transfers": cell.transfers,
+        "bounds": cell.profiles,
+        "engines": cell.engines,
         "build": cell.build,
         "median_ms": _ms(summary.median.value_ns if summary.median else None),
         "median_half_width_ms": _ms(summary.median.half_width_ns if summary.median else None),

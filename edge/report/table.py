@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
 from rich.markup import escape as markup_escape
-from rich.table import Table
 
-from edge.report.rows import Row, interval, opinion_ratios
+from edge.report.columns import Column, Spare, listing
+from edge.report.rows import Row, interval, opinion_ratios, specials
 from edge.results.lottery import build_lottery, undrawn
 from edge.results.verdict import Status
 from profiles.errors import printable
 
-_WIDE = 1000  # a table of figures overflows a narrow terminal, which wraps it: cut figures would be none
+_ID_DIGITS = 8
+_SPARES = (
+    Spare("framework", if_alike=True), Spare("pattern", if_alike=True), Spare("precision", if_alike=True),
+    Spare("backend", if_alike=True), Spare("started"), Spare("p99 ms"), Spare("with"), Spare("pattern"),
+    Spare("framework"), Spare("precision"),
+)  # fmt: skip
 _STYLES = {Status.VALID: "green", Status.INVALID: "red", Status.UNJUDGED: "yellow"}
 
 
@@ -22,41 +26,37 @@ def escape(text: str) -> str:
     return markup_escape(printable(text))
 
 
-def measurements(rows: Sequence[Row], *, ids: bool) -> str:
-    """The table of `deploy` and `results list`: a row a measurement, INVALID ones struck out."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    if ids:
-        table.add_column("started", no_wrap=True)
-    patterns = any(row.measurement.cell.pattern.kind != "serial" for row in rows)
-    for name in ("device", "model", "framework", "backend", *(["pattern"] if patterns else []), "precision"):
-        table.add_column(name)
-    for name in ("batch", "median ms", "p99 ms", "images/s"):
-        table.add_column(name, justify="right")
-    table.add_column("verdict")
-    if ids:
-        table.add_column("id", no_wrap=True)
-    for row in rows:
-        cell, summary = row.measurement.cell, row.summary
-        provider = row.measurement.result.switches.get("provider")
-        struck = "strike" if row.verdict.status is Status.INVALID else ""
-        style = _STYLES[row.verdict.status]
-        table.add_row(
-            *([escape(row.measurement.result.started_at[:16].replace("T", " "))] if ids else []),
-            escape(cell.device),
-            escape(cell.model),
-            cell.framework,
-            escape(f"{row.runtime} {provider}" if provider else row.runtime),
-            *([str(cell.pattern)] if patterns else []),
-            str(cell.precision),
-            f"{cell.batch} build {cell.build}" if cell.build else str(cell.batch),
-            interval(summary.median, summary.samples) if summary.median else "-",
-            interval(summary.p99, summary.samples) if summary.median else "-",
-            f"{summary.throughput_per_s:.1f}",
-            f"[{style}]{row.verdict.short}[/{style}]",
-            *([row.measurement.id] if ids else []),
-            style=struck,
-        )
-    return render(table, _WIDE)
+def measurements(rows: Sequence[Row], *, ids: bool, width: int = 200) -> str:
+    """The table of `deploy` and `results list`, in `width` columns where that can be: a row a measurement, INVALID ones
+    struck out. What is unlike in the rows stands in the table, what is at its default does not."""
+    cells, summaries = [row.measurement.cell for row in rows], [row.summary for row in rows]
+    started = [row.measurement.result.started_at[:16].replace("T", " ") for row in rows]
+    patterns = [str(cell.pattern) for cell in cells]
+    intervals = [
+        [interval(one, summary.samples) if summary.median else "-" for one in (summary.median, summary.p99)]
+        for summary in summaries
+    ]
+    columns = [
+        Column("started", started if ids else [""] * len(rows)),
+        Column("device", [cell.device for cell in cells]),
+        Column("model", [cell.model for cell in cells]),
+        Column("framework", [cell.framework for cell in cells]),
+        Column("backend", _backends(rows)),
+        Column("pattern", patterns if set(patterns) != {"serial"} else [""] * len(rows)),
+        Column("precision", [str(cell.precision) for cell in cells]),
+        Column("batch", [str(cell.batch) for cell in cells], right=True),
+        _with(rows),
+        Column("median ms", [median for median, _ in intervals], right=True),
+        Column("p99 ms", [p99 for _, p99 in intervals], right=True),
+        Column("images/s", [f"{summary.throughput_per_s:.1f}" for summary in summaries], right=True),
+        Column(
+            "verdict", [row.verdict.short for row in rows], short=[str(row.verdict.status) for row in rows],
+            styles=[_STYLES[row.verdict.status] for row in rows],
+        ),
+        Column("id", _short_ids(rows) if ids else [""] * len(rows)),
+    ]  # fmt: skip
+    struck = ["strike" if row.verdict.status is Status.INVALID else "" for row in rows]
+    return listing(columns, width, _SPARES, struck)
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -84,12 +84,33 @@ def notes(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def render(table: Table, width: int) -> str:
-    """The table as text of at most `width` columns, coloured where stdout is a terminal."""
-    console = Console(width=width)
-    with console.capture() as capture:
-        console.print(table)
-    return "\n".join(text.rstrip() for text in capture.get().splitlines())
+def _backends(rows: Sequence[Row]) -> list[str]:
+    """With the provider, and with the runtime's version where the rows of a backend have different ones."""
+    versions: dict[str, set[str]] = {}
+    for row in rows:
+        versions.setdefault(row.runtime, set()).add(row.runtime_version)
+    told = []
+    for row in rows:
+        version = row.runtime_version if len(versions[row.runtime]) > 1 else ""
+        provider = row.measurement.result.switches.get("provider")
+        told.append(" ".join(str(word) for word in (row.runtime, version, provider) if word))
+    return told
+
+
+def _with(rows: Sequence[Row]) -> Column:
+    """What is special about each; shortened, what is so of each alone."""
+    told = specials(rows)
+    shared = set.intersection(*map(set, told))
+    common = [word for word in told[0] if word in shared]
+    short = [", ".join(word for word in words if word not in shared) for words in told]
+    return Column("with", [", ".join(words) for words in told], short=short, common=", ".join(common))
+
+
+def _short_ids(rows: Sequence[Row]) -> list[str]:
+    """As few digits as tell them apart, but eight: `results show` takes them."""
+    ids = [row.measurement.id for row in rows]
+    digits = next((n for n in range(_ID_DIGITS, 64) if len({one[:n] for one in ids}) == len(set(ids))), None)
+    return [one[:digits] for one in ids]
 
 
 def _label(row: Row) -> str:

@@ -59,6 +59,7 @@ def row(
     run: str = "run-1",
     process: dict[str, object] | None = None,
     origin: dict[str, object] | None = None,
+    asked: dict[str, object] | None = None,
     **result: object,
 ) -> Row:
     """800 latencies of 10 ms with their parts, on an FP16 engine, unless something else is said."""
@@ -82,6 +83,7 @@ def row(
     made = JobResult(**{**fields, **result})  # type: ignore[arg-type]
     cell = Cell("orin-1", "resnet18", "pytorch", backend, Precision.FP16, 1, pattern=pattern, build=build)
     source = Origin("local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0")
+    cell = replace(cell, **(asked or {}))
     found = Measurement(f"job-{build}", run, cell, replace(source, **(origin or {})), "now", made)
     summary = summarise(made, data, 1)
     return Row(found, summary, judge(found, summary))
@@ -127,6 +129,49 @@ class TestARate:
 
     def test_has_no_column_where_all_is_serial(self) -> None:
         assert "pattern" not in measurements([row()], ids=False)
+
+
+class TestUnlikeRows:
+    def test_look_unlike_by_what_is_not_at_its_default(self) -> None:
+        own = {"inputs": "c" * 64}
+        special = row(asked={"options": {"streams": 2, "pinned": False}, "transfers": False, "hot_input": True, **own})
+        bounded = row(asked={"profiles": ({"batch": DimRange(1, 8, 32)},), "engines": "per-class"}, build=2)
+        text = measurements([row(), special, bounded], ids=False, width=300)
+        assert "pinned=false, streams=2, own inputs, hot input, no transfers" in text
+        assert "bounds 1:8:32, its class's engine, build 2" in text
+        assert "with pinned=false, streams=2" in shown(special)
+        assert as_data(special)["options"] == {"streams": 2, "pinned": False}
+        assert "with" not in measurements([row(), row()], ids=False).split()
+
+    def test_have_the_runtime_s_version_where_a_backend_has_several(self) -> None:
+        old, new = ({"streams": 1, "runtime_version": version} for version in ("8.6.1.6", "10.3.0.30"))
+        assert "8.6.1.6" not in measurements([row(switches=old)], ids=False)
+        text = measurements([row(switches=old), row(switches=new)], ids=False)
+        assert "tensorrt 8.6.1.6 " in text
+        assert "tensorrt 10.3.0.30 " in text
+        other = row(backend="onnxruntime", engine=None, switches={"runtime_version": "1.20"})
+        assert "10.3" not in measurements([row(switches=new), other], ids=False), "nothing to tell apart"
+
+    def test_of_several_sets_of_data_are_told_apart(self) -> None:
+        text = measurements([row(asked={"inputs": digit * 64}) for digit in "cd"], ids=False)
+        assert "own inputs cccccc" in text
+        assert "own inputs dddddd" in text
+
+    def test_in_a_narrow_terminal_lose_what_they_share_and_no_figure(self) -> None:
+        rows = [row(asked={"options": {"streams": 1, "optimization_level": 5}}, build=build) for build in (1, 2)]
+        text = measurements(rows, ids=True, width=90)
+        table, _, told = text.partition("\n\n")
+        assert max(map(len, table.splitlines())) <= 90
+        assert all(word in table for word in ("orin-1", "resnet18", "10.00", "100.0", "UNJUDGED", "build 2"))
+        assert "with (optimization_level=5, streams=1)" in told
+        assert "--json has everything" in told
+
+    def test_have_ids_as_short_as_results_show_takes_them(self) -> None:
+        alike = [replace(made, measurement=replace(made.measurement, id=f"0123456789{end}"))
+                 for made, end in ((row(), "a0"), (row(), "b0"))]  # fmt: skip
+        text = measurements(alike, ids=True)
+        assert "0123456789a\n" in text + "\n"
+        assert "0123456789a0" not in text
 
 
 class TestSeveralStreams:
