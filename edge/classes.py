@@ -81,7 +81,9 @@ def whose_engine(device: Device, backend: str, builders: Mapping[str, str], surv
         what = f"{backend} {there}" if there else f"no {backend}"
         choices.say(f"engines of {device.name}: its own ({backend} {here}, and {what} on the builder {builder})")
         return OWN
-    choices.say(f"engines of {device.name}: those that {builder} builds")
+    silent = builder in survey.failed
+    doubt = ", which did not answer: as long as it does not, --engines own lets every device build its own"
+    choices.say(f"engines of {device.name}: those that {builder} builds{doubt if silent else ''}")
     return PER_CLASS
 
 

@@ -60,9 +60,11 @@ def deploy(
     *,
     survey: Survey | None = None,
     fresh: bool = False,
+    begin: float | None = None,
 ) -> Deployment:
-    """Measure the plan that was made of the request, and of the `survey`. Errors: ConfigError, fleet.Interrupted."""
-    begin = time.monotonic()
+    """Measure the plan that was made of the request, and of the `survey`; `begin` is when that was started
+    (time.monotonic), as the operator waited for it, too. Errors: ConfigError, fleet.Interrupted."""
+    begin = time.monotonic() if begin is None else begin
     results = Store(places.results)
     artifacts = Artifacts(places.artifacts)
     journal = open_journal(places.results, plan, fresh=fresh)

@@ -77,6 +77,8 @@ def deploy(
 
     Example: edgebench deploy resnet18 --device orin --batch 1,8
     """
+    import time
+
     from device_agents.contract import Precision
     from edge import deploy as work
     from edge.choosing import Choices
@@ -91,6 +93,7 @@ def deploy(
     from edge.selector import select
     from export.artifact import Store
 
+    begin = time.monotonic()
     known = load_fleet(fleet)
     names = _models(models, known)
     devices = select(known, " or ".join(f"({expr})" for expr in device or ["local"]))
@@ -121,7 +124,7 @@ def deploy(
     for line in choices.lines:
         say(f"chosen: {line}", err=json)
     with drawn() as progress:
-        deployment = work.deploy(request, plan, devices, places(), progress, survey=found, fresh=fresh)
+        deployment = work.deploy(request, plan, devices, places(), progress, survey=found, fresh=fresh, begin=begin)
     if json:
         print_json(_as_json(deployment, choices))
     else:

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,6 +275,19 @@ class TestPerClass:
         assert child.returncode == 130
         assert "the job on orin-1 was cancelled" in err
         assert log(builder, "build") == log(other, "load") == []
+
+
+def test_the_time_that_is_told_is_the_operator_s_with_the_look_at_the_devices(bench: Bench) -> None:
+    server = bench.device("orin-1")
+    python, slow_s = server.folder / "python", 5.0
+    python.write_text(f'#!/bin/sh\n[ "$2" != probe ] || sleep {slow_s}\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    fleet = bench.operator.home / "fleet.toml"
+    fleet.write_text(fleet.read_text().replace(f'python = "{sys.executable}"', f'python = "{python}"'))
+    begin = time.monotonic()
+    answer = bench.deploy()
+    assert answer.code in (0, 4), answer.err
+    assert time.monotonic() - begin - answer.json["seconds"] < slow_s, "what is left is to start and to end Python"
 
 
 class TestTakenUp:

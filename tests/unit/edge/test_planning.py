@@ -264,10 +264,14 @@ class TestPerClass:
         assert [cell.engines for cell in cells] == ["own", "own"]
         assert "engines of orin-2: its own (tensorrt 10.3.0, and tensorrt 8.5.2 on the builder orin-1)" in lines
 
-    def test_a_builder_that_was_not_reached_is_still_waited_for(self, store: Store) -> None:
+    def test_a_builder_that_was_not_reached_is_still_waited_for_and_the_way_out_is_told(self, store: Store) -> None:
         survey = Survey({"orin-2": self.FOUND}, {"orin-1": ConnectError("no route")})
-        cells, _ = plan(store, self.BUILDER, self.OTHER, survey=survey, builders={"orin-2": "orin-1"})
+        cells, lines = plan(store, self.BUILDER, self.OTHER, survey=survey, builders={"orin-2": "orin-1"})
         assert [cell.engines for cell in cells] == ["own", "per-class"]
+        assert (
+            "engines of orin-2: those that orin-1 builds, which did not answer: as long as it does not, --engines own "
+            "lets every device build its own"
+        ) in lines
 
     def test_a_backend_that_builds_nothing_shares_nothing(self, store: Store) -> None:
         cells, lines = plan(
