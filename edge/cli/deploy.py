@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, load_fleet, print_json, say
+from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
 from edge.cli.export import WeightsHelp
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _print(deployment: Deployment) -> None:
     for device, pythons in report.pythons.items():
         say(f"chosen: python {', '.join(pythons)} on {device}")
     if rows:
-        typer.echo(f"\n{table.measurements(rows, ids=False)}\n")
+        typer.echo(f"\n{table.measurements(rows, ids=False, width=console_width())}\n")
     if report.earlier:
         say(f"{len(report.earlier)} of these were measured before this run was interrupted; --fresh measures all anew")
     for (device, why), labels in _changed(report.anew).items():

@@ -53,7 +53,7 @@ def measurements(rows: Sequence[Row], *, ids: bool, width: int = 200) -> str:
             "verdict", [row.verdict.short for row in rows], short=[str(row.verdict.status) for row in rows],
             styles=[_STYLES[row.verdict.status] for row in rows],
         ),
-        Column("id", _short_ids(rows) if ids else [""] * len(rows)),
+        Column("id", [row.measurement.id if ids else "" for row in rows], short=_short_ids(rows) if ids else None),
     ]  # fmt: skip
     struck = ["strike" if row.verdict.status is Status.INVALID else "" for row in rows]
     return listing(columns, width, _SPARES, struck)
