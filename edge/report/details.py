@@ -8,10 +8,13 @@ from rich.table import Table
 
 from device_agents.contract import EngineUse, Layer, Opinion
 from edge.report.columns import render
-from edge.report.rows import CLOCKS, Row, interval, milliseconds, opinion_ratios, special
+from edge.report.opinion import caveats, figures, ratios
+from edge.report.rows import CLOCKS, Row, interval, special
 from edge.report.table import escape
 from edge.results.layers import layers_of, precision_shares, slowest
-from edge.results.stats import Summary
+from edge.results.stats import Summary, milliseconds
+from edge.results.verdict import Status
+from profiles.errors import sentence
 
 _NODES = 4  # ONNX nodes of a layer that are named
 
@@ -144,11 +147,13 @@ def _opinion(row: Row) -> Iterator[Line]:
     opinion: Opinion | None = row.measurement.result.opinion
     if opinion is None:
         return
-    yield "second opinion", f"{opinion.tool} {opinion.version}: {opinion.command}"
+    yield "second opinion", f"{opinion.tool} {opinion.version}: {opinion.command or 'not begun'}"
     if opinion.error is not None:
-        yield "", f"it failed: {opinion.error.message}"
-    for ratio in opinion_ratios(row):
-        yield "", str(ratio)
+        yield "", f"it failed: {sentence(opinion.error.message, where=opinion.error.where, fix=opinion.error.fix)}"
+    for caveat in caveats(opinion, row.measurement.result.engine, invalid=row.verdict.status is Status.INVALID):
+        yield "", caveat
+    for line in figures(ratios(opinion, row.summary)):
+        yield "", line
 
 
 def _provenance(row: Row) -> Iterator[Line]:

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 
 from device_agents.contract import Scalar
 from edge.plan import OWN, Cell
+from edge.report.opinion import ratios
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.lottery import build_lottery
-from edge.results.stats import Estimate, Summary, summarise
+from edge.results.stats import Estimate, Summary, milliseconds, summarise
 from edge.results.store import Measurement, Store
 from edge.results.verdict import Verdict, judge
 
@@ -60,36 +61,6 @@ class Row:
     def waited_s(self) -> float:
         """Seconds for which somebody else held the accelerator."""
         return self.measurement.result.seconds.get("waited", 0.0)
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """One figure as we have it and as another tool does, in ms or inferences a second; `ratio` is ours over theirs."""
-
-    figure: str
-    ours: float | None
-    theirs: float
-
-    @property
-    def ratio(self) -> float | None:
-        return self.ours / self.theirs if self.ours is not None and self.theirs else None
-
-    def __str__(self) -> str:
-        ours = "-" if self.ours is None else f"{self.ours:.4g}"
-        over = "" if self.ratio is None else f", ratio {self.ratio:.3f}"
-        return f"{self.figure}: {ours} here, {self.theirs:.4g} there{over}"
-
-
-def opinion_ratios(row: Row) -> list[Ratio]:
-    """The second opinion's figures beside ours; empty without one."""
-    opinion, summary = row.measurement.result.opinion, row.summary
-    if opinion is None:
-        return []
-    ours = {f"{name}_median": value for name, value in summary.parts.items()}
-    ratios = [Ratio(f"{name} ms", _ms(ours.get(name)), value / 1e6) for name, value in opinion.figures_ns.items()]
-    if opinion.throughput_per_s is not None:
-        ratios.append(Ratio("throughput_per_s", summary.throughput_per_s, opinion.throughput_per_s))
-    return ratios
 
 
 def special(cell: Cell, own_inputs: str = "own inputs") -> list[str]:
@@ -205,7 +176,7 @@ def _engine_as_json(row: Row) -> dict[str, object]:
         "slowest_layers": [{"layer": layer, "share": share} for layer, share in slowest(layers)],
         "command": result.command or None,
         "opinion": result.opinion,
-        "opinion_ratios": [{**asdict(ratio), "ratio": ratio.ratio} for ratio in opinion_ratios(row)],
+        "opinion_ratios": [{**asdict(ratio), "ratio": ratio.ratio} for ratio in ratios(result.opinion, row.summary)],
     }
 
 
@@ -219,12 +190,6 @@ def interval(estimate: Estimate | None, samples: int) -> str:
         return value
     about = "~" if estimate.approximate else "±"
     return f"{value} {about}{milliseconds(estimate.half_width_ns)}"
-
-
-def milliseconds(ns: float) -> str:
-    """Three significant digits or two decimals, whichever says more."""
-    ms = ns / 1e6
-    return f"{ms:.3g}" if ms < 1 else f"{ms:.2f}"
 
 
 def _ms(ns: float | None) -> float | None:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from rich.markup import escape as markup_escape
 
 from edge.report.columns import Column, Spare, listing
-from edge.report.rows import Row, interval, opinion_ratios, specials
+from edge.report.opinion import caveats, figures, ratios
+from edge.report.rows import Row, interval, specials
 from edge.results.lottery import build_lottery, undrawn
 from edge.results.verdict import Status
-from profiles.errors import printable
+from profiles.errors import printable, sentence
 
 _ID_DIGITS = 8
 _SPARES = (
@@ -77,7 +78,9 @@ def notes(rows: Sequence[Row]) -> list[str]:
     lines += [f"no build lottery, {why}" for why in undrawn(rows)]
     lines += [line for row in rows for line in _second_opinion(row)]
     for row in rows:
-        lines += [f"INVALID {_label(row)}: {finding.rule}: {finding.reason}" for finding in row.verdict.broken]
+        if row.verdict.broken:
+            reasons = "; ".join(f"{finding.rule}: {finding.reason}" for finding in row.verdict.broken)
+            lines.append(f"INVALID {_label(row)}: {reasons}")
         lines += [f"flag {_label(row)}: {flag.name}: {flag.reason}" for flag in row.verdict.flags]
     for rules, reason, labels in _unjudged(rows):
         lines.append(f"UNJUDGED {rules}: {reason}" + (f" ({labels})" if labels else ""))
@@ -122,10 +125,14 @@ def _second_opinion(row: Row) -> Iterable[str]:
     if opinion is None:
         return
     who = f"{opinion.tool} {opinion.version} on the engine of {_label(row)}"
+    engine, invalid = row.measurement.result.engine, row.verdict.status is Status.INVALID
+    told = "".join(f"; {caveat}" for caveat in caveats(opinion, engine, invalid=invalid))
     if opinion.error is not None:
-        yield f"{who} failed: {opinion.error.message}"
+        why = sentence(opinion.error.message, where=opinion.error.where, fix=opinion.error.fix)
+        yield f"{who} failed: {why}{told}"
     else:
-        yield f"{who}: {'; '.join(str(ratio) for ratio in opinion_ratios(row))}"
+        yield f"{who}{told}:"
+        yield from figures(ratios(opinion, row.summary))
 
 
 def _arrivals(row: Row) -> str:

@@ -105,6 +105,12 @@ def summarise(result: JobResult, samples_ns: Samples, batch: int) -> Summary:
     )
 
 
+def milliseconds(ns: float) -> str:
+    """Three significant digits or two decimals, whichever says more."""
+    ms = ns / 1e6
+    return f"{ms:.3g}" if ms < 1 else f"{ms:.2f}"
+
+
 def percentile(samples_ns: Samples, p: float) -> int:
     """The p-th percentile as trtexec picks it: sorted, no interpolation, the index computed in float32.
 

@@ -17,6 +17,7 @@ from edge.results.store import Measurement
 
 _TIMER_SHARE = 0.01
 _TIMER_NS = 2_000
+_DECIMALS = 6  # of a percentage, at most
 _FP16_SHARE = 0.5  # of the computing: what must stay FP32 (softmax, norms, a node that overflows) is far less
 _ENQUEUE_SHARE = 0.8  # trtexec warns when enqueueing takes longer than computing
 
@@ -88,11 +89,24 @@ def _too_few_samples(_: Measurement, summary: Summary) -> Iterable[Finding]:
 def _unstable(measurement: Measurement, summary: Summary) -> Iterable[Finding]:
     limits = measurement.origin.thresholds
     if summary.spread is not None and summary.spread > limits.spread:
-        reason = f"the processes' medians vary by {summary.spread:.1%}, over {limits.spread:.0%}"
+        spread = _beside(limits.spread, summary.spread)
+        reason = f"the processes' medians vary by {spread}, over {_plain(limits.spread)}"
         yield Finding("unstable", True, reason)
     if abs(summary.drift) > limits.drift:
-        reason = f"{summary.drift:+.1%} from the first to the last quarter of a process, over {limits.drift:.0%}"
+        change = _beside(limits.drift, summary.drift, "+")
+        reason = f"{change} from the first to the last quarter of a process, over {_plain(limits.drift)}"
         yield Finding("unstable", True, reason)
+
+
+def _beside(limit: float, share: float, sign: str = "", decimals: int = 1) -> str:
+    """`10.04%`, where the limit is 10%: with as many decimals as it takes to tell the two apart."""
+    while decimals < _DECIMALS and f"{abs(share):.{decimals}%}" == f"{limit:.{decimals}%}":
+        decimals += 1
+    return f"{share:{sign}.{decimals}%}"
+
+
+def _plain(share: float) -> str:
+    return f"{share * 100:g}%"
 
 
 def _parity(measurement: Measurement, _: Summary) -> Iterable[Finding]:
@@ -140,7 +154,8 @@ def _foreign_work(measurement: Measurement, _: Summary) -> Iterable[Finding]:
     if len(shares) < len(readings):
         yield Finding("foreign_work", False, "the idle window before the measurement could not be read")
     elif max(shares) > limit:
-        yield Finding("foreign_work", True, f"the device was {max(shares):.0%} busy before timing, over {limit:.0%}")
+        busy = _beside(limit, max(shares), decimals=0)
+        yield Finding("foreign_work", True, f"the device was {busy} busy before timing, over {_plain(limit)}")
 
 
 def _wrong_power_mode(measurement: Measurement, _: Summary) -> Iterable[Finding]:

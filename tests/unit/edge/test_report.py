@@ -225,35 +225,53 @@ class TestTheEngine:
 
 
 class TestASecondOpinion:
-    OPINION = Opinion("trtexec", "10.3", "trtexec --x", {"h2d_median": 2 * MS, "compute_median": 8 * MS}, 125.0)
+    OPINION = Opinion("trtexec", "10.3", "trtexec --x", {"compute_median": 8 * MS, "h2d_median": 2 * MS}, 125.0)
+    LINES = (
+        "                            ours          theirs  ours/theirs",
+        "  h2d median             1.00 ms         2.00 ms        0.500",
+        "  compute median         8.00 ms         8.00 ms        1.000",
+        "  throughput      100.0 images/s  125.0 images/s        0.800",
+    )
 
     def test_stands_beside_ours_with_the_ratio(self) -> None:
         made = row(opinion=self.OPINION)
         text = shown(made)
         assert "trtexec 10.3: trtexec --x" in text
-        assert "h2d_median ms: 1 here, 2 there, ratio 0.500" in text
-        assert "compute_median ms: 8 here, 8 there, ratio 1.000" in text
-        assert "throughput_per_s: 100 here, 125 there, ratio 0.800" in text
-        ratios = {entry["figure"]: entry["ratio"] for entry in as_data(made)["opinion_ratios"]}  # type: ignore[attr-defined]
-        assert ratios == {"h2d_median ms": 0.5, "compute_median ms": 1.0, "throughput_per_s": 0.8}
+        for line in self.LINES:
+            assert line in text
+        ratios = {(one["figure"], one["unit"]): one["ratio"] for one in as_data(made)["opinion_ratios"]}  # type: ignore[attr-defined]
+        assert ratios == {("h2d median", "ms"): 0.5, ("compute median", "ms"): 1.0, ("throughput", "images/s"): 0.8}
 
     def test_of_another_clock_gets_no_ratio(self) -> None:
         """A latency by the GPU's clock, as stored before, is no measure of one by the host's."""
         made = row(opinion=replace(self.OPINION, figures_ns={"latency_median": 8 * MS}))
-        assert "latency_median ms: - here, 8 there\n" in shown(made).replace(" \n", "\n")
+        assert "latency median               -         8.00 ms            -" in shown(made)
 
     def test_that_failed_says_why(self) -> None:
         failed = replace(
-            self.OPINION, figures_ns={}, throughput_per_s=None, error=ErrorInfo("x", "opinion", "no trtexec")
+            self.OPINION,
+            figures_ns={},
+            throughput_per_s=None,
+            error=ErrorInfo("x", "opinion", "no trtexec", fix="install it"),
         )
         made = row(opinion=failed)
         assert "it failed: no trtexec" in shown(made)
-        assert any(note.endswith("failed: no trtexec") for note in notes([made]))
+        assert any(note.endswith("failed: no trtexec; install it") for note in notes([made]))
 
     def test_is_told_below_the_table(self) -> None:
-        told = [note for note in notes([row(opinion=self.OPINION)]) if note.startswith("trtexec 10.3 on the engine of")]
-        assert len(told) == 1
-        assert "h2d_median ms: 1 here, 2 there, ratio 0.500; compute_median ms" in told[0]
+        told = notes([row(opinion=self.OPINION)])
+        place = told.index("trtexec 10.3 on the engine of orin-1 resnet18/pytorch fp16 batch 1 on tensorrt:")
+        assert tuple(told[place + 1 : place + 5]) == self.LINES
+        assert max(map(len, told)) <= 120
+
+    def test_says_what_makes_it_less_comparable(self) -> None:
+        made = row(opinion=replace(self.OPINION, version="11.4.0"), latencies=np.linspace(10, 20, COUNT) * MS)
+        for text in (shown(made), "\n".join(notes([made]))):
+            assert "our measurement is INVALID, so the ratios say little" in text
+            assert "trtexec is of version 11.4.0, the engine of 10.3.0.30" in text
+        fair = row(opinion=replace(self.OPINION, version="10.3.0"))
+        assert "say little" not in shown(fair)
+        assert "is of version" not in shown(fair)
 
 
 def test_what_a_tool_that_times_by_itself_does_not_tell_is_no_figure() -> None:
@@ -298,6 +316,14 @@ def test_flags_are_shown_and_condemn_nothing() -> None:
     assert any(note.startswith("flag orin-1 resnet18") for note in notes([made]))
     assert as_data(made)["flags"][0]["name"] == "enqueue_bound"  # type: ignore[index]
     assert "INVALID" not in measurements([made], ids=False)
+
+
+def test_an_invalid_row_is_named_once_with_all_its_reasons() -> None:
+    failed = ParityCheck(0.5, 2e-2, "logits")
+    made = row(latencies=np.linspace(10, 20, COUNT) * MS, process={"parity_after": failed})
+    (told,) = [note for note in notes([made]) if note.startswith("INVALID")]
+    assert "on tensorrt: unstable: +" in told
+    assert "; parity_failed: logits is off by 0.5 after timing" in told
 
 
 class TestTheBuildLottery:

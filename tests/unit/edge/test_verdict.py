@@ -76,6 +76,22 @@ def test_a_drift_over_the_threshold_is_unstable() -> None:
     assert (found.status, broken(found)) == (Status.INVALID, ["unstable"])
 
 
+def test_a_share_that_is_hardly_over_its_threshold_is_told_from_it() -> None:
+    made = measurement()
+    limits = Thresholds(drift=0.1, foreign_work=0.1)
+    made = replace(made, origin=replace(made.origin, thresholds=limits))
+    hardly = np.repeat([10_000_000, 11_002_000], 50)
+    (told,) = verdict(made, hardly).broken
+    assert told.reason == "+10.02% from the first to the last quarter of a process, over 10%"
+    assert verdict(made, np.repeat([10_000_000, 10_998_000], 50)).broken == ()
+    (told,) = verdict(made, np.repeat([10_000_000, 8_000_000], 50)).broken
+    assert told.reason.startswith("-20.0% from"), "no more decimals than it takes"
+    busy = {"busy_share_idle_window_before": Reading(0.1004, "/proc/stat")}
+    process = replace(made.result.processes[0], state=busy)
+    (told,) = verdict(replace(made, result=replace(made.result, processes=(process,)))).broken
+    assert told.reason == "the device was 10.04% busy before timing, over 10%"
+
+
 @pytest.mark.parametrize("when", ["parity_before", "parity_after"])
 def test_outputs_that_are_off_before_or_after_timing_fail_parity(when: str) -> None:
     found = verdict(measurement(**{when: ParityCheck(0.5, 1e-3, "logits")}))
