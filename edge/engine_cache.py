@@ -8,18 +8,16 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from device_agents.contract import EngineReport
+from device_agents.contract import ENGINE_FILE, ENGINE_MANIFEST, EngineReport
 from edge import bundle
 from edge.asking import ask_all
 from edge.connect import connect
 from edge.inventory import Device
 from edge.places import Places
+from edge.report.engines import SHORT
 from edge.session import Session
 from profiles.errors import ConfigError, EdgebenchError
 from profiles.progress import Progress
-
-SHORT = 12
-"""Digits of a key that people see; any that name one engine will do."""
 
 
 def engines_of(
@@ -45,6 +43,8 @@ def pull(key: str, device: Device, out: Path, places: Places, progress: Progress
         report = _named(key, _listed(session), device.name)
         progress(f"{device.name}: bringing home engine {report.key[:SHORT]}")
         session.pull_engine(report, part)
+        # what a transport brings is the user's own alone; a file that was asked for is as any other that is made here
+        (part / ENGINE_FILE).chmod((part / ENGINE_MANIFEST).stat().st_mode & 0o777)
     return report
 
 

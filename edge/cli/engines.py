@@ -10,9 +10,6 @@ import typer
 from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from device_agents.contract import EngineReport
     from export.artifact import Store
 
 app = typer.Typer(help="The engines that devices have built.", no_args_is_help=True)
@@ -32,6 +29,7 @@ def list_engines(
     from edge.cli.progress import drawn
     from edge.engine_cache import engines_of
     from edge.places import places
+    from edge.report.engines import table
     from edge.selector import select
     from export.artifact import Store
 
@@ -45,9 +43,10 @@ def list_engines(
             for name, reports in found.items()
             for report in reports
         ]
-        print_json({"engines": rows, "failed": {name: error.info() for name, error in failed.items()}})
+        failures = [{"device": name, "error": error.info()} for name, error in failed.items()]
+        print_json({"engines": rows, "failed": failures})
     elif any(found.values()):
-        typer.echo(_table(found, models))
+        typer.echo(table(found, models, console_width()))
     elif found:
         typer.echo("no engines yet; a deploy builds them: edgebench deploy resnet18 --device NAME --backend tensorrt")
     if not json:
@@ -73,6 +72,7 @@ def pull(
     from edge import engine_cache
     from edge.cli.progress import drawn
     from edge.places import places
+    from edge.report.engines import gpu, size
     from profiles.load import unknown
 
     known = load_fleet(fleet).devices
@@ -83,8 +83,9 @@ def pull(
     if json:
         print_json({"device": device, "out": str(out), "engine": report})
         return
-    say(f"{out / ENGINE_FILE}: {report.runtime} {report.runtime_version} for {_gpu(report)}, {_megabytes(report)} MB")
-    say(f"{out / ENGINE_MANIFEST}: sha256 {report.file.sha256}")
+    what = f"{report.runtime} {report.runtime_version} for {gpu(report)}, {size(report.file.size)}"
+    say(f"{out / ENGINE_FILE}: {what}, sha256 {report.file.sha256}")
+    say(f"{out / ENGINE_MANIFEST}: how it was made, key {report.key}")
 
 
 def _models(store: Store) -> dict[str, str]:
@@ -92,52 +93,3 @@ def _models(store: Store) -> dict[str, str]:
     from export.cache import readable
 
     return {artifact.id: f"{artifact.model}/{artifact.framework}" for artifact in readable(store)}
-
-
-def _table(found: Mapping[str, list[EngineReport]], models: Mapping[str, str]) -> str:
-    from rich.table import Table
-
-    from edge.engine_cache import SHORT
-    from edge.report.columns import render
-    from edge.report.table import escape
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("device", "model", "key", "runtime", "GPU", "precision", "shapes (min:opt:max)"):
-        table.add_column(name)
-    table.add_column("MB", justify="right")
-    table.add_column("built at (UTC)")
-    for device, reports in found.items():
-        for report in reports:
-            words = (
-                device,
-                models.get(report.artifact, report.artifact[:SHORT]),
-                report.key[:SHORT],
-                f"{report.runtime} {report.runtime_version}",
-                _gpu(report),
-                str(report.precision),
-                _shapes(report),
-                _megabytes(report),
-                report.built_at[:16].replace("T", " "),
-            )
-            table.add_row(*map(escape, words))
-    return render(table, console_width())
-
-
-def _gpu(report: EngineReport) -> str:
-    """What the engine is for: its target, after the GPU or board that built it where that is the one to run it."""
-    from edge.engines import RUNTIME
-
-    facts = report.made_of
-    here = None if report.runtime == RUNTIME else facts.get("gpu_name") or facts.get("board")
-    return ", ".join(str(word) for word in (here, facts.get("target")) if word) or "unknown GPU"
-
-
-def _shapes(report: EngineReport) -> str:
-    """Of the job, or what its optimization profiles allow; and which draw of a lottery it is."""
-    profiles = "; ".join(", ".join(f"{name} {one}" for name, one in sorted(p.items())) for p in report.profiles)
-    build = report.made_of.get("build")
-    return (profiles or str(report.made_of.get("shapes", ""))) + (f" build {build}" if build else "")
-
-
-def _megabytes(report: EngineReport) -> str:
-    return f"{report.file.size / 1e6:.1f}"

@@ -8,6 +8,8 @@ from rich.table import Table
 
 from device_agents.contract import EngineUse, Layer, Opinion
 from edge.report.columns import render
+from edge.report.engines import SHORT, size
+from edge.report.engines import special as special_engine
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.rows import CLOCKS, Row, interval, special
 from edge.report.table import escape
@@ -25,7 +27,7 @@ def details(row: Row, width: int) -> str:
     """A table of names and values. Device-made text is printed as text, never as markup."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in _lines(row):
         table.add_row(name, escape(value))
     return render(table, width)
@@ -95,9 +97,9 @@ def _run(row: Row) -> Iterator[Line]:
     if summary.within is not None:
         yield "spread within a run", f"{summary.within:.1%}"
     yield from _parity(row)
-    yield "peak process memory", _mib(max(process.peak_rss_bytes for process in result.processes))
-    for name, size in row.memory.items():
-        yield f"memory: {name.replace('_', ' ')}", _mib(size)
+    yield "peak process memory", size(max(process.peak_rss_bytes for process in result.processes))
+    for name, count in row.memory.items():
+        yield f"memory: {name.replace('_', ' ')}", size(count)
     yield "waited for the accelerator", f"{result.seconds.get('waited', 0.0):.1f} s"
 
 
@@ -117,16 +119,21 @@ def _engine(use: EngineUse | None) -> Iterator[Line]:
     if use is None:
         return
     report = use.report
-    yield "engine", f"{'reused' if use.reused else 'built for this'}: {use.why}"
-    yield "", f"{report.runtime} {report.runtime_version}, {_mib(report.file.size)}, sha256 {report.file.sha256[:12]}"
-    phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items())
+    yield "engine", f"reused: {use.why}" if use.reused else use.why
+    yield "", f"key {report.key[:SHORT]}, sha256 {report.file.sha256[:SHORT]}"
+    yield "", ", ".join([f"{report.runtime} {report.runtime_version}", size(report.file.size), *special_engine(report)])
+    phases = ", ".join(f"{name.removeprefix('build_')} {_seconds(seconds)}" for name, seconds in report.seconds.items())
     yield "", f"built at {report.built_at}{f' by {report.builder}' if report.builder else ''}; seconds: {phases}"
     for profile in report.profiles:
         yield "", "optimization profile " + ", ".join(f"{name} {bounds}" for name, bounds in profile.items())
     if report.device_memory_bytes is not None:
-        yield "", f"an execution needs {_mib(report.device_memory_bytes)} of device memory"
+        yield "", f"an execution needs {size(report.device_memory_bytes)} of device memory"
     for warning in report.warnings:
         yield "", f"warning of the builder: {warning}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def _layers(layers: tuple[Layer, ...]) -> Iterator[Line]:
@@ -171,9 +178,7 @@ def _provenance(row: Row) -> Iterator[Line]:
 
 def _section(title: str, values: Mapping[str, object]) -> Iterator[Line]:
     for index, (name, value) in enumerate(sorted(values.items())):
-        unknown = getattr(value, "unknown", None)
-        yield title if index == 0 else "", f"{name} = {f'unknown ({unknown})' if unknown else value}"
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.0f} MiB"
+        unknown, told = getattr(value, "unknown", None), getattr(value, "value", value)
+        if "_bytes" in name and isinstance(told, int):
+            name, told = name.replace("_bytes", ""), size(told)  # noqa: PLW2901 - the same name without its unit
+        yield title if index == 0 else "", f"{name} = {f'unknown ({unknown})' if unknown else told}"

@@ -71,7 +71,7 @@ def special(cell: Cell, own_inputs: str = "own inputs") -> list[str]:
     told += [own_inputs] if cell.inputs else []
     told += ["hot input"] if cell.hot_input else []
     told += [] if cell.transfers else ["no transfers"]
-    told += [] if cell.engines == OWN else ["its class's engine"]
+    told += [] if cell.engines == OWN else [f"engines {cell.engines}"]
     told += [f"build {cell.build}"] if cell.build else []
     return told
 
@@ -162,6 +162,7 @@ def _engine_as_json(row: Row) -> dict[str, object]:
         "why": use.why,
         "runtime": use.report.runtime,
         "runtime_version": use.report.runtime_version,
+        "key": use.report.key,
         "sha256": use.report.file.sha256,
         "bytes": use.report.file.size,
         "built_at": use.report.built_at,

@@ -126,12 +126,14 @@ def _second_opinion(row: Row) -> Iterable[str]:
         return
     who = f"{opinion.tool} {opinion.version} on the engine of {_label(row)}"
     engine, invalid = row.measurement.result.engine, row.verdict.status is Status.INVALID
-    told = "".join(f"; {caveat}" for caveat in caveats(opinion, engine, invalid=invalid))
+    told = [f"  {caveat}" for caveat in caveats(opinion, engine, invalid=invalid)]
     if opinion.error is not None:
         why = sentence(opinion.error.message, where=opinion.error.where, fix=opinion.error.fix)
-        yield f"{who} failed: {why}{told}"
+        yield f"{who} failed: {why}"
+        yield from told
     else:
-        yield f"{who}{told}:"
+        yield f"{who}:"
+        yield from told
         yield from figures(ratios(opinion, row.summary))
 
 

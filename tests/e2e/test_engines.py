@@ -224,6 +224,9 @@ def test_an_engine_comes_home_whole_by_the_beginning_of_its_key(stocked: Operato
     assert sorted(path.name for path in home.iterdir()) == ["engine.json", "model.engine"]
     assert json.loads((home / "engine.json").read_text())["key"] == one["key"]
     assert sha256(home / "model.engine") == one["file"]["sha256"]
+    assert f"model.engine: tensorrt-rtx {one['runtime_version']}" in pulled.out
+    assert f"sha256 {one['file']['sha256']}\n" in pulled.out
+    assert len({path.stat().st_mode for path in home.iterdir()}) == 1, "as the umask says, both"
     again = stocked.run("engines", "pull", one["key"], "--device", "local", "--out", "home")
     assert (again.code, "name a new folder with --out" in again.err) == (2, True)
 

@@ -13,9 +13,9 @@ import pytest
 
 from device_agents.contract import SCHEMA, DimRange, EngineReport, FileEntry, Precision, from_json, loads
 from edge import engine_cache
-from edge.cli import engines
 from edge.inventory import Device
 from edge.places import places
+from edge.report import engines
 from edge.session import Session
 from edge.transport.local import LocalTransport
 from profiles.errors import ConfigError, SchemaError, TransferError
@@ -113,13 +113,42 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_asked(there:
         ({"made_of": {"board": "Jetson AGX Orin", "target": "sm87"}}, "Jetson AGX Orin, sm87"),
         ({"made_of": {"gpu_name": "NVIDIA H100", "target": "sm80"}, "runtime": "tensorrt-rtx"}, " sm80"),
         ({"made_of": {"shapes": "8x3x224x224"}}, "unknown GPU"),
-        ({"made_of": {"shapes": "8x3x224x224", "build": 2}}, "8x3x224x224 build 2"),
+        ({"made_of": {"shapes": "8x3x224x224", "build": 2}}, " build 2"),
+        ({"made_of": {"optimization_level": 5, "timing_cache": False}}, "optimization_level=5, timing_cache=false"),
+        ({"made_of": {"typing": "weak"}}, "typing=weak"),
+        ({"made_of": {"built_by": "trtexec"}}, "built by trtexec"),
         ({"profiles": ({"batch": DimRange(1, 8, 32)},)}, "batch 1:8:32"),
         ({"made_of": {"gpu_name": "\x1b[31mred[/]"}}, "?[31mred[/]"),
     ],
 )
 def test_the_list_says_what_an_engine_is_for(changes: dict[str, Any], shown: str) -> None:
-    text = engines._table({"orin-1": [replace(REPORT, **changes)]}, {REPORT.artifact: "resnet18/pytorch"})
+    text = engines.table({"orin-1": [replace(REPORT, **changes)]}, {REPORT.artifact: "resnet18/pytorch"}, 200)
     assert shown in text
     assert all(word in text for word in ("orin-1", "resnet18/pytorch", "b" * 12, "tensorrt", "2026-11-23 11:40"))
     assert "H100" not in text, "an engine for another machine is not for the one that built it"
+
+
+def test_the_list_passes_over_what_is_as_by_default() -> None:
+    usual = {
+        "optimization_level": "default", "hardware_compatibility": "none", "timing_cache": True, "typing": "strong",
+        "version_compatible": False, "build": 0, "tf32": False, "recipe": 1,
+    }  # fmt: skip
+    assert engines.special(replace(REPORT, made_of=usual)) == []
+    old = replace(REPORT, runtime_version="8.6.1.6", made_of={**usual, "typing": "weak"})
+    assert engines.special(old) == [], "TensorRT 8 has no other"
+
+
+def test_a_narrow_list_keeps_key_model_and_size_whole() -> None:
+    report = replace(REPORT, made_of={"board": "Jetson AGX Orin", "target": "sm87", "shapes": "8x3x224x224"})
+    text = engines.table({"orin-1": [report]}, {REPORT.artifact: "resnet18/tensorflow"}, 80)
+    table = text.partition("\n\n")[0]
+    assert max(map(len, table.splitlines())) <= 80
+    assert all(word in table for word in ("orin-1", "resnet18/tensorflow", "b" * 12, "8x3x224x224"))
+    assert "GPU (Jetson AGX Orin, sm87)" in text
+    wide = engines.table({"orin-1": [report]}, {}, 200)
+    assert REPORT.file.sha256[:12] in wide, "what `results show` has, too"
+
+
+@pytest.mark.parametrize(("count", "told"), [(62_329, "60.9 KiB"), (22 << 20, "22.0 MiB"), (300 << 20, "300 MiB")])
+def test_sizes_have_one_unit_everywhere(count: int, told: str) -> None:
+    assert engines.size(count) == told

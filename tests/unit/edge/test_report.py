@@ -23,6 +23,7 @@ from device_agents.contract import (
     ParityCheck,
     Precision,
     ProcessResult,
+    Reading,
     SampleRange,
     dumps,
 )
@@ -138,7 +139,7 @@ class TestUnlikeRows:
         bounded = row(asked={"profiles": ({"batch": DimRange(1, 8, 32)},), "engines": "per-class"}, build=2)
         text = measurements([row(), special, bounded], ids=False, width=300)
         assert "pinned=false, streams=2, own inputs, hot input, no transfers" in text
-        assert "bounds 1:8:32, its class's engine, build 2" in text
+        assert "bounds 1:8:32, engines per-class, build 2" in text
         assert "with pinned=false, streams=2" in shown(special)
         assert as_data(special)["options"] == {"streams": 2, "pinned": False}
         assert "with" not in measurements([row(), row()], ids=False).split()
@@ -192,14 +193,26 @@ class TestTheEngine:
     def test_is_told_with_its_reason_and_what_it_is_made_of(self) -> None:
         text = shown(row())
         assert "reused: built here on 2026-01-01" in text
-        assert "tensorrt 10.3.0.30, 50 MiB" in text
+        assert "key kkkkkkkkkkkk, sha256 eeeeeeeeeeee" in text, "as `engines list` has them"
+        assert "tensorrt 10.3.0.30, 50.0 MiB" in text
         assert "by orin-1; seconds: parse 0.5, build 61.2" in text
         assert "batch 1:8:32" in text
-        assert "30 MiB of device memory" in text
+        assert "30.0 MiB of device memory" in text
         assert "warning of the builder: it is slow" in text
         data = as_data(row())["engine"]
         assert data["build_seconds"] == {"parse": 0.5, "build": 61.2}  # type: ignore[index]
         assert data["reused"] is True  # type: ignore[index]
+        assert data["key"] == "k" * 40  # type: ignore[index]
+
+    def test_that_was_small_and_quick_to_build_is_not_nothing(self) -> None:
+        quick = engine(seconds={"build": 0.0123, "build_total": 0.0456}, device_memory_bytes=196_864, made_of=
+                       {"optimization_level": 5, "build": 2})  # fmt: skip
+        text = shown(row(engine=replace(quick, reused=False, why="built: there was none")))
+        assert "seconds: build 0.012, total 0.046" in text
+        assert "192 KiB of device memory" in text
+        assert "tensorrt 10.3.0.30, 50.0 MiB, optimization_level=5, build 2" in text
+        assert "  built: there was none" in text
+        assert "built for this" not in text
 
     def test_of_tensorrt_rtx_is_nowhere_called_tensorrt(self) -> None:
         made = row(backend="tensorrt-rtx", command="tensorrt_rtx --loadEngine=model.engine")
@@ -316,6 +329,14 @@ def test_flags_are_shown_and_condemn_nothing() -> None:
     assert any(note.startswith("flag orin-1 resnet18") for note in notes([made]))
     assert as_data(made)["flags"][0]["name"] == "enqueue_bound"  # type: ignore[index]
     assert "INVALID" not in measurements([made], ids=False)
+
+
+def test_what_is_longer_than_the_terminal_is_folded_and_not_cut() -> None:
+    made = row(command=f"trtexec --loadEngine=/{'x' * 200}/model.engine", context={"memory_bytes": Reading(22 << 20)})
+    text = details(made, 60)
+    assert "…" not in text
+    assert "".join(text.split()).count("x" * 200) == 1
+    assert "memory = 22.0 MiB" in text
 
 
 def test_an_invalid_row_is_named_once_with_all_its_reasons() -> None:
