@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from device_agents.backends.base import Backend
 from device_agents.contract import (
@@ -30,6 +30,8 @@ from device_agents.system import Readings
 
 _DEVICE = ("architecture", "board", "gpu_name", "gpu_compute_cap", "gpu_driver_version", "l4t", "power_mode")
 _ELSEWHERE = ("architecture", "gpu_name", "gpu_compute_cap", "runtime", "runtime_version")
+_AHEAD = ("architecture", "target", "runtime", "runtime_version")
+_ANY = "any"  # the target of a runtime that builds for GPUs which are not there, where none is named
 _TOLD = 3  # differences that a sentence names
 
 
@@ -104,10 +106,11 @@ class Engines:
         if report is None or report.file != given.file:
             fix = "build it again: deploy with --rebuild"
             raise DeviceError("engine_damaged", "load", "its manifest is not that engine's", where=str(folder), fix=fix)
-        unlike = [name for name in _ELSEWHERE if report.made_of.get(name) != facts.get(name)]
+        here, decides = _own_facts(report, facts)
+        unlike = [name for name in decides if report.made_of.get(name) != here.get(name)]
         if unlike:
             fix = "let the device build its own: --engines own"
-            message = f"the engine of {given.builder} does not fit ({_differences(report.made_of, facts, unlike)})"
+            message = f"the engine of {given.builder} does not fit ({_differences(report.made_of, here, unlike)})"
             raise DeviceError("engine_foreign", "load", message, where=folder.name[:12], fix=fix)
         return EngineUse(report, True, f"built by {given.builder}")
 
@@ -136,6 +139,15 @@ class Engines:
         unlike = min((_unlike(report.made_of, facts) for report in like), key=len)
         nearest = next(report for report in like if _unlike(report.made_of, facts) == unlike)
         return f"built: {_differences(nearest.made_of, facts, unlike)}"
+
+
+def _own_facts(report: EngineReport, facts: Mapping[str, Scalar]) -> Tuple[Mapping[str, Scalar], Tuple[str, ...]]:
+    """What this device has, and which of it an engine that was built elsewhere must have too. Where a runtime builds
+    for GPUs that are not there, the target that was named decides, not the builder's GPU, which may be none."""
+    if facts.get("target") != _ANY or report.made_of.get("target") == _ANY:
+        return facts, _ELSEWHERE
+    capability = str(facts.get("gpu_compute_cap", " of an unknown GPU")).replace(".", "")
+    return {**facts, "target": f"sm{capability}"}, _AHEAD
 
 
 def _read(path: Path) -> Optional[EngineReport]:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from device_agents.contract import ENGINE_FILE, ErrorInfo, GivenEngine
+from edge.ahead import BUILDER, engine_for
 from edge.builder_run import BuilderRun
 from edge.classes import Build, build_of
 from edge.device_work import DeviceWork, Tools, check_request
 from edge.inventory import Device
 from edge.jobspec import job_spec
 from edge.journal import Journal
-from edge.plan import Cell
+from edge.plan import AHEAD, Cell
 from edge.results.store import Measurement, Origin
 from edge.resuming import changed
 from edge.session import Found, Session
@@ -152,7 +153,10 @@ class DeviceRun(DeviceWork):
         return self._collect(session, cell, job, origin)
 
     def _engine(self, session: Session, cell: Cell) -> GivenEngine | None:
-        """The engine that this device's builder makes, sent there. Errors: _NoEngine when it did not."""
+        """The engine that this device's builder makes, or this machine made ahead of time, sent there. Errors:
+        _NoEngine when the builder did not."""
+        if cell.engines == AHEAD:
+            return self._given(session, engine_for(cell, self._tools.artifacts, self._tools.survey), BUILDER)
         build = self._orders.builds.get(cell.id)
         if build is None:
             return None
@@ -163,10 +167,12 @@ class DeviceRun(DeviceWork):
         error = build.engine.exception()
         if error is not None:
             raise _NoEngine(build, error)
-        engine = build.engine.result()
+        return self._given(session, build.engine.result(), build.device)
+
+    def _given(self, session: Session, engine: Artifact, builder: str) -> GivenEngine:
         self._ship(session, engine)
         file = next(entry for entry in engine.files if entry.name == ENGINE_FILE)
-        return GivenEngine(engine.id, file, build.device)
+        return GivenEngine(engine.id, file, builder)
 
     def _collect(self, session: Session, cell: Cell, job: str, origin: Origin) -> str:
         result, samples = session.collect(job, origin.artifact)

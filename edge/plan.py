@@ -12,6 +12,7 @@ from device_agents.contract import LoadPattern, Precision, Scalar, ShapeProfile,
 
 OWN = "own"
 PER_CLASS = "per-class"
+AHEAD = "ahead"
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Cell:
 
     `weights` is pretrained, random or sha256:<hex>. `build` numbers the engines of a lottery from 1; 0 is the engine
     that the device keeps. `profiles` bound the batch of an engine (its free dimensions are all called `batch` here),
-    `inputs` is the SHA-256 of the operator's own data, `engines` says whose engine is timed: own or per-class.
+    `inputs` is the SHA-256 of the operator's own data, `engines` says whose engine is timed: own, per-class or ahead.
     What equals its default does not enter the id, so that a new field leaves old ids alone. Artifacts and hardware are
     recorded, not hashed.
     """

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from device_agents.contract import Precision
 from edge import choosing
+from edge.ahead import engine_for
 from edge.choosing import Choices, Survey
 from edge.classes import whose_engine
+from edge.engines import RUNTIME
 from edge.inventory import Device
-from edge.plan import OWN, Cell, Plan
+from edge.plan import AHEAD, OWN, Cell, Plan
 from edge.request import Request
 from edge.sources import ALL, Sources
 from export.api import frameworks_of, installed, parse_model
 from export.artifact import FREE_BATCH, Store
 from export.models import ModelRef
+from profiles.errors import ConfigError, RunError
 
 CHECKED_WITH_TRTEXEC = "tensorrt"
 
@@ -57,13 +61,16 @@ def make_plan(
         for ref in refs
         for framework in sources.frameworks(ref, precision)
         for backend in choosing.backends(request.backends, device, survey, choices)
-        for engines in [_engines(device, backend, builders, survey, choices)]
+        for engines in [_engines(request, device, backend, builders, survey, choices)]
         for batch in request.batches or (1,)
         for build in _builds(request, device, backend, survey, choices)
     ]
     _say_opsets(cells, survey, choices)
     _say_timing(request, choices)
-    return Plan(choosing.own_options(cells, survey, choices), request.rebuild)
+    plan = Plan(choosing.own_options(cells, survey, choices), request.rebuild)
+    if request.engines == AHEAD:
+        _check_ahead(plan, dict(zip((ref.name for ref in refs), request.models, strict=True)), store, survey, choices)
+    return plan
 
 
 def _oldest_opset(request: Request, devices: Sequence[Device], survey: Survey) -> int | None:
@@ -83,10 +90,37 @@ def _precision(request: Request, device: Device, choices: Choices) -> Precision:
     return device.profile.precision
 
 
-def _engines(device: Device, backend: str, builders: Mapping[str, str] | None, survey: Survey, choices: Choices) -> str:
+def _engines(
+    request: Request,
+    device: Device,
+    backend: str,
+    builders: Mapping[str, str] | None,
+    survey: Survey,
+    choices: Choices,
+) -> str:
+    if request.engines == AHEAD and backend == RUNTIME:
+        return AHEAD
     if builders is None or not choosing.builds(device.name, backend, survey):
         return OWN
     return whose_engine(device, backend, builders, survey, choices)
+
+
+def _check_ahead(plan: Plan, named: Mapping[str, str], store: Store, survey: Survey, choices: Choices) -> None:
+    """Errors: ConfigError where an engine is not there, or was to be built otherwise. A device that did not tell what
+    it can load fails by itself."""
+    cells = [cell for cell in plan.cells if cell.engines == AHEAD]
+    if not cells:
+        message = f"only {RUNTIME} builds ahead of time, and nothing is to be measured with it"
+        raise ConfigError(message, where="--engines", fix=f"--backend {RUNTIME}")
+    for cell in cells:
+        report = survey.report(cell.device, cell.backend)
+        for name in cell.options:
+            if report is not None and name in report.build_options:
+                fix = "leave it out here, and give it to `edgebench export --engine`"
+                raise ConfigError(f"{name} is for building, and the engine is built", where="--option", fix=fix)
+        with contextlib.suppress(RunError):
+            engine = engine_for(cell, store, survey, named=named[cell.model])
+            choices.say(f"engine {engine.short_id} of {cell.label} on {cell.device}: built here for {engine.target}")
 
 
 def _builds(request: Request, device: Device, backend: str, survey: Survey, choices: Choices) -> Sequence[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from device_agents.contract import DimRange, LoadPattern, Precision, Scalar, SchemaViolation, Timing
 from edge import bundle
 from edge.choosing import AUTO
+from edge.plan import AHEAD, OWN
 from export.api import parse_model
 from profiles.errors import ConfigError
 
@@ -37,6 +38,7 @@ class Request:
     rebuild: bool = False
     inputs: Path | None = None
     check_with: str | None = None
+    engines: str = OWN
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -72,6 +74,9 @@ class Request:
         """Errors: ConfigError for a wish that no engine could fulfil."""
         if not 1 <= self.builds <= MOST_BUILDS:
             raise ConfigError(f"{self.builds} is not between 1 and {MOST_BUILDS}", where="--builds")
+        if self.engines == AHEAD and (self.rebuild or self.builds > 1):
+            fix = "leave out --rebuild and --builds, or --engines"
+            raise ConfigError("an engine that was built ahead of time is not built again", where="--engines", fix=fix)
         for batch in self.batches or (1,):
             if self.bounds and not any(bounds.min <= batch <= bounds.max for bounds in self.bounds):
                 told = ", ".join(map(str, self.bounds))

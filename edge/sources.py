@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from device_agents.contract import Dim, Precision
 from edge import choosing
+from edge.ahead import engine_for
 from edge.choosing import Choices, Survey
-from edge.plan import Cell
+from edge.plan import AHEAD, Cell
 from edge.request import Request
 from export.api import export_model, find_any, frameworks_of, installed, parse_model, require
 from export.artifact import Artifact, Store, sha256_file
@@ -96,7 +97,8 @@ def artifact_source(
 ) -> Callable[[Cell], Artifact]:
     """What finds or exports the artifact of a cell: one with a dynamic batch serves every batch, but a user's file is
     fixed to the batch, as it may have a fixed one already, unless bounds want it free: those of `deploy`, or those that
-    its newest export declares. What failed once is not tried again. A device whose parser is old gets a graph that it
+    its newest export declares. What failed once is not tried again. A cell whose
+    engine was built ahead of time has the graph that it was built of. A device whose parser is old gets a graph that it
     can read; a user's file that it cannot is refused."""
     refs = {ref.name: ref for ref in map(parse_model, request.models)}
 
@@ -131,6 +133,8 @@ def artifact_source(
             return error
 
     def artifact(cell: Cell) -> Artifact:
+        if cell.engines == AHEAD:
+            return store.get(str(engine_for(cell, store, survey or Survey()).parent))
         max_opset = choosing.max_opset(cell.device, cell.backend, survey or Survey())
         declared = bounded(cell.model, cell.framework, cell.precision, cell.weights, max_opset)
         if declared is not None:

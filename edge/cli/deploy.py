@@ -63,8 +63,8 @@ def deploy(
     builds: Annotated[int, typer.Option(help="Engines to build and time: how much does one differ from the next?")] = 1,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build engines anew, cached or not.")] = False,
     engines: Annotated[
-        Literal["own", "per-class"],
-        typer.Option(help="Whose engine: every device's own, or that of its profile's builder in fleet.toml."),
+        Literal["own", "per-class", "ahead"],
+        typer.Option(help="Whose engine: the device's own, its profile's builder's, or of `export --engine`."),
     ] = "own",
     check_with: Annotated[
         Literal["trtexec"] | None, typer.Option(help="A second opinion on the same engine.", show_default="none")
@@ -86,7 +86,7 @@ def deploy(
     from edge.cli.options import parse_bounds, parse_options
     from edge.cli.progress import drawn
     from edge.places import places
-    from edge.plan import PER_CLASS
+    from edge.plan import OWN, PER_CLASS
     from edge.planning import make_plan
     from edge.probing import survey
     from edge.request import Request
@@ -114,11 +114,12 @@ def deploy(
         rebuild=rebuild,
         inputs=inputs,
         check_with=check_with,
+        engines=engines,
     )
     builds_for = builders(known, devices) if engines == PER_CLASS else None
     choices = Choices()
     with drawn() as progress:
-        abilities = builds > 1 or builds_for is not None or bool(option)
+        abilities = builds > 1 or engines != OWN or bool(option)
         found = survey(request.backends, devices, places(), progress, abilities=abilities)
     plan = make_plan(request, devices, Store(places().artifacts), choices, found, builds_for)
     for line in choices.lines:

@@ -68,7 +68,8 @@ def bench(
 ) -> Bench:
     agent = tmp_path / "carried" / "device_agents"
     shutil.copytree(Path(device_agents.__file__).parent, agent, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(STAND_IN, agent / "backends" / "tensorrt.py")
+    for name in ("tensorrt.py", "tensorrt_rtx.py"):
+        shutil.copy(STAND_IN, agent / "backends" / name)
     monkeypatch.setenv("PYTHONPATH", str(agent.parent))
     operator.prelude = BRIEF
     return Bench(operator, start_sshd, tiny_onnx)
@@ -290,6 +291,103 @@ def test_the_time_that_is_told_is_the_operator_s_with_the_look_at_the_devices(be
     assert time.monotonic() - begin - answer.json["seconds"] < slow_s, "what is left is to start and to end Python"
 
 
+A100_SMI = """#!/bin/sh
+case "$1" in
+    -L) echo 'GPU 0: stand-in for an A100' ;;
+    --query-gpu=compute_cap) echo 8.0 ;;
+    --query-gpu=name) echo 'stand-in for an A100' ;;
+    *) exit 2 ;;
+esac
+"""
+
+
+class TestAhead:
+    """Engines of this machine for a GPU that is elsewhere: the path, by the stand-in as `tensorrt-rtx`. No engine of
+    TensorRT-RTX is loaded anywhere here."""
+
+    ASKED = ("--backend", "tensorrt-rtx", "--engines", "ahead")
+
+    @pytest.fixture
+    def a100(self, bench: Bench) -> Sshd:
+        """A device with the stand-in and a GPU of SM80, by what its nvidia-smi says; this machine has no GPU."""
+        server = bench.device("gpu-1", version="1.7.0", profile="a100-80gb")
+        tools, python = server.folder / "tools", server.folder / "python"
+        tools.mkdir()
+        (tools / "nvidia-smi").write_text(A100_SMI)
+        python.write_text(f'#!/bin/sh\nPATH={tools}:$PATH exec {sys.executable} "$@"\n')
+        for file in (tools / "nvidia-smi", python):
+            file.chmod(0o755)
+        fleet = bench.operator.home / "fleet.toml"
+        fleet.write_text(fleet.read_text().replace(f'python = "{sys.executable}"', f'python = "{python}"'))
+        (bench.operator.home / "tensorrt").write_text("1.7.0")
+        return server
+
+    def export(self, bench: Bench, *more: object) -> Any:
+        asked = ("--precision", "fp32", "--engine", "tensorrt-rtx", "--target", "sm80")
+        answer = bench.operator.run("export", bench.model, *asked, *more, "--json")
+        assert answer.code == 0, answer.err
+        return answer.json["artifacts"][0]
+
+    def test_the_engine_for_the_device_s_gpu_is_shipped_checked_and_timed(self, bench: Bench, a100: Sshd) -> None:
+        engine = self.export(bench)
+        answer = bench.deploy(*self.ASKED, device="gpu-1")
+        assert answer.code in (0, 4), answer.err + answer.out
+        (row,) = answer.json["measurements"]
+        result = bench.operator.stored(row["id"])["result"]
+        report = result["engine"]["report"]
+        assert (log(a100, "build"), set(log(a100, "load"))) == ([], {report["file"]["sha256"]})
+        assert (row["backend"], row["engine"]["why"]) == ("tensorrt-rtx", "built by this machine, ahead of time")
+        assert (result["artifact"], report["made_of"]["target"]) == (engine["parent"], "sm80")
+        assert "gpu_name" not in report["made_of"], "it was built without one"
+        assert result["processes"][0]["parity_after"]["error"] <= result["processes"][0]["parity_after"]["limit"]
+        said = f"engine {engine['id'][:12]} of tiny/onnx fp32 batch 1 on tensorrt-rtx on gpu-1: built here for sm80"
+        assert said in answer.json["choices"]
+
+    def test_one_with_bounds_serves_the_batches_within(self, bench: Bench, a100: Sshd) -> None:
+        self.export(bench, "--bounds", "1:4:8")
+        answer = bench.deploy(*self.ASKED, "--batch", "1,8", device="gpu-1")
+        assert answer.code in (0, 4), answer.err + answer.out
+        assert len({row["engine"]["sha256"] for row in answer.json["measurements"]}) == 1
+        refused = bench.deploy(*self.ASKED, "--batch", "9", device="gpu-1")
+        assert (refused.code, "(there is: sm80 by 1.7.0, batch 1:4:8)" in refused.err) == (2, True), refused.err
+
+    def test_without_one_the_export_that_makes_it_is_told_before_any_work(self, bench: Bench, a100: Sshd) -> None:
+        refused = bench.deploy(*self.ASKED, "--batch", "4", device="gpu-1")
+        assert refused.code == 2
+        command = f"export {bench.model} --precision fp32 --batch 4 --engine tensorrt-rtx --target sm80"
+        assert (
+            "--engines: there is no engine of tiny/onnx fp32 batch 4 on tensorrt-rtx 1.7.0 for sm80; make it, with "
+            f"tensorrt-rtx 1.7.0 on this machine: edgebench {command}"
+        ) in refused.err
+        assert not list(a100.home.rglob("artifacts/*"))
+        assert bench.operator.run(*command.split()).code == 0
+        assert bench.deploy(*self.ASKED, "--batch", "4", device="gpu-1").code in (0, 4)
+
+    def test_one_of_another_version_or_target_is_none(self, bench: Bench, a100: Sshd) -> None:
+        self.export(bench)
+        (a100.home / "tensorrt").write_text("1.8.0")
+        refused = bench.deploy(*self.ASKED, device="gpu-1")
+        assert "tensorrt-rtx 1.8.0 for sm80 (there is: sm80 by 1.7.0, batch 1)" in refused.err
+        (a100.home / "tensorrt").write_text("1.7.0")
+        smi = a100.folder / "tools" / "nvidia-smi"
+        smi.write_text(smi.read_text().replace("8.0", "9.0"))
+        refused = bench.deploy(*self.ASKED, device="gpu-1")
+        assert "tensorrt-rtx 1.7.0 for sm90 (there is: sm80 by 1.7.0, batch 1)" in refused.err
+        assert (refused.code, log(a100, "load")) == (2, [])
+
+    def test_what_would_build_it_otherwise_is_refused(self, bench: Bench, a100: Sshd) -> None:
+        self.export(bench)
+        asked = {
+            ("--rebuild",): "--engines: an engine that was built ahead of time is not built again",
+            ("--option", "level=5"): "--option: level is for building, and the engine is built",
+            ("--backend", "onnxruntime"): "--engines: only tensorrt-rtx builds ahead of time",
+        }
+        for more, said in asked.items():
+            refused = bench.deploy(*self.ASKED, *more, device="gpu-1")
+            assert (refused.code, said in refused.err) == (2, True), refused.err
+        assert log(a100, "load") == []
+
+
 class TestTakenUp:
     def test_what_another_runtime_measured_is_measured_anew_and_that_is_said(self, bench: Bench) -> None:
         """Cell 1 is finished, cell 2 under way when the controller dies; then the device gets another TensorRT."""
@@ -435,7 +533,7 @@ class TestEngines:
         (("--backend", "tensort"), "--backend: unknown backend 'tensort' (did you mean 'tensorrt'?)"),
         (("--backend", "onnxruntime,"), "--backend: unknown backend ''"),
         (("--inputs", "no-such.npz"), "--inputs"),
-        (("--engines", "theirs"), "'theirs' is not one of 'own', 'per-class'"),
+        (("--engines", "theirs"), "'theirs' is not one of 'own', 'per-class', 'ahead'"),
         (("--check-with", "luck"), "'luck' is not"),
         (
             ("--check-with", "trtexec", "--pattern", "rate:30"),

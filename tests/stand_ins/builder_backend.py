@@ -1,6 +1,7 @@
 """A backend that stands in for TensorRT where the controller is tested: an "engine" is the ONNX file behind a nonce,
 run by onnxruntime. It shows who builds, what travels and what is loaded; it says nothing of TensorRT.
 
+As `tensorrt_rtx` it builds for a target that is not there, too: the engine's name for it, nothing more.
 `~/tensorrt` of a device holds the version that it claims, and makes the runtime exist there. `~/log` gets a line a
 build and a load, with the engine's SHA-256. `~/slow` holds seconds that a build takes, `~/broken` makes it fail.
 """
@@ -21,11 +22,13 @@ from device_agents.contract import JobSpec, Scalar
 from device_agents.errors import DeviceError
 
 _NONCE_BYTES = 16
+_NAME = __name__.rpartition(".")[2].replace("_", "-")
+_TARGET = {"target": "the one GPU generation to build for"} if _NAME == "tensorrt-rtx" else {}
 
 
 class Backend(onnxruntime.Backend):
     builds: ClassVar[bool] = True
-    build_options: ClassVar[dict[str, str]] = {"level": "how long to search for tactics, 0 to 5"}
+    build_options: ClassVar[dict[str, str]] = {"level": "how long to search for tactics, 0 to 5", **_TARGET}
     version = ""
 
     def start(self) -> str:
@@ -37,7 +40,8 @@ class Backend(onnxruntime.Backend):
         return self.version
 
     def made_of(self, spec: JobSpec) -> dict[str, Scalar]:
-        return {"runtime": "tensorrt", "runtime_version": self.version, "level": spec.options.get("level", 3)}
+        target = {"target": spec.options.get("target", "any")} if _TARGET else {}
+        return {"runtime": _NAME, "runtime_version": self.version, "level": spec.options.get("level", 3), **target}
 
     def build(self, model: Path, out: Path, spec: JobSpec, caches: Path, tell: Callable[[str], None]) -> Built:
         _log("begin", b"")

@@ -168,6 +168,38 @@ class TestAnEngineThatWasGiven:
         assert refused.value.info.code == "engine_foreign"
 
 
+class TestAnEngineThatWasBuiltAheadOfTime:
+    """For a target, by a machine that has no GPU, or another one: what the target is decides."""
+
+    @pytest.mark.parametrize(
+        "builder", [{}, {"gpu_name": Reading("RTX 4090", "cuda"), "gpu_compute_cap": Reading("8.9", "cuda")}]
+    )
+    def test_fits_the_gpu_of_its_target_and_no_other(self, tmp_path: Path, builder: dict[str, Reading]) -> None:
+        facts = made_of(spec(options={"target": "sm80"}), Runtime(), builder)
+        folder = tmp_path / "artifacts" / "engine-0001"
+        folder.mkdir(parents=True)
+        (folder / ENGINE_FILE).write_bytes(b"plan")
+        report = EngineReport(
+            SCHEMA, key_of(facts), "tiny-0001", entry_of(folder / ENGINE_FILE), "tensorrt", "10.3.0.30",
+            Precision.FP16, "2026-01-01T00:00:00Z", facts,
+        )  # fmt: skip
+        (folder / ENGINE_MANIFEST).write_text(dumps(report))
+        given = EngineRequest(given=GivenEngine("engine-0001", report.file, "this machine, ahead of time"))
+        wanted, here = spec(engine=given), {"target": "any"}
+
+        def use(version: str = "10.3.0.30", **gpu: str) -> str:
+            identity = {name: Reading(value, "nvidia-smi") for name, value in gpu.items()}
+            return Engines(tmp_path).given(wanted, {**made_of(wanted, Runtime(version), identity), **here}).why
+
+        assert use(gpu_name="A100", gpu_compute_cap="8.0") == "built by this machine, ahead of time"
+        with pytest.raises(DeviceError, match=r"does not fit \(target was sm80, is sm86\)"):
+            use(gpu_name="A10", gpu_compute_cap="8.6")
+        with pytest.raises(DeviceError, match=r"target was sm80, is sm of an unknown GPU"):
+            use()
+        with pytest.raises(DeviceError, match=r"runtime_version was 10\.3\.0\.30, is 8\.6\.2"):
+            use("8.6.2", gpu_compute_cap="8.0")
+
+
 def test_a_job_names_every_folder_that_it_needs() -> None:
     """`gc` keeps these while the job is there, and starting it marks them as used."""
     entry = FileEntry("model.engine", 4, "0" * 64)
