@@ -35,7 +35,7 @@ class CudaError(DeviceError):
     def __init__(
         self, code: str, stage: str, message: str, *, call: str, number: int, name: str, fix: str = ""
     ) -> None:
-        super().__init__(code, stage, message, where=call, fix=fix)
+        super().__init__(code, stage, message, fix=fix)  # whose message names the call
         self.call = call
         self.number = number
         self.name = name

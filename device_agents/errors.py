@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
+from pathlib import Path
 
 from device_agents.contract import ErrorInfo
+
+_LOG = "the job's log"
 
 
 class DeviceError(Exception):
@@ -13,6 +17,12 @@ class DeviceError(Exception):
     def __init__(self, code: str, stage: str, message: str, *, where: str = "", fix: str = "") -> None:
         super().__init__(message)
         self.info = ErrorInfo(code, stage, message, where, fix)
+
+
+def with_log(info: ErrorInfo, job: Path) -> ErrorInfo:
+    """With the path of the job's log, where that is what it sends its reader to."""
+    log = f"{_LOG}, {job / 'log'}"
+    return replace(info, message=info.message.replace(_LOG, log), fix=info.fix.replace(_LOG, log))
 
 
 def io_error(error: OSError, stage: str, where: object) -> ErrorInfo:

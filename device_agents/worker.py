@@ -17,7 +17,7 @@ from typing import List
 from device_agents import tasks
 from device_agents.backends.base import first_line
 from device_agents.contract import ErrorInfo, JobSpec, dumps, from_json, loads, to_json
-from device_agents.errors import DeviceError, io_error
+from device_agents.errors import DeviceError, io_error, with_log
 from device_agents.files import write_atomic
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -30,7 +30,7 @@ def main(job: Path, task: str, index: int) -> int:
     try:
         outcome = to_json(tasks.load(task)(tasks.Work(spec, job, index, started_ns)))
     except DeviceError as error:
-        outcome = {"failed": to_json(error.info)}
+        outcome = {"failed": to_json(with_log(error.info, job))}
     except MemoryError:
         outcome = {"failed": to_json(_out_of_memory())}
     except OSError as error:

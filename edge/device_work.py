@@ -16,7 +16,7 @@ from edge.inventory import Device
 from edge.journal import Journal, Task
 from edge.plan import Cell
 from edge.results.store import Origin, OwnInputs, Store
-from edge.session import Found, Session
+from edge.session import Found, Session, how_to_install
 from edge.transport.base import Transport
 from export.artifact import Artifact
 from export.artifact import Store as Artifacts
@@ -162,7 +162,7 @@ def check_request(cell: Cell, found: Mapping[str, Found], device: str) -> None:
         absent = found[backend].report.version.unknown
         if absent is not None:
             message = f"{backend} is not there ({absent})"
-            raise RunError(message, where=device, stage="probe", fix=f"install it for {found[backend].python}")
+            raise RunError(message, where=device, stage="probe", fix=how_to_install(backend, found[backend].python))
     report = found[cell.backend].report
     if cell.pattern.kind not in report.patterns:
         message = f"{cell.backend} cannot run the load pattern {cell.pattern}"

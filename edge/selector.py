@@ -21,26 +21,32 @@ from edge.inventory import RESERVED, WORD, Device, Fleet
 from profiles.errors import ConfigError
 from profiles.load import device_profile, device_profile_names
 
-OPTION = "--device"
+ARGUMENT = "EXPR"
+"""What the expression is called where a command takes it without an option."""
 _TOKEN = re.compile(r"\s*([(),]|[^\s(),]+)")
 _MAX_LENGTH = 4096
 _MAX_DEPTH = 40
 
 
-def select(fleet: Fleet, expr: str) -> tuple[Device, ...]:
+def select(fleet: Fleet, expr: str, where: str = "--device") -> tuple[Device, ...]:
     """The devices that `expr` picks, in the order of the fleet file; at least one.
 
-    Errors: ConfigError for a word that stands for nothing, an expression that cannot be read, or one that picks none.
+    Errors: ConfigError at `where` for a word that stands for nothing, an expression that cannot be read, or one that
+    picks none.
     """
-    chosen = _Reader(fleet, _tokens(expr)).whole()
-    if not chosen:
-        raise ConfigError(f"no device in {fleet.where} matches {expr!r}; there are: {_named(fleet)}", where=OPTION)
+    try:
+        chosen = _Reader(fleet, _tokens(expr)).whole()
+        if not chosen:
+            raise ConfigError(f"no device in {fleet.where} matches {expr!r}; there are: {_named(fleet)}")
+    except ConfigError as error:
+        error.where = where
+        raise
     return tuple(device for name, device in fleet.devices.items() if name in chosen)
 
 
 def _tokens(expr: str) -> list[str]:
     if len(expr) > _MAX_LENGTH:
-        raise ConfigError(f"an expression of {len(expr):,} characters; at most {_MAX_LENGTH:,} are read", where=OPTION)
+        raise ConfigError(f"an expression of {len(expr):,} characters; at most {_MAX_LENGTH:,} are read")
     return _TOKEN.findall(expr)
 
 
@@ -55,7 +61,7 @@ class _Reader:
 
     def whole(self) -> set[str]:
         if not self._tokens:
-            raise ConfigError(f"the expression is empty; {_choices(self._fleet)}", where=OPTION)
+            raise ConfigError(f"the expression is empty; {_choices(self._fleet)}")
         chosen = self._any_of()
         if self._at < len(self._tokens):
             raise self._unexpected("expected `and`, `or` or the end")
@@ -98,7 +104,7 @@ class _Reader:
     def _parenthesis(self) -> set[str]:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            raise ConfigError(f"parentheses nested deeper than {_MAX_DEPTH}", where=OPTION)
+            raise ConfigError(f"parentheses nested deeper than {_MAX_DEPTH}")
         chosen = self._any_of()
         if not self._take(")"):
             raise self._unexpected("expected `)`")
@@ -117,7 +123,7 @@ class _Reader:
         found = self._peek()
         before = " ".join(self._tokens[: self._at])
         place = f" after {before!r}" if before else ""
-        return ConfigError(f"{expected}{place}, got {repr(found) if found else 'the end'}", where=OPTION)
+        return ConfigError(f"{expected}{place}, got {repr(found) if found else 'the end'}")
 
 
 def _meaning(fleet: Fleet, word: str) -> set[str]:
@@ -141,16 +147,13 @@ def _nothing(fleet: Fleet, word: str) -> ConfigError:
     if kind:
         return ConfigError(
             f"no device of {kind} {word} in {fleet.where}; there are: {_named(fleet)}",
-            where=OPTION,
             fix="add one to fleet.toml (edgebench init)",
         )
     known = [*fleet.devices, *(item for device in fleet.devices.values() for item in _words(device)), *RESERVED]
     close = difflib.get_close_matches(word, known, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     odd = "" if WORD.match(word) else ", and none can be called so"
-    return ConfigError(
-        f"no device, tag, profile or family {word!r}{hint} in {fleet.where}{odd}; {_choices(fleet)}", where=OPTION
-    )
+    return ConfigError(f"no device, tag, profile or family {word!r}{hint} in {fleet.where}{odd}; {_choices(fleet)}")
 
 
 def _choices(fleet: Fleet) -> str:

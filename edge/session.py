@@ -37,6 +37,9 @@ from profiles.progress import Progress, silent
 
 _PYTHONS = ("/usr/bin/python3", "python3")  # on a Jetson the runtime belongs to the system's
 
+# Backends that are no module of a Python, with what mends that they are missing.
+_PROGRAMS = {"trtexec": "install the package libnvinfer-bin there, or name the program with EDGEBENCH_TRTEXEC"}
+
 _CALL_S = 60.0
 _WAIT_S = 300.0
 _LOOK_S = 10.0  # while nothing is timed: how often to ask how far a build is
@@ -81,6 +84,11 @@ def pythons(device: Device) -> tuple[str, ...]:
     if device.python:
         return (device.python,)
     return tuple(dict.fromkeys((device.profile.python or _PYTHONS[0], *_PYTHONS)))
+
+
+def how_to_install(backend: str, python: str) -> str:
+    """What mends that a backend is not there for the interpreter `python`."""
+    return _PROGRAMS.get(backend, f"install it for {python}")
 
 
 @dataclass(frozen=True)
@@ -269,8 +277,11 @@ class Session:
         if found and (self._python_of or only_look):
             return found
         names = " or ".join(backends)
-        fix = f"install {names} for one of them, or name another interpreter with `python =` in fleet.toml"
-        message = f"no Python there imports {names} ({' | '.join(answers)})"
+        if set(backends) <= set(_PROGRAMS):
+            message, fix = f"{names} is not there ({answers[-1]})", how_to_install(backends[0], "")
+        else:
+            fix = f"install {names} for one of them, or name another interpreter with `python =` in fleet.toml"
+            message = f"no Python there imports {names} ({' | '.join(answers)})"
         raise RunError(message, where=self.device.name, stage="probe", fix=fix)
 
     def _probe(self, python: str, backends: Sequence[str]) -> ProbeReport:

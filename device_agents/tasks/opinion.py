@@ -8,7 +8,7 @@ from device_agents import backends, runtimes
 from device_agents.backends.base import SelfTimed
 from device_agents.contract import Opinion
 from device_agents.engines import Engines
-from device_agents.errors import DeviceError
+from device_agents.errors import DeviceError, with_log
 from device_agents.tasks import Work
 from device_agents.tasks.trial import own_data
 
@@ -30,7 +30,7 @@ def run(work: Work) -> Opinion:
         first = given.batches(work.spec)[0] if given else None
         own = tool.time(engine, work.spec, (), work.job, first)
     except DeviceError as error:
-        return Opinion(name, version, command, {}, error=error.info)
+        return Opinion(name, version, command, {}, error=with_log(error.info, work.job))
     # no latency: the tool's is a sum by the GPU's clock, ours is the host's, and to divide them would mislead
     figures = {f"{part}_median": round(statistics.median(values)) for part, values in own.parts.items() if values}
     served = len(own.samples_ns) * work.spec.batch

@@ -247,7 +247,9 @@ def _print_failures(failures: Sequence[Failed]) -> None:
 
     first, error = failures[0], failures[0].error
     cells = ", ".join(failure.cell.label for failure in failures)
-    what = sentence(error.message, where=error.where, fix=error.fix)
+    device, _, place = error.where.partition(", ")
+    where = place if device == first.cell.device else error.where  # which the line begins with already
+    what = sentence(error.message, where=where, fix=error.fix)
     say(f"failed on {first.cell.device} ({error.stage or error.code}; {cells}): {what}")
     if first.goes_on:
         say("  its measurement goes on there: run the same command again to collect it")

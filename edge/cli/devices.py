@@ -31,10 +31,10 @@ def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonO
     from rich.table import Table
 
     from edge.report.columns import render
-    from edge.selector import select
+    from edge.selector import ARGUMENT, select
 
     known = load_fleet(fleet)
-    devices = select(known, expr) if expr else tuple(known.devices.values())
+    devices = select(known, expr, ARGUMENT) if expr else tuple(known.devices.values())
     if json:
         rows = [
             {"name": d.name, "address": d.address, "profile": d.profile.name, "family": d.family, "tags": list(d.tags)}
@@ -57,9 +57,9 @@ def probe(expr: Expression = None, fleet: FleetOption = None, json: JsonOption =
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.probing import probe_all
-    from edge.selector import select
+    from edge.selector import ARGUMENT, select
 
-    devices = select(load_fleet(fleet), expr or "all")
+    devices = select(load_fleet(fleet), expr or "all", ARGUMENT)
     with drawn() as progress:
         found, failed = probe_all(devices, places(), progress)
     if json:
@@ -101,9 +101,9 @@ def doctor(expr: Expression = None, fleet: FleetOption = None, json: JsonOption 
     from edge.patient import Patient
     from edge.places import places
     from edge.probing import probe_all
-    from edge.selector import select
+    from edge.selector import ARGUMENT, select
 
-    devices = select(load_fleet(fleet), expr or "all")
+    devices = select(load_fleet(fleet), expr or "all", ARGUMENT)
     earliest = time.time()
     with drawn() as progress:
         found, failed = probe_all(devices, places(), progress)
@@ -150,12 +150,12 @@ def trust(
     """Show the SHA256 host keys of devices, ask once, and keep them in our own known_hosts."""
     from edge import trust as work
     from edge.places import places
-    from edge.selector import select
+    from edge.selector import ARGUMENT, select
     from profiles.errors import TransportError
 
     offers: list[Offer] = []
     failed: dict[str, EdgebenchError] = {}
-    for device in select(load_fleet(fleet), expr):
+    for device in select(load_fleet(fleet), expr, ARGUMENT):
         try:
             offer = work.fetch(device, places())
             offers.append(work.listed(offer, fingerprints) if fingerprints else offer)

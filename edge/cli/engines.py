@@ -30,10 +30,10 @@ def list_engines(
     from edge.engine_cache import engines_of
     from edge.places import places
     from edge.report.engines import table
-    from edge.selector import select
+    from edge.selector import ARGUMENT, select
     from export.artifact import Store
 
-    devices = select(load_fleet(fleet), expr or "all")
+    devices = select(load_fleet(fleet), expr or "all", ARGUMENT)
     with drawn() as progress:
         found, failed = engines_of(devices, places(), progress)
     models = _models(Store(places().artifacts))

@@ -131,6 +131,17 @@ def test_a_model_that_it_cannot_read_is_one_sentence(device: Lab) -> None:
     assert "operator NonZero2" in error.message
 
 
+def test_who_is_sent_to_the_log_is_told_where_it_is(device: Lab) -> None:
+    program = device.tools / "trtexec"
+    stand_in = program.read_text()
+    program.write_text(stand_in.replace("#!/bin/sh", '#!/bin/sh\ncase "$*" in *--onnx=*) exit 3 ;; esac'))
+    error = device.fails(spec(device))
+    assert "gave no reason" in error.message
+    log = device.folder() / "log"
+    assert log.is_file()
+    assert error.fix == f"see the job's log, {log}"
+
+
 def test_a_probe_tells_it(device: Lab) -> None:
     backends = device.call("probe", "--backend", "trtexec").json["backends"]
     assert backends["trtexec"]["version"]["value"] in VERSIONS

@@ -30,6 +30,7 @@ def one_sentence(err: str) -> str:
         (["deploy", "resnet18", "--device", "orrin"], ["--device", "'orrin'", "names: local"]),
         (["deploy", "resnet18", "--device", "orin"], ["no device of family orin", "edgebench init"]),
         (["deploy", "resnet18", "--device", "local and"], ["expected a name"]),
+        (["engines", "list", "orrin"], ["edgebench: EXPR: no device", "'orrin'"]),
         (["deploy", "resnet18", "--backend", "tensorrrt"], ["unknown backend 'tensorrrt'", "onnxruntime"]),
         (["deploy", "resnet18", "--batch", "1,x"], ["--batch", "'1,x'", "1,8,32"]),
         (["deploy", "resnet18", "--batch", "0"], ["--batch"]),

@@ -67,6 +67,15 @@ def test_what_was_measured_is_listed_and_shown(operator: Operator, tiny_onnx: Pa
     assert samples.stat().st_size == 8 * full["result"]["samples_count"]
 
 
+def test_a_program_that_is_missing_is_no_matter_of_a_python(operator: Operator, tiny_onnx: Path) -> None:
+    answer = operator.run("deploy", tiny_onnx, "--quick", "--backend", "trtexec")
+    assert answer.code == 1
+    (line,) = [line for line in answer.out.splitlines() if line.startswith("failed on local")]
+    assert "on trtexec): trtexec is not there (" in line, "the device is named once"
+    assert "no trtexec: it is neither on PATH nor at" in line
+    assert line.endswith("; install the package libnvinfer-bin there, or name the program with EDGEBENCH_TRTEXEC")
+
+
 def test_the_second_deploy_sends_no_model(operator: Operator, tiny_onnx: Path) -> None:
     first = operator.run("deploy", tiny_onnx, "--quick", "--json").json
     second = operator.run("deploy", tiny_onnx, "--quick", "--json").json

@@ -231,6 +231,15 @@ def test_an_engine_comes_home_whole_by_the_beginning_of_its_key(stocked: Operato
     assert (again.code, "name a new folder with --out" in again.err) == (2, True)
 
 
+def test_a_device_that_does_not_answer_is_in_a_list_of_failures_as_deploy_has_it(operator: Operator) -> None:
+    (operator.home / "fleet.toml").write_text('[devices.far]\nhost = "127.0.0.1"\nport = 1\nprofile = "t4-16gb"\n')
+    answer = operator.run("engines", "list", "far", "--json")
+    assert answer.code == 1
+    (failure,) = answer.json["failed"]
+    assert failure["device"] == "far"
+    assert failure["error"]["message"]
+
+
 def test_an_engine_that_is_not_there_or_not_whole_leaves_nothing_at_home(stocked: Operator) -> None:
     before = sorted(stocked.home.iterdir())
     keys = [path.parent.name for path in stocked.device_home.glob("engines/*/model.engine")]

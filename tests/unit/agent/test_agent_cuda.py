@@ -158,7 +158,8 @@ def test_a_copy_with_freed_memory_is_an_error(cuda: Cuda) -> None:
         CudaError, match=r"cudaMemcpyAsync failed: invalid argument \(cudaErrorInvalidValue, 1\)"
     ) as bad:
         up()
-    assert (bad.value.info.code, bad.value.info.where) == ("cuda_error", "cudaMemcpyAsync")
+    assert (bad.value.info.code, bad.value.call) == ("cuda_error", "cudaMemcpyAsync")
+    assert (bad.value.info.where, bad.value.info.message.count("cudaMemcpyAsync")) == ("", 1), "named once"
 
 
 def test_out_of_memory_says_how_much_was_asked_and_how_much_is_free(cuda: Cuda, stand_in: StandIn) -> None:

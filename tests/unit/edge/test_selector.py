@@ -79,6 +79,9 @@ def test_what_is_refused(fleet: Fleet, expr: str, says: str) -> None:
         select(fleet, expr)
     assert says in str(caught.value)
     assert caught.value.where == "--device"
+    with pytest.raises(ConfigError) as caught:
+        select(fleet, expr, "EXPR")
+    assert caught.value.where == "EXPR"
 
 
 def test_a_family_that_the_fleet_lacks() -> None:
