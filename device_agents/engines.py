@@ -1,7 +1,7 @@
 """The engines that this device built, a folder each: engines/<key>/model.engine and engine.json (an EngineReport).
 
 An engine is executable code: only what this device built, or what the operator's manifest names by its hash, is
-loaded. The hash is checked before every use, outside the timed part.
+loaded. Every job checks the hash before its first process loads the file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from device_agents.files import verify, write_atomic
 from device_agents.system import Readings
 
 _DEVICE = ("architecture", "board", "gpu_name", "gpu_compute_cap", "gpu_driver_version", "l4t", "power_mode")
-_ELSEWHERE = ("architecture", "gpu_name", "gpu_compute_cap", "runtime", "runtime_version")
+_ELSEWHERE = ("architecture", "gpu_name", "gpu_compute_cap", "target", "runtime", "runtime_version")
 _AHEAD = ("architecture", "target", "runtime", "runtime_version")
 _ANY = "any"  # the target of a runtime that builds for GPUs which are not there, where none is named
 _TOLD = 3  # differences that a sentence names

@@ -94,7 +94,6 @@ class EngineReport:
     device_memory_bytes: Optional[int] = None
     warnings: Tuple[str, ...] = ()
     layers: Tuple[Layer, ...] = ()
-    builder: str = ""
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:

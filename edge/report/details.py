@@ -123,7 +123,7 @@ def _engine(use: EngineUse | None) -> Iterator[Line]:
     yield "", f"key {report.key[:SHORT]}, sha256 {report.file.sha256[:SHORT]}"
     yield "", ", ".join([f"{report.runtime} {report.runtime_version}", size(report.file.size), *special_engine(report)])
     phases = ", ".join(f"{name.removeprefix('build_')} {_seconds(seconds)}" for name, seconds in report.seconds.items())
-    yield "", f"built at {report.built_at}{f' by {report.builder}' if report.builder else ''}; seconds: {phases}"
+    yield "", f"built at {report.built_at}; seconds: {phases}"
     for profile in report.profiles:
         yield "", "optimization profile " + ", ".join(f"{name} {bounds}" for name, bounds in profile.items())
     if report.device_memory_bytes is not None:

@@ -166,7 +166,6 @@ def _engine_as_json(row: Row) -> dict[str, object]:
         "sha256": use.report.file.sha256,
         "bytes": use.report.file.size,
         "built_at": use.report.built_at,
-        "builder": use.report.builder,
         "build_seconds": use.report.seconds,
         "device_memory_bytes": use.report.device_memory_bytes,
         "warnings": use.report.warnings,

@@ -168,6 +168,14 @@ class TestAnEngineThatWasGiven:
         assert refused.value.info.code == "engine_foreign"
 
 
+    def test_is_refused_on_a_gpu_of_another_target(self, tmp_path: Path) -> None:
+        """A Jetson has no nvidia-smi to name its GPU, and TensorRT says what it built for all the same."""
+        wanted = self.given(tmp_path)
+        there = {**made_of(wanted, Runtime(), ORIN), "target": "sm72"}
+        with pytest.raises(DeviceError, match="does not fit .target was not set, is sm72"):
+            Engines(tmp_path).given(wanted, there)
+
+
 class TestAnEngineThatWasBuiltAheadOfTime:
     """For a target, by a machine that has no GPU, or another one: what the target is decides."""
 

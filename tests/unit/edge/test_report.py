@@ -46,7 +46,7 @@ def engine(runtime: str = "tensorrt", sha256: str = "e" * 64, **changes: object)
     report = EngineReport(
         SCHEMA, "k" * 40, "a" * 64, FileEntry("model.engine", 50 << 20, sha256), runtime, "10.3.0.30", Precision.FP16,
         "2026-01-01T00:00:00Z", {}, seconds={"parse": 0.5, "build": 61.2}, device_memory_bytes=30 << 20,
-        warnings=("it is slow",), profiles=({"batch": DimRange(1, 8, 32)},), builder="orin-1",
+        warnings=("it is slow",), profiles=({"batch": DimRange(1, 8, 32)},),
     )  # fmt: skip
     return EngineUse(replace(report, **changes), True, "built here on 2026-01-01")
 
@@ -195,7 +195,7 @@ class TestTheEngine:
         assert "reused: built here on 2026-01-01" in text
         assert "key kkkkkkkkkkkk, sha256 eeeeeeeeeeee" in text, "as `engines list` has them"
         assert "tensorrt 10.3.0.30, 50.0 MiB" in text
-        assert "by orin-1; seconds: parse 0.5, build 61.2" in text
+        assert "; seconds: parse 0.5, build 61.2" in text
         assert "batch 1:8:32" in text
         assert "30.0 MiB of device memory" in text
         assert "warning of the builder: it is slow" in text
