@@ -172,7 +172,7 @@ class TestAnEngineThatWasGiven:
         """A Jetson has no nvidia-smi to name its GPU, and TensorRT says what it built for all the same."""
         wanted = self.given(tmp_path)
         there = {**made_of(wanted, Runtime(), ORIN), "target": "sm72"}
-        with pytest.raises(DeviceError, match="does not fit .target was not set, is sm72"):
+        with pytest.raises(DeviceError, match=r"does not fit \(target was not set, is sm72\)"):
             Engines(tmp_path).given(wanted, there)
 
 
