@@ -167,7 +167,6 @@ class TestAnEngineThatWasGiven:
             Engines(tmp_path).given(wanted, made_of(wanted, Runtime("8.6.2"), ORIN))
         assert refused.value.info.code == "engine_foreign"
 
-
     def test_is_refused_on_a_gpu_of_another_target(self, tmp_path: Path) -> None:
         """A Jetson has no nvidia-smi to name its GPU, and TensorRT says what it built for all the same."""
         wanted = self.given(tmp_path)
