@@ -28,7 +28,7 @@ class LoadPattern:
 
     def __post_init__(self) -> None:
         if self.kind not in self.KINDS:
-            raise SchemaViolation("kind", f"unknown load pattern {self.kind!r}; allowed: {', '.join(self.KINDS)}")
+            raise SchemaViolation("kind", f"unknown load pattern {self.kind!r}; allowed: serial, pipelined, rate:FPS")
         if self.kind == "rate" and not 0.01 <= self.per_s <= 100_000:
             raise SchemaViolation("per_s", f"{self.per_s:g} arrivals a second are not between 0.01 and 100,000")
         if self.kind != "rate" and (self.per_s or self.poisson):
