@@ -14,6 +14,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Optional
@@ -86,16 +87,17 @@ def wait(
     With `preparing_s`, a job that has yet to measure (it waits for the accelerator, it builds an engine) is told of
     after so long, and once more when it begins to measure, unless it was `began_here` less than `preparing_s` ago.
     """
+    end = time.monotonic() + timeout_s
     found = status(workdir, job)
     if found.state in FINISHED:
         return found
     if preparing_s is not None and _prepares(folder(workdir, job), 0):
-        goes_on = _prepares(folder(workdir, job), preparing_s)
+        goes_on = _prepares(folder(workdir, job), min(preparing_s, timeout_s))
         if goes_on or not began_here:
             return _with_progress(workdir, status(workdir, job))
     lock = locks.open_lock(folder(workdir, job) / "lock")
     try:
-        locks.acquire(lock, timeout_s)
+        locks.acquire(lock, end - time.monotonic())
     except locks.Busy:
         return status(workdir, job)
     finally:

@@ -210,6 +210,8 @@ def test_a_build_is_told_of_and_a_measurement_left_in_peace(device: Device) -> N
         return str(lab.call("wait", "--job", "job-0001", "--timeout", 60, "--preparing", 0.2).status.phase)
 
     until(lambda: phase().startswith("building the engine: "))  # with what the builder told last
+    briefly = lab.call("wait", "--job", "job-0001", "--timeout", 0.2, "--preparing", 60).status
+    assert briefly.phase.startswith("building the engine: "), "no longer than --timeout, whatever it waits for"
     measuring = lab.call("wait", "--job", "job-0001", "--timeout", 60, "--preparing", 60).status
     assert (measuring.state, measuring.phase) == ("running", "process 1 of 1")
     waiting = lab.call("wait", "--job", "job-0001", "--timeout", 1, "--preparing", 0.1).status

@@ -389,14 +389,19 @@ class TestAhead:
 
 
 class TestTakenUp:
-    def test_what_another_runtime_measured_is_measured_anew_and_that_is_said(self, bench: Bench) -> None:
-        """Cell 1 is finished, cell 2 under way when the controller dies; then the device gets another TensorRT."""
+    def interrupted(self, bench: Bench, slow_s: int) -> Sshd:
+        """A device whose first cell is finished and whose second is under way; the controller is dead."""
         server = bench.device("orin-1")
-        (server.home / "slow").write_text("2")
+        (server.home / "slow").write_text(str(slow_s))
         child = bench.operator.start(*bench.arguments("--batch", "1,8"))
         wait_until(lambda: len(log(server, "begin")) == 2, "the second cell has begun", 60)
         child.kill()
         child.wait()
+        return server
+
+    def test_what_another_runtime_measured_is_measured_anew_and_that_is_said(self, bench: Bench) -> None:
+        """Cell 1 is finished, cell 2 under way when the controller dies; then the device gets another TensorRT."""
+        server = self.interrupted(bench, slow_s=2)
         wait_until(lambda: len(list(server.home.rglob("result.json"))) == 2, "the device ends it by itself", 60)
         (server.home / "tensorrt").write_text("11.4.0")
         (server.home / "slow").unlink()
@@ -412,12 +417,7 @@ class TestTakenUp:
         assert used == ["10.3.0", "11.4.0", "11.4.0"]
 
     def test_what_the_same_runtime_measured_is_kept(self, bench: Bench) -> None:
-        server = bench.device("orin-1")
-        (server.home / "slow").write_text("1")
-        child = bench.operator.start(*bench.arguments("--batch", "1,8"))
-        wait_until(lambda: len(log(server, "begin")) == 2, "the second cell has begun", 60)
-        child.kill()
-        child.wait()
+        server = self.interrupted(bench, slow_s=1)
         answer = bench.deploy("--batch", "1,8")
         assert answer.code in (0, 4), answer.err
         assert [row["earlier"] for row in answer.json["measurements"]] == [True, False]
