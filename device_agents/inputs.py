@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence
 
 from device_agents.contract import JobSpec, ParityCheck, TensorSpec
 from device_agents.errors import DeviceError
+from device_agents.formats import detections
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,29 +44,61 @@ class Golden:
         dtypes = {tensor.name: tensor.dtype for tensor in spec.inputs}
         return [{name: array[rows].astype(dtypes[name]) for name, array in self.inputs.items()} for rows in order]
 
-    def compare(self, batches: Sequence[Mapping[str, Array]], limit: float) -> ParityCheck:
-        """The outputs of `batches` against the reference; the worst tensor decides.
+    def settled(self, spec: JobSpec) -> JobSpec:
+        """The job with the shapes of outputs that it leaves open, as the reference has them."""
+        return replace(spec, outputs=tuple(self._settled(tensor, spec.batch) for tensor in spec.outputs))
 
-        Error = ||y - y'|| / ||y - mean over the samples of y||: a plain relative error has no power on random weights.
+    def _settled(self, tensor: TensorSpec, batch: int) -> TensorSpec:
+        if tensor.is_fixed or tensor.name not in self.outputs:
+            return tensor
+        return replace(tensor, shape=(batch, *self.outputs[tensor.name].shape[1:]))
+
+    def compare(
+        self,
+        batches: Sequence[Mapping[str, Array]],
+        limit: float,
+        check: str = "relative",
+        limits: Optional[Mapping[str, float]] = None,
+    ) -> ParityCheck:
+        """The outputs of `batches` against the reference, as JobSpec.check and limits say; the worst tensor decides.
+
         Errors: ValueError without a reference, DeviceError where nothing can be judged.
         """
         import numpy as np
 
         if not self.outputs:
             raise ValueError("there is no reference to compare with")
-        worst = ParityCheck(-1.0, limit, "")
+        found = {name: np.concatenate([batch[name] for batch in batches])[: self.count] for name in self.outputs}
+        errors = self._matched(found) if check == "detection" else self._relative(found)
+        own = {name: limit if limits is None else limits.get(name, limit) for name in errors}
+        worst = max(errors, key=lambda name: errors[name] / (own[name] or 1.0))
+        return ParityCheck(errors[worst], own[worst], worst)
+
+    def _relative(self, found: Mapping[str, Array]) -> Dict[str, float]:
+        """Error = ||y - y'|| / ||y - mean over the samples of y||: a plain relative error has no power on random
+        weights."""
+        import numpy as np
+
+        errors = {}
         for name, reference in self.outputs.items():
-            wanted = reference.astype(np.float64)
-            found = np.concatenate([batch[name] for batch in batches])[: self.count].astype(np.float64)
+            wanted, given = reference.astype(np.float64), found[name].astype(np.float64)
+            if given.shape != wanted.shape:
+                message = f"output {name!r} of the golden samples is {given.shape}, the reference {wanted.shape}"
+                raise DeviceError("artifact_damaged", "parity", message, fix="export the model again")
             scale = float(np.linalg.norm(wanted - wanted.mean(axis=0)))
             if not scale:
                 raise DeviceError("artifact_damaged", "parity", f"output {name!r} is the same for every golden sample")
-            error = float(np.linalg.norm(wanted - found)) / scale
-            if not np.isfinite(error):
+            errors[name] = float(np.linalg.norm(wanted - given)) / scale
+            if not np.isfinite(errors[name]):
                 raise DeviceError("not_finite", "parity", f"output {name!r} has values that are not finite numbers")
-            if error > worst.error:
-                worst = ParityCheck(error, limit, name)
-        return worst
+        return errors
+
+    def _matched(self, found: Mapping[str, Array]) -> Dict[str, float]:
+        try:
+            return detections.compare(self.outputs, found).errors
+        except ValueError as error:
+            code = "not_finite" if "not finite" in str(error) else "artifact_damaged"
+            raise DeviceError(code, "parity", str(error), fix="export the model again") from None
 
 
 def read_golden(path: Path, spec: JobSpec) -> Golden:
@@ -134,12 +168,18 @@ def buffer_count(hot_input: bool, size: int, cache_bytes: Optional[int], least: 
 
 
 def _stack(tensor: TensorSpec, base: Array, count: int) -> Array:
-    """`count` buffers of a tensor, buffers first, cut from one ribbon of repeated noise."""
+    """`count` buffers of a tensor, buffers first, cut from one ribbon of repeated noise: of numbers in [low, high], or
+    of whole ones where the tensor holds those."""
     import numpy as np
 
     shape = (count, *(int(dim) for dim in tensor.shape))
-    scaled = (tensor.low + base.astype(np.float32) * (tensor.high - tensor.low)).astype(tensor.dtype)
-    return np.resize(scaled, shape)
+    low, high = tensor.low, tensor.high
+    if np.dtype(tensor.dtype).kind in "iub":
+        low, high = math.ceil(low), math.floor(high)
+        scaled = low + np.minimum(np.floor(base.astype(np.float64) * (high - low + 1)), high - low)
+    else:
+        scaled = low + base.astype(np.float32) * (high - low)
+    return np.resize(scaled.astype(tensor.dtype), shape)
 
 
 def _bytes(tensor: TensorSpec) -> int:
@@ -157,9 +197,13 @@ def _array(arrays: Mapping[str, Array], key: str, path: Path) -> Array:
 
 
 def _check_fit(what: str, array: Array, tensor: TensorSpec, count: int, path: Path) -> None:
-    shape = tuple(int(dim) for dim in tensor.shape[1:])
-    if array.shape[1:] != shape or len(array) != count or not count:
-        raise _damaged(f"{what} is {array.shape}, wanted are samples of {shape}, as many of each array", path)
+    wanted = tensor.shape[1:]  # what is free in an output, the runtime works out
+    fits = len(array.shape) == len(tensor.shape) and all(
+        isinstance(dim, str) or size == dim for size, dim in zip(array.shape[1:], wanted)
+    )
+    if not fits or len(array) != count or not count:
+        shape = ", ".join(map(str, wanted))
+        raise _damaged(f"{what} is {array.shape}, wanted are samples of ({shape}), as many of each array", path)
 
 
 def _check_castable(tensor: TensorSpec, array: Array, path: Path) -> None:

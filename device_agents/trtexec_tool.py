@@ -98,7 +98,7 @@ _SENTENCES = {
     "implementation": ("build_failed", "has no kernel for a node", "allow more workspace_mib, or leave it out"),
     "memory": ("out_of_memory", "ran out of memory", "use a smaller batch, or free memory on the device"),
     "engine": ("engine_foreign", "does not take the engine", "let the device build its own: --rebuild"),
-    "shapes": ("unsupported", "does not take the shapes", "take a batch within the engine's bounds"),
+    "shapes": ("unsupported", "does not take the shapes", "take a batch and a size within the engine's bounds"),
     "option": ("unsupported", "does not know an option", "report this version of trtexec"),
     "file": ("device_io", "cannot read or write a file", "see if the disk is full"),
 }

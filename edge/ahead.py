@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import shlex
 
+from device_agents.contract import DimRange
+from edge import sizes
 from edge.choosing import Survey
 from edge.engines import RUNTIME, TARGETS
 from edge.inventory import LOCAL
 from edge.plan import Cell
-from export.artifact import FREE_BATCH, Artifact, Format, Store
+from export.artifact import Artifact, Format, Store
 from export.cache import intact, readable
+from export.request import FREE_BATCH
 from profiles.errors import ConfigError, RunError
 
 BUILDER = "this machine, ahead of time"
 
 
 def engine_for(cell: Cell, store: Store, survey: Survey, *, named: str | None = None) -> Artifact:
-    """The newest engine of the cell's model that its device can load and that serves its batch.
+    """The newest engine of the cell's model that its device can load and that serves its batch and size.
 
     Errors: RunError when the device did not tell what it can load; ConfigError when there is no engine, with the
     command that makes it, in which the model is `named` as the operator did.
@@ -65,15 +68,22 @@ def _is_of(artifact: Artifact, cell: Cell) -> bool:
 
 
 def _serves(engine: Artifact, cell: Cell) -> bool:
-    if cell.profiles and cell.profiles != engine.profiles:
+    bounds = _bounds(engine)
+    if cell.profiles and [one[FREE_BATCH] for one in cell.profiles] != bounds:
         return False
-    if not engine.profiles:
-        return engine.batch == cell.batch
-    return any(one[FREE_BATCH].min <= cell.batch <= one[FREE_BATCH].max for one in engine.profiles)
+    if cell.size is not None and not sizes.serves(engine, cell.size):
+        return False
+    return any(one.min <= cell.batch <= one.max for one in bounds) if bounds else engine.batch == cell.batch
+
+
+def _bounds(engine: Artifact) -> list[DimRange]:
+    return [one[FREE_BATCH] for one in engine.profiles if FREE_BATCH in one]
 
 
 def _for_which(engine: Artifact) -> str:
-    return f"batch {', '.join(str(one[FREE_BATCH]) for one in engine.profiles) or engine.batch}"
+    """`batch 1:8:32`, and the size where it is no matter of course."""
+    told = [f"batch {', '.join(map(str, _bounds(engine))) or engine.batch}"]
+    return ", ".join([*told, *(f"{name} {one}" for name, one in sizes.declared(engine).items())])
 
 
 def _command(cell: Cell, target: str, named: str) -> str:
@@ -82,4 +92,5 @@ def _command(cell: Cell, target: str, named: str) -> str:
     for profile in cell.profiles:
         asked += ["--bounds", str(profile[FREE_BATCH])]
     asked += ["--batch", str(cell.batch)] if cell.batch > 1 and not cell.profiles else []
+    asked += ["--size", sizes.told(cell.size)] if cell.size else []
     return shlex.join(["edgebench", "export", named, *asked, "--engine", RUNTIME, "--target", target])

@@ -82,8 +82,8 @@ class BuilderRun(DeviceWork):
     def _one(self, session: Session, build: Build, found: Mapping[str, Found]) -> Artifact:
         job = self._join(session, build) or self._start(session, build, found)
         self._tell(f"bringing home {build.label}")
-        store, batch = self._tools.artifacts, build.cell.batch
-        engine, result = bring_home(session, job, store, build.artifact, batch=batch, unchecked=_UNCHECKED)
+        store = self._tools.artifacts
+        engine, result = bring_home(session, job, store, build.artifact, cell=build.cell, unchecked=_UNCHECKED)
         self._under_way = None
         if result.engine is not None and not result.engine.reused:
             self.building_s += result.seconds.get("build", 0.0)

@@ -9,10 +9,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from device_agents.contract import LoadPattern, Timing
+from edge import sizes
 from edge.choosing import Choices, Survey
 from edge.inventory import Device, Fleet
 from edge.plan import OWN, PER_CLASS, Cell
-from export.artifact import FREE_BATCH, Artifact
+from export.artifact import Artifact
+from export.request import FREE_BATCH
 from profiles.errors import ConfigError
 
 
@@ -42,9 +44,11 @@ class Build:
 def build_of(cell: Cell, artifact: Artifact, builder: str) -> Build:
     """The build that gives the engine of the cell: the same one for every cell that the engine serves."""
     profiles = cell.profiles or artifact.profiles
+    tuned = profiles[0].get(FREE_BATCH) if profiles else None
     asked = replace(
         cell, device=builder, engines=OWN, pattern=LoadPattern(), timing=Timing(), hot_input=False, transfers=True,
-        inputs=None, check_with=None, repeat=0, batch=profiles[0][FREE_BATCH].opt if profiles else cell.batch,
+        inputs=None, check_with=None, repeat=0, batch=tuned.opt if tuned else cell.batch,
+        size=None if sizes.declared(artifact) else cell.size,
     )  # fmt: skip
     return Build(asked, artifact)
 

@@ -19,6 +19,7 @@ from device_agents.contract import DataSet, FileEntry, SchemaViolation, TensorSp
 from edge.data_files import Array, OwnData, fingerprint, read
 from edge.results.store import OwnInputs
 from export.artifact import Artifact, Store, content_id, sha256_file
+from export.boxes import are_final
 from export.reference import answer
 from profiles.errors import ConfigError, ExportError
 from profiles.progress import Progress, silent
@@ -79,7 +80,7 @@ def _make(folder: Path, data: OwnData, content: str, fp32: Artifact | None, stor
     if not outputs:
         _save(folder / FILE, data.inputs, {})
         outputs, source = _answered(folder / FILE, fp32, store, progress)
-    if outputs and (why := _unfit(outputs)):
+    if outputs and not are_final(outputs) and (why := _unfit(outputs)):
         outputs, source = {}, f"none: {why}"
     _save(folder / FILE, data.inputs, outputs)
     used = OwnInputs(content, data.count, source, bool(outputs))

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from device_agents.contract import ENGINE_FILE, EngineReport, JobResult, Scalar, dumps
-from edge import bundle
+from edge import bundle, sizes
 from edge.connect import connect
 from edge.inventory import Device
 from edge.jobspec import job_spec, shapes_at
 from edge.places import Places
 from edge.plan import Cell
 from edge.session import Session
-from export.artifact import FREE_BATCH, Artifact, Format, NotChecked, Store, content_id, hash_files
+from export.artifact import Artifact, Format, NotChecked, Store, content_id, hash_files
 from export.cache import adopt, intact
+from export.request import FREE_BATCH
 from profiles.errors import ConfigError, EdgebenchError, SchemaError
 from profiles.load import unknown
 from profiles.progress import Progress
@@ -44,12 +45,12 @@ AHEAD_OF_TIME = "built ahead of time on a machine that cannot run it: no device 
 
 
 def bring_home(
-    session: Session, job: str, store: Store, parent: Artifact, *, batch: int, unchecked: str
+    session: Session, job: str, store: Store, parent: Artifact, *, cell: Cell, unchecked: str
 ) -> tuple[Artifact, JobResult]:
     """The engine that a finished build job of the session's device made, as an artifact of the store, and the job's
     result.
 
-    `parent` is the ONNX artifact it was built of, `batch` that of the job, `unchecked` why no parity figure exists.
+    `parent` is the ONNX artifact it was built of, `cell` what for, `unchecked` why no parity figure exists.
     Errors: TransferError; SchemaError when what came is not what was built of `parent`.
     """
     result, _ = session.collect(job, parent.id)
@@ -62,7 +63,7 @@ def bring_home(
         session.pull_engine(report, folder)
         made = adopt_engine(
             store, folder, report, parent,
-            target=_target(report, session.device), builder=session.device.name, batch=batch, unchecked=unchecked,
+            target=_target(report, session.device), builder=session.device.name, cell=cell, unchecked=unchecked,
         )  # fmt: skip
     return made, result
 
@@ -75,21 +76,22 @@ def adopt_engine(
     *,
     target: str,
     builder: str,
-    batch: int,
+    cell: Cell,
     unchecked: str,
 ) -> Artifact:
     """Move a folder of the store's workspace, model.engine and its report, into the store as an artifact.
 
-    Without optimization profiles the engine is fixed to `batch`. Errors: SchemaError when the file is not the one that
-    the report describes, or the report is of another artifact.
+    Without optimization profiles the engine is fixed to the cell's batch and size. Errors: SchemaError when the file is
+    not the one that the report describes, or the report is of another artifact.
     """
     if report.artifact != parent.id:
         raise SchemaError(f"an engine of artifact {report.artifact[:12]} came for {parent.short_id}", where=builder)
     files = hash_files(folder)
     if report.file not in files:
         raise SchemaError("the engine is not the one that its report describes", where=builder, fix="build it again")
-    free = (parent.inputs, parent.outputs)
-    inputs, outputs = free if report.profiles else shapes_at(parent, batch)
+    inputs, outputs = parent.inputs, parent.outputs
+    if not report.profiles:
+        inputs, outputs = shapes_at(parent, cell.batch, sizes.chosen(parent, cell.size, builder))
     draft = Artifact(
         id=content_id(files),
         path=folder,
@@ -98,7 +100,7 @@ def adopt_engine(
         format=Format.ENGINE,
         precision=report.precision,
         weights=parent.weights,
-        batch="dynamic" if report.profiles else batch,
+        batch="dynamic" if report.profiles else cell.batch,
         inputs=inputs,
         outputs=outputs,
         model_file=ENGINE_FILE,
@@ -109,6 +111,12 @@ def adopt_engine(
         parent=parent.id,
         target=target,
         profiles=report.profiles,
+        task=parent.task,
+        head=parent.head,
+        images=parent.images,
+        pixels=parent.pixels,
+        labels=parent.labels,
+        version=parent.version,
     )
     return adopt(store, folder, draft)
 
@@ -181,7 +189,7 @@ class AheadOfTime:
         except KeyboardInterrupt:
             self._cancel(job)
             raise
-        made, _ = bring_home(session, job, self._store, parent, batch=cell.batch, unchecked=AHEAD_OF_TIME)
+        made, _ = bring_home(session, job, self._store, parent, cell=cell, unchecked=AHEAD_OF_TIME)
         return made
 
     def _cancel(self, job: str) -> None:
@@ -194,13 +202,14 @@ class AheadOfTime:
 
     def _cell(self, parent: Artifact, target: str) -> Cell:
         batch = self._wanted.batch if parent.batch == "dynamic" else int(parent.batch)
+        tuned = parent.profiles[0].get(FREE_BATCH) if parent.profiles else None
         return Cell(
             device=self._session.device.name,
             model=parent.model,
             framework=parent.framework,
             backend=RUNTIME,
             precision=parent.precision,
-            batch=parent.profiles[0][FREE_BATCH].opt if parent.profiles else batch,
+            batch=tuned.opt if tuned else batch,
             weights=parent.weights,
             options={**self._wanted.options, "target": target},
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from device_agents.contract import LoadPattern, Precision, Scalar, ShapeProfile, Timing, dumps
+from device_agents.contract import LoadPattern, Precision, Scalar, SchemaViolation, ShapeProfile, Timing, dumps
 
 OWN = "own"
 PER_CLASS = "per-class"
@@ -20,8 +20,9 @@ class Cell:
     """One measurement to make: this model, from that framework, on this device, in this way.
 
     `weights` is pretrained, random or sha256:<hex>. `build` numbers the engines of a lottery from 1; 0 is the engine
-    that the device keeps. `profiles` bound the batch of an engine (its free dimensions are all called `batch` here),
-    `inputs` is the SHA-256 of the operator's own data, `engines` says whose engine is timed: own, per-class or ahead.
+    that the device keeps. `profiles` bound the batch of an engine. `inputs` is the SHA-256 of the operator's own data,
+    `engines` says whose engine is timed: own, per-class or ahead. `size` is height and width of the images, None for
+    the only ones that the model takes, or those that it is tuned for.
     What equals its default does not enter the id, so that a new field leaves old ids alone. Artifacts and hardware are
     recorded, not hashed.
     """
@@ -44,6 +45,11 @@ class Cell:
     inputs: str | None = None
     check_with: str | None = None
     engines: str = OWN
+    size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+            raise SchemaViolation("size", "expected a height and a width, both positive")
 
     @property
     def id(self) -> str:
@@ -52,9 +58,10 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """For people: `resnet18/pytorch fp32 batch 8 on onnxruntime`."""
+        """For people: `resnet18/pytorch fp32 batch 8 at 384x320 on onnxruntime`, height first."""
+        size = f" at {self.size[0]}x{self.size[1]}" if self.size else ""
         build = f" build {self.build}" if self.build else ""
-        return f"{self.model}/{self.framework} {self.precision} batch {self.batch}{build} on {self.backend}"
+        return f"{self.model}/{self.framework} {self.precision} batch {self.batch}{size}{build} on {self.backend}"
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,20 @@ import contextlib
 from collections.abc import Mapping, Sequence
 
 from device_agents.contract import Precision
-from edge import choosing
+from edge import choosing, sizes
 from edge.ahead import engine_for
 from edge.choosing import Choices, Survey
 from edge.classes import whose_engine
 from edge.engines import RUNTIME
 from edge.inventory import Device
+from edge.models import resolve
 from edge.plan import AHEAD, OWN, Cell, Plan
 from edge.request import Request
 from edge.sources import ALL, Sources
-from export.api import frameworks_of, installed, parse_model
-from export.artifact import FREE_BATCH, Store
+from export.api import frameworks_of, installed
+from export.artifact import Store
 from export.models import ModelRef
+from export.request import FREE_BATCH
 from profiles.errors import ConfigError, RunError
 
 CHECKED_WITH_TRTEXEC = "tensorrt"
@@ -33,7 +35,7 @@ def make_plan(
 ) -> Plan:
     """Expand the request into cells, device by device. `builders` says who builds for whom, and is None where every
     device builds its own. Errors: ConfigError for whatever cannot be meant."""
-    refs = [parse_model(text) for text in request.models]
+    refs = [resolve(text) for text in request.models]
     survey = survey or Survey()
     sources = Sources(request, store, choices, _oldest_opset(request, devices, survey))
     cells = [
@@ -55,6 +57,7 @@ def make_plan(
             inputs=request.inputs_sha256,
             check_with=_second_opinion(request, backend, choices),
             engines=engines,
+            size=size,
         )
         for device in devices
         for precision in [_precision(request, device, choices)]
@@ -63,6 +66,7 @@ def make_plan(
         for backend in choosing.backends(request.backends, device, survey, choices)
         for engines in [_engines(request, device, backend, builders, survey, choices)]
         for batch in request.batches or (1,)
+        for size in request.sizes or (None if engines == AHEAD else sources.size(ref, framework, precision),)
         for build in _builds(request, device, backend, survey, choices)
     ]
     _say_opsets(cells, survey, choices)
@@ -120,7 +124,10 @@ def _check_ahead(plan: Plan, named: Mapping[str, str], store: Store, survey: Sur
                 raise ConfigError(f"{name} is for building, and the engine is built", where="--option", fix=fix)
         with contextlib.suppress(RunError):
             engine = engine_for(cell, store, survey, named=named[cell.model])
-            choices.say(f"engine {engine.short_id} of {cell.label} on {cell.device}: built here for {engine.target}")
+            at = sizes.own(engine) if cell.size is None and sizes.is_free(engine) else None
+            tuned = f", tuned for {sizes.told(at)}" if at else ""
+            what = f"engine {engine.short_id} of {cell.label} on {cell.device}"
+            choices.say(f"{what}: built here for {engine.target}{tuned}")
 
 
 def _builds(request: Request, device: Device, backend: str, survey: Survey, choices: Choices) -> Sequence[int]:
@@ -163,7 +170,7 @@ def _say_timing(request: Request, choices: Choices) -> None:
 def exports(models: Sequence[str], framework: str | None) -> list[tuple[ModelRef, str]]:
     """The (model, framework) pairs that `export` was asked for; without a framework, those that are installed."""
     pairs = []
-    for ref in map(parse_model, models):
+    for ref in map(resolve, models):
         has = frameworks_of(ref)
         if framework is None:
             wanted = tuple(name for name in has if installed(name)) or has[:1]  # the first: its error names the extra

@@ -10,8 +10,9 @@ from pathlib import Path
 from device_agents.contract import DimRange, LoadPattern, Precision, Scalar, SchemaViolation, Timing
 from edge import bundle
 from edge.choosing import AUTO
+from edge.models import resolve
 from edge.plan import AHEAD, OWN
-from export.api import parse_model
+from edge.sizes import Size
 from profiles.errors import ConfigError
 
 MOST_BUILDS = 100
@@ -39,6 +40,7 @@ class Request:
     inputs: Path | None = None
     check_with: str | None = None
     engines: str = OWN
+    sizes: tuple[Size, ...] | None = None
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -64,7 +66,7 @@ class Request:
         return fingerprint(self.inputs)
 
     def _check_names(self) -> None:
-        names = [parse_model(text).name for text in self.models]
+        names = [resolve(text).name for text in self.models]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             fix = "name every model once; files of one name need names of their own"

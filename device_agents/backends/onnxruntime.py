@@ -15,7 +15,7 @@ from device_agents.backends.base import Arrays, Parts
 from device_agents.contract import JobSpec, Reading, Scalar
 from device_agents.cuda import Cuda
 from device_agents.errors import DeviceError
-from device_agents.ort import placement, providers
+from device_agents.ort import outputs, placement, providers
 from device_agents.ort.host import HostRunner
 from device_agents.ort.look import look
 from device_agents.ort.providers import Choice
@@ -81,6 +81,7 @@ class Backend(base.Backend):
             chosen = providers.settings(self._ort, choice, spec, handle)
             self._session = providers.session(self._ort, path, choice, options, chosen)
             self._check_inputs(spec)
+            spec = outputs.settled(self._session, spec)
             if cuda is None or streams is None:
                 self._runner = HostRunner(
                     self._ort, self._session, spec, on_gpu=choice.on_gpu, cuda_graph=choice.cuda_graph

@@ -95,10 +95,13 @@ class DataSet:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One cell to measure on one device. `inputs` and `outputs` have concrete shapes, `free_dims` says which names of
-    the graph's free dimensions they fix, `graph_inputs` are the inputs as the graph declares them, free dimensions by
-    name; `files` are what the artifact folder must hold. The task `build` makes the engine and measures nothing.
-    `check_with` names a backend that times the same engine afterwards, as a second opinion."""
+    """One cell to measure on one device. `inputs` have concrete shapes, `free_dims` says which names of the graph's
+    free dimensions they fix, `graph_inputs` are the inputs as the graph declares them, free dimensions by name. What
+    is free in `outputs`, the runtime works out. `files` are what the artifact folder must hold. The task `build` makes
+    the engine and measures nothing. `check` says how outputs are held against the golden ones: `relative`, each by its
+    error, or `detection`, boxes matched with boxes; `limits` are of outputs that have another than `parity_limit`.
+    `check_with` names a backend that times the same engine
+    afterwards, as a second opinion."""
 
     schema: int
     job: str
@@ -126,14 +129,21 @@ class JobSpec:
     engine: EngineRequest = EngineRequest()
     data: Optional[DataSet] = None
     check_with: Optional[str] = None
+    check: str = "relative"
+    limits: Dict[str, float] = field(default_factory=dict)
 
     TASKS = ("measure", "build")
+    CHECKS = ("relative", "detection")
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise SchemaViolation("schema", f"version {self.schema}; this agent reads {SCHEMA}")
         if self.task not in self.TASKS:
             raise SchemaViolation("task", f"unknown task {self.task!r}; allowed: {', '.join(self.TASKS)}")
+        if self.check not in self.CHECKS:
+            raise SchemaViolation("check", f"unknown check {self.check!r}; allowed: {', '.join(self.CHECKS)}")
+        if not all(tensor.is_fixed for tensor in self.inputs):
+            raise SchemaViolation("inputs", "a dimension of an input is free: a job has inputs of one size")
         names = {entry.name for entry in self.files}
         for file in (self.model_file, self.golden_file):
             if file is not None and file not in names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
-from typing import Optional, Tuple, Union
+from typing import Mapping, Optional, Tuple, Union
 
 from device_agents.codec import SchemaViolation
 
@@ -42,7 +42,8 @@ class ErrorInfo:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A named tensor. `dtype` is numpy's name; `low` and `high` bound the values an input takes in practice."""
+    """A named tensor, samples first. `dtype` is numpy's name; `low` and `high` bound the values an input takes in
+    practice."""
 
     name: str
     dtype: str
@@ -50,12 +51,22 @@ class TensorSpec:
     low: float = 0.0
     high: float = 1.0
 
-    def at_batch(self, batch: int) -> TensorSpec:
-        """The same tensor with every free dimension set to `batch`; a fixed first dimension must equal it."""
-        shape = tuple(batch if isinstance(dim, str) else dim for dim in self.shape)
-        if shape and shape[0] != batch:
-            raise ValueError(f"tensor {self.name!r} has a fixed batch of {shape[0]}, not {batch}")
-        return TensorSpec(self.name, self.dtype, shape, self.low, self.high)
+    @property
+    def is_fixed(self) -> bool:
+        """Whether every dimension is a number."""
+        return not any(isinstance(dim, str) for dim in self.shape)
+
+    def at_batch(self, batch: int, sizes: Optional[Mapping[str, int]] = None) -> TensorSpec:
+        """The same tensor of `batch` samples, with the free dimensions that `sizes` names set; others stay free.
+
+        Errors: ValueError when it has a fixed first dimension, which is another.
+        """
+        first, rest = self.shape[:1], self.shape[1:]
+        if first and not isinstance(first[0], str) and first[0] != batch:
+            raise ValueError(f"tensor {self.name!r} has a fixed batch of {first[0]}, not {batch}")
+        known = {"batch": batch, **(sizes or {})}
+        set_to = tuple(known.get(dim, dim) if isinstance(dim, str) else dim for dim in rest)
+        return TensorSpec(self.name, self.dtype, (*(batch for _ in first), *set_to), self.low, self.high)
 
 
 @dataclass(frozen=True)

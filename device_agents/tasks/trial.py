@@ -124,7 +124,8 @@ class _SelfTimed(_Trial):
 
     def run(self, work: Work, backend: Backend, data: _Data, clock: Stopwatch) -> None:
         assert isinstance(backend, SelfTimed)  # noqa: S101 - for the type checker: run() chose this class by it
-        spec, golden = work.spec, data.golden
+        golden = data.golden
+        spec = golden.settled(work.spec) if golden else work.spec
         first = data.own.batches(spec)[0] if data.own else None
         batches = golden.batches(spec) if golden else []
         clock.lap("inputs")
@@ -135,7 +136,7 @@ class _SelfTimed(_Trial):
         samples = array("q", found.samples_ns)
         self.timed = Timed(array("q"), samples, found.elapsed_ns, found.warmup_ns, None, parts, {})
         if golden and found.outputs is not None and spec.parity_limit is not None:
-            self.after = golden.compare(found.outputs, spec.parity_limit)
+            self.after = golden.compare(found.outputs, spec.parity_limit, spec.check, spec.limits)
 
 
 class _Layout:
@@ -173,7 +174,8 @@ def _check(backend: Backend, spec: JobSpec, golden: Optional[inputs.Golden], slo
     """Send the golden inputs through the timed path, in the slot after the timed ones."""
     if golden is None or spec.parity_limit is None:
         return None
-    return golden.compare(runtimes.answers(backend, golden.batches(spec), slot), spec.parity_limit)
+    answers = runtimes.answers(backend, golden.batches(spec), slot)
+    return golden.compare(answers, spec.parity_limit, spec.check, spec.limits)
 
 
 def _little_endian(samples: Samples[int]) -> bytes:

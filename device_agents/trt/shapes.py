@@ -71,7 +71,7 @@ def refuse_outside(offered: Sequence[Ranges], spec: JobSpec, stage: str) -> int:
         return min(fitting)[1]
     asked = ", ".join(f"{name} {dims(shape)}" for name, shape in shapes.items())
     ranges = "; ".join(_told(index, one) for index, one in enumerate(offered))
-    fix = "take a batch within it, or build with bounds that hold it: --bounds MIN:OPT:MAX --rebuild"
+    fix = "take a batch and a size within it, or build with bounds that hold them: --bounds MIN:OPT:MAX --rebuild"
     message = f"{asked} lies outside every optimization profile of the engine ({ranges})"
     raise DeviceError("shape_outside_profile", stage, message, where=spec.model_file, fix=fix)
 
@@ -130,14 +130,8 @@ def _refuse_strangers(number: int, ranges: ShapeProfile, free: "set[str]", spec:
 def _range(tensor: TensorSpec, ranges: ShapeProfile, spec: JobSpec) -> Range:
     """A free dimension that the profile does not bound keeps the job's size."""
     bounds = []
-    for dim in tensor.shape:
-        if isinstance(dim, int):
-            bounds.append(DimRange(dim, dim, dim))
-        elif dim in ranges:
-            bounds.append(ranges[dim])
-        else:
-            size = spec.free_dims.get(dim, spec.batch)
-            bounds.append(DimRange(size, size, size))
+    for dim, size in zip(tensor.shape, job_shapes(spec)[tensor.name]):
+        bounds.append(ranges[dim] if isinstance(dim, str) and dim in ranges else DimRange(size, size, size))
     return Range(*(tuple(getattr(bound, name) for bound in bounds) for name in Range._fields))
 
 

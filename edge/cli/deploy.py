@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 @command
 def deploy(
-    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="As for export.")] = None,
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL", help="As for export, or the --name of one.")
+    ] = None,
     device: DeviceOption = None,
     framework: Annotated[
         Literal["pytorch", "tensorflow", "onnx", "all"] | None,
@@ -34,9 +36,16 @@ def deploy(
         typer.Option(help="Runtimes to compare, comma between; auto takes the first of the profile's that is there."),
     ] = "auto",
     precision: Annotated[
-        Literal["fp32", "fp16"] | None, typer.Option(show_default="fp16 on GPUs, fp32 on CPUs")
+        Literal["fp32", "fp16", "int8"] | None,
+        typer.Option(help="int8 takes what `export` calibrated.", show_default="fp16 on GPUs, fp32 on CPUs"),
     ] = None,
     batch: Annotated[str | None, typer.Option(help="Batch sizes, comma between.", show_default="1")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Sizes of the images, height first, comma between: 224,384x320.", show_default="what it is tuned for"
+        ),
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(help=WeightsHelp, show_default="of the artifact that is there, else pretrained")
     ] = None,
@@ -83,7 +92,7 @@ def deploy(
     from edge import deploy as work
     from edge.choosing import Choices
     from edge.classes import builders
-    from edge.cli.options import parse_bounds, parse_options
+    from edge.cli.options import parse_bounds, parse_options, parse_sizes
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.plan import OWN, PER_CLASS
@@ -115,6 +124,7 @@ def deploy(
         inputs=inputs,
         check_with=check_with,
         engines=engines,
+        sizes=parse_sizes(size) if size is not None else None,
     )
     builds_for = builders(known, devices) if engines == PER_CLASS else None
     choices = Choices()
@@ -134,7 +144,7 @@ def deploy(
 
 
 def _models(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
-    from export.models import parse_model
+    from edge.models import resolve
     from profiles.errors import ConfigError
     from profiles.load import model_profile_names
 
@@ -143,7 +153,7 @@ def _models(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
     if fleet.models:
         for name in fleet.models:
             try:
-                parse_model(name)
+                resolve(name)
             except ConfigError as error:
                 where = f"{fleet.where}, key 'deploy.models'"
                 raise ConfigError(error.message, where=where, fix=error.fix) from None

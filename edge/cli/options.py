@@ -1,4 +1,4 @@
-"""What several commands read from the command line: bounds of a batch, options of a backend."""
+"""What several commands read from the command line: bounds of a batch, sizes of images, options of a backend."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from device_agents.contract import DimRange, Scalar
+    from edge.sizes import Size
 
 
 def parse_bounds(texts: list[str]) -> tuple[DimRange, ...]:
@@ -22,6 +23,23 @@ def parse_bounds(texts: list[str]) -> tuple[DimRange, ...]:
             found.append(DimRange(*map(int, words)))
         except SchemaViolation as error:
             raise ConfigError(error.message, where="--bounds") from None
+    return tuple(dict.fromkeys(found))
+
+
+def parse_sizes(text: str) -> tuple[Size, ...]:
+    """`224,384x320`: heights and widths, one number for both. Errors: ConfigError."""
+    from export.asking import MAX_SIDE
+    from profiles.errors import ConfigError
+
+    found = []
+    for word in text.split(","):
+        sides = word.split("x")
+        if len(sides) > 2 or not all(side.isascii() and side.isdigit() and len(side) < 6 for side in sides):
+            raise ConfigError(f"{word!r} is no size", where="--size", fix="for example 224,384x320, height first")
+        height, width = int(sides[0]), int(sides[-1])
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+            raise ConfigError(f"{word!r} has a side that is not between 1 and {MAX_SIDE} pixels", where="--size")
+        found.append((height, width))
     return tuple(dict.fromkeys(found))
 
 

@@ -110,6 +110,7 @@ def as_json(row: Row) -> dict[str, object]:
         "provider": measurement.result.switches.get("provider"),
         "precision": cell.precision,
         "batch": cell.batch,
+        "size": None if cell.size is None else {"height": cell.size[0], "width": cell.size[1]},
         "pattern": str(cell.pattern),
         "options": cell.options,
         "hot_input": cell.hot_input,

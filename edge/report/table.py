@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.markup import escape as markup_escape
 
+from edge import sizes
 from edge.report.columns import Column, Spare, listing
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.rows import Row, interval, specials
@@ -16,8 +17,8 @@ from profiles.errors import printable, sentence
 _ID_DIGITS = 8
 _SPARES = (
     Spare("framework", if_alike=True), Spare("pattern", if_alike=True), Spare("precision", if_alike=True),
-    Spare("backend", if_alike=True), Spare("started"), Spare("p99 ms"), Spare("with"), Spare("pattern"),
-    Spare("framework"), Spare("precision"),
+    Spare("backend", if_alike=True), Spare("size", if_alike=True), Spare("started"), Spare("p99 ms"), Spare("with"),
+    Spare("pattern"), Spare("framework"), Spare("precision"),
 )  # fmt: skip
 _STYLES = {Status.VALID: "green", Status.INVALID: "red", Status.UNJUDGED: "yellow"}
 
@@ -46,6 +47,7 @@ def measurements(rows: Sequence[Row], *, ids: bool, width: int = 200) -> str:
         Column("pattern", patterns if set(patterns) != {"serial"} else [""] * len(rows)),
         Column("precision", [str(cell.precision) for cell in cells]),
         Column("batch", [str(cell.batch) for cell in cells], right=True),
+        Column("size", [sizes.told(cell.size) if cell.size else "" for cell in cells], right=True),
         _with(rows),
         Column("median ms", [median for median, _ in intervals], right=True),
         Column("p99 ms", [p99 for _, p99 in intervals], right=True),

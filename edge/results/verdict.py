@@ -132,7 +132,10 @@ def _why_unknown(measurement: Measurement) -> str:
     own = measurement.origin.inputs
     if own is not None and not own.checked:
         return f"no outputs were compared; the reference for the operator's data: {own.reference}"
-    return f"no outputs were compared: the artifact has no reference, or {measurement.cell.backend} shows no outputs"
+    size = measurement.cell.size
+    which = f" for {size[0]}x{size[1]}" if size else ""
+    shows = f"{measurement.cell.backend} shows no outputs"
+    return f"no outputs were compared: the artifact has no reference{which}, or {shows}"
 
 
 def _timer_overhead(measurement: Measurement, summary: Summary) -> Iterable[Finding]:

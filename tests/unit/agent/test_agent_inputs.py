@@ -61,6 +61,10 @@ class TestGoldenBatches:
         assert found.count == COUNT
         assert np.array_equal(found.outputs["scores"], made.outputs["scores"])
 
+    def test_of_another_shape_than_the_reference_are_damaged(self) -> None:
+        with pytest.raises(DeviceError, match=r"'scores' of the golden samples is \(8, 6\), the reference \(8, 5\)"):
+            golden().compare([{"scores": np.zeros((COUNT, 6))}], 1.0)
+
     def test_without_an_array_are_damaged(self, tmp_path: Path) -> None:
         path = tmp_path / "golden.npz"
         np.savez(path, **{"input:image": golden().inputs["image"]})
@@ -115,6 +119,22 @@ class TestNoise:
         assert buffer["image"].dtype == np.float32
         assert -2.0 <= buffer["image"].min() < -1.9
         assert 2.9 < buffer["image"].max() <= 3.0
+
+    @pytest.mark.parametrize(
+        ("dtype", "low", "high"), [("uint8", 0, 255), ("int64", 0, 30_521), ("int32", -3, 3), ("bool", 0, 1)]
+    )
+    def test_of_whole_numbers_is_whole_and_takes_both_ends(self, dtype: str, low: int, high: int) -> None:
+        tokens = (TensorSpec("image", dtype, (8, 600, 600), low, high),)
+        (buffer, *_) = inputs.noise(spec(batch=8, inputs=tokens), cache_bytes=None)
+        values, counts = np.unique(buffer["image"], return_counts=True)
+        assert buffer["image"].dtype == dtype
+        assert (int(values[0]), int(values[-1])) == (low, high)
+        assert counts.max() < 2 * counts.mean(), "none comes up more often than the others"
+
+    def test_of_a_range_without_a_whole_number_within_takes_what_is_next_to_it(self) -> None:
+        halves = (TensorSpec("image", "int64", (8, 100), 0.25, 2.75),)
+        (buffer, *_) = inputs.noise(spec(batch=8, inputs=halves), cache_bytes=None)
+        assert set(np.unique(buffer["image"])) == {1, 2}
 
     def test_differs_from_buffer_to_buffer(self) -> None:
         buffers = [buffer["image"] for buffer in inputs.noise(spec(shape=(3, 32, 32)), cache_bytes=4 << 20)]

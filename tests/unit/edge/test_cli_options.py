@@ -1,11 +1,11 @@
-"""What is read from --option and --bounds, and what is refused in one sentence."""
+"""What is read from --option, --bounds and --size, and what is refused in one sentence."""
 
 from __future__ import annotations
 
 import pytest
 
 from device_agents.contract import DimRange
-from edge.cli.options import parse_bounds, parse_options
+from edge.cli.options import parse_bounds, parse_options, parse_sizes
 from profiles.errors import ConfigError
 
 
@@ -44,3 +44,24 @@ def test_bounds_over_the_limit_are_told_the_limit() -> None:
 def test_bounds_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--bounds: "):
         parse_bounds([text])
+
+
+def test_sizes_are_heights_and_widths_or_one_number_for_both() -> None:
+    assert parse_sizes("224,384x320,512,224x224") == ((224, 224), (384, 320), (512, 512))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("224x", "--size: '224x' is no size; for example 224,384x320, height first"),
+        ("224x224x3", "--size: '224x224x3' is no size; for example 224,384x320, height first"),
+        ("", "--size: '' is no size; for example 224,384x320, height first"),
+        ("224:384:512", "--size: '224:384:512' is no size; for example 224,384x320, height first"),
+        ("0", "--size: '0' has a side that is not between 1 and 8192 pixels"),
+        ("224x9999", "--size: '224x9999' has a side that is not between 1 and 8192 pixels"),
+    ],
+)
+def test_a_size_that_is_none_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_sizes(text)
+    assert str(caught.value) == said

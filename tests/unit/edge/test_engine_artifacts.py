@@ -18,6 +18,7 @@ from device_agents.contract import (
     loads,
 )
 from edge.engines import AHEAD_OF_TIME, TARGETS, adopt_engine, parse_targets
+from edge.plan import Cell
 from export.artifact import Artifact, Format, GraphFacts, NotChecked, Store
 from export.cache import intact
 from profiles.errors import ConfigError, SchemaError
@@ -65,8 +66,9 @@ def adopted(store: Store, report: EngineReport = REPORT, *, batch: int = 4) -> A
         folder.mkdir()
         (folder / "model.engine").write_bytes(PLAN)
         (folder / "engine.json").write_text(dumps(report))
+        cell = Cell("orin-1", PARENT.model, PARENT.framework, report.runtime, report.precision, batch)
         return adopt_engine(
-            store, folder, report, PARENT, target="sm80", builder="orin-1", batch=batch, unchecked=AHEAD_OF_TIME
+            store, folder, report, PARENT, target="sm80", builder="orin-1", cell=cell, unchecked=AHEAD_OF_TIME
         )
 
 

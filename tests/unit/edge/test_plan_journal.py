@@ -41,7 +41,7 @@ def test_defaults_are_part_of_what_an_id_means() -> None:
     give the field another name instead."""
     timing = (5, 1.0, 50, 60.0, 2.0, 150, 120.0)
     assert astuple(Timing()) == timing
-    pattern, engines = ("serial", 0.0, False), (0, (), None, None, "own")
+    pattern, engines = ("serial", 0.0, False), (0, (), None, None, "own", None)
     assert astuple(cell())[6:] == ("pretrained", pattern, timing, {}, False, True, 0, *engines)
 
 
@@ -49,7 +49,8 @@ def test_defaults_are_part_of_what_an_id_means() -> None:
     "change",
     [{"batch": 8}, {"device": "other"}, {"precision": Precision.FP16}, {"timing": Timing.quick()}, {"repeat": 1},
      {"options": {"threads": 1}}, {"weights": "random"}, {"build": 1}, {"profiles": ({"batch": DimRange(1, 8, 32)},)},
-     {"inputs": "d" * 64}, {"check_with": "trtexec"}, {"engines": "per-class"}, {"pattern": LoadPattern("rate", 30.0)}],
+     {"inputs": "d" * 64}, {"check_with": "trtexec"}, {"engines": "per-class"}, {"pattern": LoadPattern("rate", 30.0)},
+     {"size": (320, 512)}],
 )  # fmt: skip
 def test_whatever_is_asked_otherwise_is_another_cell(change: dict[str, object]) -> None:
     assert cell(**change).id != cell().id
@@ -57,7 +58,10 @@ def test_whatever_is_asked_otherwise_is_another_cell(change: dict[str, object]) 
 
 def test_a_cell_is_read_back_as_it_was_written() -> None:
     """Journals and measurements keep cells as JSON."""
-    asked = cell(profiles=({"batch": DimRange(1, 8, 32)},), build=2, inputs="d" * 64, pattern=LoadPattern("rate", 30.0))
+    asked = cell(
+        profiles=({"batch": DimRange(1, 8, 32)},), build=2, inputs="d" * 64, pattern=LoadPattern("rate", 30.0),
+        size=(320, 512),
+    )  # fmt: skip
     assert from_json(Cell, loads(dumps(asked))) == asked
     assert from_json(Cell, loads(dumps(asked))).id == asked.id
 

@@ -132,6 +132,25 @@ class TestARate:
         assert "pattern" not in measurements([row()], ids=False)
 
 
+class TestASize:
+    def test_has_a_column_where_one_was_chosen_and_stands_in_whatever_is_told(self) -> None:
+        rows = [row(asked={"size": size}) for size in (None, (224, 224), (320, 512))]
+        header, *lines = measurements(rows, ids=False).splitlines()
+        assert header.split()[4:7] == ["precision", "batch", "size"]
+        assert [line.split()[6] for line in lines[1:]] == ["224x224", "320x512"]
+        assert "size" not in measurements(rows[:1], ids=False), "the model's own"
+        assert "orin-1: resnet18/pytorch fp16 batch 1 at 320x512 on tensorrt, serial" in shown(rows[2])
+        assert [as_data(made)["size"] for made in rows] == [
+            None, {"height": 224, "width": 224}, {"height": 320, "width": 512},
+        ]  # fmt: skip
+
+    def test_that_has_no_reference_is_named_in_the_verdict(self) -> None:
+        unchecked = {"parity_before": None, "parity_after": None}
+        made = row(asked={"size": (320, 512)}, process=unchecked)
+        (told,) = [finding.reason for finding in made.verdict.findings if finding.rule == "parity_unknown"]
+        assert "the artifact has no reference for 320x512" in told
+
+
 class TestUnlikeRows:
     def test_look_unlike_by_what_is_not_at_its_default(self) -> None:
         own = {"inputs": "c" * 64}

@@ -1,0 +1,175 @@
+"""Final boxes of a detector, compared as they match and not by their place: near-equal scores swap places freely. One
+definition for the gate of an export and for the device.
+
+Boxes are (x1, y1, x2, y2) in pixels, samples first and padded to a fixed number with score 0. In the order of its
+scores each of the reference's boxes takes the free box of the same label that overlaps it most, by half at least.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_OVERLAP = 0.5
+_AT_THE_CUT = 0.05
+"""Of the range of a sample's scores: boxes this near to the last one may as well have been cut off."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """`errors` by output: of `boxes` and `masks` what matched ones do not have in common, on average; of `scores` the
+    difference of matched ones; of `labels` the share of boxes that match none; of `keypoints` how far they are apart,
+    relative to the size of their box. `agreement`: `matched`, the share of boxes that match, and `box_iou`, what these
+    have in common on average (`mask_iou`, `keypoints` likewise)."""
+
+    errors: Dict[str, float]
+    agreement: Dict[str, float]
+    note: str
+
+
+@dataclass
+class _Tally:
+    """What was found, over all samples."""
+
+    overlaps: "List[Array]" = field(default_factory=list)
+    scores: "List[Array]" = field(default_factory=list)
+    masks: List[float] = field(default_factory=list)
+    points: "List[Array]" = field(default_factory=list)
+    counted: int = 0
+    found: int = 0
+    theirs_counted: int = 0
+    theirs_found: int = 0
+    left_out: int = 0
+
+
+def are_final(outputs: "Mapping[str, Array]") -> bool:
+    """Whether these are boxes after NMS: (N, D, 4) with scores and labels of (N, D)."""
+    if not {"boxes", "scores", "labels"} <= set(outputs):
+        return False
+    return outputs["boxes"].ndim == 3 and outputs["scores"].ndim == outputs["labels"].ndim == 2
+
+
+def compare(reference: "Mapping[str, Array]", outputs: "Mapping[str, Array]") -> Compared:
+    """Errors: ValueError when there is nothing to match, naming the output, or what is not finite or of another
+    form."""
+    import numpy as np
+
+    for name, array in reference.items():
+        if outputs[name].shape[0] != array.shape[0] or outputs[name].shape[2:] != array.shape[2:]:
+            raise ValueError(f"output {name!r}: its shape is {outputs[name].shape}, the framework's {array.shape}")
+        if not (np.isfinite(array).all() and np.isfinite(outputs[name]).all()):
+            raise ValueError(f"output {name!r}: it holds values that are not finite")
+    tally = _Tally()
+    for sample in range(len(reference["boxes"])):
+        _match(
+            {name: array[sample] for name, array in reference.items()},
+            {name: array[sample] for name, array in outputs.items()},
+            tally,
+        )
+    if not tally.counted:
+        raise ValueError("the framework finds nothing in any of the images, so no boxes can be compared")
+    return _told(tally, reference)
+
+
+def iou(boxes: "Array", others: "Array") -> "Array":
+    """(n, m): intersection over union of (n, 4) and (m, 4) boxes; 0 where one has no area."""
+    import numpy as np
+
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    areas, other_areas = (np.clip(one[:, 2:] - one[:, :2], 0, None).prod(axis=1) for one in (boxes, others))
+    union = areas[:, None] + other_areas[None] - shared
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+
+
+def _match(theirs: "Dict[str, Array]", ours: "Dict[str, Array]", tally: _Tally) -> None:
+    import numpy as np
+
+    theirs, ours = _real(theirs), _real(ours)
+    overlaps = iou(theirs["boxes"].astype(np.float64), ours["boxes"].astype(np.float64))
+    overlaps[theirs["labels"][:, None] != ours["labels"][None]] = 0.0
+    free = np.ones(len(ours["scores"]), bool)
+    pairs = []
+    for one in np.argsort(-theirs["scores"], kind="stable"):
+        candidates = np.where(free, overlaps[one], 0.0) if len(free) else np.zeros(0)
+        if len(candidates) and candidates.max() >= _OVERLAP:
+            other = int(candidates.argmax())
+            free[other] = False
+            pairs.append((int(one), other))
+    left, right = ([pair[side] for pair in pairs] for side in (0, 1))
+    _count(theirs, left, ours, right, tally)
+    if not pairs:
+        return
+    tally.overlaps.append(overlaps[left, right])
+    tally.scores.append(np.abs(theirs["scores"][left].astype(np.float64) - ours["scores"][right]))
+    if "masks" in theirs:
+        tally.masks += [_shared(theirs["masks"][one], ours["masks"][other]) for one, other in pairs]
+    if "keypoints" in theirs:
+        box = theirs["boxes"][left].astype(np.float64)
+        sizes = np.sqrt(np.clip(box[:, 2:] - box[:, :2], 1, None).prod(axis=1))
+        apart = theirs["keypoints"][left][..., :2].astype(np.float64) - ours["keypoints"][right][..., :2]
+        tally.points.append(np.linalg.norm(apart, axis=-1).mean(axis=-1) / sizes)
+
+
+def _real(sample: "Dict[str, Array]") -> "Dict[str, Array]":
+    """Without the padding."""
+    return {name: array[sample["scores"] > 0] for name, array in sample.items()}
+
+
+def _count(
+    theirs: "Dict[str, Array]", left: List[int], ours: "Dict[str, Array]", right: List[int], tally: _Tally
+) -> None:
+    """Boxes clear of the cut must find a partner, whichever that is; those at the cut need not."""
+    clear, others = _clear_of_the_cut(theirs["scores"]), _clear_of_the_cut(ours["scores"])
+    tally.counted += int(clear.sum())
+    tally.found += int(clear[left].sum())
+    tally.theirs_counted += int(others.sum())
+    tally.theirs_found += int(others[right].sum())
+    tally.left_out += int((~clear).sum())
+
+
+def _clear_of_the_cut(scores: "Array") -> "Array":
+    import numpy as np
+
+    if not len(scores):
+        return np.zeros(0, bool)
+    margin = _AT_THE_CUT * float(scores.max() - scores.min())
+    return np.asarray(scores >= scores.min() + margin)
+
+
+def _shared(mask: "Array", other: "Array") -> float:
+    """Of two soft masks, values in [0, 1]."""
+    import numpy as np
+
+    union = float(np.maximum(mask, other).sum())
+    return float(np.minimum(mask, other).sum()) / union if union else 1.0
+
+
+def _told(tally: _Tally, reference: "Mapping[str, Array]") -> Compared:
+    import numpy as np
+
+    share = min(tally.found / tally.counted, tally.theirs_found / max(tally.theirs_counted, 1))
+    overlap = _mean(tally.overlaps)
+    told = {"matched": share, "box_iou": overlap}
+    errors = {"boxes": 1.0 - overlap, "scores": _mean(tally.scores, 1.0), "labels": 1.0 - share}
+    if "masks" in reference:
+        told["mask_iou"] = float(np.mean(tally.masks)) if tally.masks else 0.0
+        errors["masks"] = 1.0 - told["mask_iou"]
+    if "keypoints" in reference:
+        errors["keypoints"] = _mean(tally.points, 1.0)
+        told["keypoints"] = 1.0 - errors["keypoints"]
+    total = tally.counted + tally.left_out
+    note = f"{tally.left_out} of {total} boxes lie at the cut of the scores and were left out" if tally.left_out else ""
+    return Compared(errors, told, note)
+
+
+def _mean(parts: "List[Array]", nothing: float = 0.0) -> float:
+    import numpy as np
+
+    return float(np.concatenate(parts).mean()) if parts else nothing
