@@ -1,0 +1,104 @@
+"""What the precision passes ask of a graph and its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from export import graph as graphs
+from profiles.errors import ExportError
+
+_NUMBERS = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+
+
+def name_of(node: Any) -> str:
+    """Exporters leave some nodes without a name; the tensor that a node makes is unique."""
+    return str(node.name or key_of(node))
+
+
+def key_of(node: Any) -> str:
+    """The node's first output: what identifies it."""
+    return str(next(name for name in node.output if name))
+
+
+def bodies(node: Any) -> Iterator[Any]:
+    """The graphs inside a node: branches of If, bodies of Loop and Scan."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def captured(node: Any) -> set[str]:
+    """What the bodies read; names of the graph around them are among these."""
+    names: set[str] = set()
+    for body in bodies(node):
+        names.update(value.name for value in body.output)
+        for inner in body.node:
+            names.update(inner.input)
+            names |= captured(inner)
+    return names
+
+
+def reads(node: Any) -> set[str]:
+    """Every tensor that the node needs, for its bodies as well."""
+    return {name for name in node.input if name} | captured(node)
+
+
+def rename_captured(node: Any, old: str, new: str) -> None:
+    """In place: the node's bodies read `new`. (A name is one tensor in all nested graphs, says ONNX's IR.)"""
+    for body in bodies(node):
+        for inner in body.node:
+            for index, name in enumerate(inner.input):
+                if name == old:
+                    inner.input[index] = new
+            rename_captured(inner, old, new)
+        for value in body.output:
+            if value.name == old:
+                value.name = new
+
+
+def attribute(node: Any, name: str) -> Any | None:
+    return next((one for one in node.attribute if one.name == name), None)
+
+
+def lift_constants(graph: Any) -> None:
+    """In place: a Constant that holds numbers becomes an initializer, so that a weight is one thing and not two."""
+    import onnx
+
+    for node in [node for node in graph.node if node.op_type == "Constant"]:
+        held = node.attribute[0]
+        if held.HasField("t"):
+            tensor = onnx.TensorProto()
+            tensor.CopyFrom(held.t)
+            tensor.name = node.output[0]
+        elif held.name in _NUMBERS:
+            array = np.array(onnx.helper.get_attribute_value(held), _NUMBERS[held.name])
+            tensor = onnx.numpy_helper.from_array(array, node.output[0])
+        else:
+            continue
+        graph.initializer.append(tensor)
+        graph.node.remove(node)
+
+
+def element_types(model: Any) -> dict[str, int]:
+    """The TensorProto type of every tensor of the outermost graph; 0 for what is no tensor but a sequence of them.
+
+    Errors: ExportError for a tensor whose type onnx cannot infer.
+    """
+    import onnx
+
+    light = graphs.skeleton(model)
+    del light.graph.value_info[:]  # exporters leave some that are wrong
+    inferred = onnx.shape_inference.infer_shapes(light).graph
+    values = (*inferred.value_info, *inferred.input, *inferred.output)
+    types = {value.name: int(value.type.tensor_type.elem_type) for value in values}
+    types |= {tensor.name: int(tensor.data_type) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        unknown = next((name for name in node.output if name and name not in types), None)
+        if unknown is not None:
+            message = f"the type of {unknown!r} is not to be inferred"
+            raise ExportError(message, where=f"node {name_of(node)!r} ({node.op_type})", stage="precision")
+    return types

@@ -1,0 +1,93 @@
+"""Ranges of an INT8 graph: found in samples, and kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from export.precision import calibration
+from profiles.progress import silent
+
+
+def graph(tmp_path: Path, batch: int | str = "batch") -> Path:
+    nodes = [
+        helper.make_node("Mul", ["x", "two"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Sub", ["b", "b"], ["y"]),
+    ]
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 1000])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 1000])
+    made = helper.make_graph(nodes, "g", [value], [output], [numpy_helper.from_array(np.float32(2), "two")])
+    path = tmp_path / "model.onnx"
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("batch", ["batch", 16])
+def test_ranges_are_absolute_values_over_all_samples(tmp_path: Path, batch: Any) -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (40, 1000)).astype(np.float32)
+    x[39, 7:300] = -5.0  # in the last sample alone
+    ranges = calibration.calibrate(graph(tmp_path, batch), ["x", "a", "b", "y"], {"x": x}, silent)
+    assert ranges["x"] == pytest.approx(5, rel=0.05)
+    assert ranges["a"] == pytest.approx(10, rel=0.05)
+    assert ranges["b"] == pytest.approx(2, rel=0.05)
+    assert ranges["y"] == 0
+
+
+def test_one_outlier_in_a_million_does_not_widen_a_range(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (1000, 1000)).astype(np.float32)
+    x[0, 0] = 20.0
+    ranges = calibration.calibrate(graph(tmp_path), ["x"], {"x": x}, silent)
+    assert 1 < ranges["x"] < 5
+
+
+def test_a_range_clips_as_much_as_pays() -> None:
+    values = np.abs(np.random.default_rng(1).normal(size=1_000_000))
+    peak = float(values.max())
+    counts, _ = np.histogram(values, calibration._BINS, (0, peak))
+    chosen = calibration.best_range(counts, peak)
+
+    def error(range_: float) -> float:
+        step = range_ / 127
+        return float(np.mean((values - np.minimum(np.rint(values / step), 127) * step) ** 2))
+
+    assert 3.5 < chosen < peak
+    assert error(chosen) < min(error(peak), error(chosen / 1.3), error(chosen * 1.3))
+
+
+def test_ranges_are_kept_and_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "ranges.json"
+    assert calibration.load(path, ["a", "b"]) is None
+    calibration.save(path, {"a": 1.5, "b": 0.0})
+    assert calibration.load(path, ["b", "a"]) == {"a": 1.5, "b": 0.0}
+    assert [file.name for file in tmp_path.iterdir()] == ["ranges.json"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": 0},
+        {"method": "minmax"},
+        {"ranges": {"a": 1.0}},
+        {"ranges": {"a": 1.0, "b": float("nan")}},
+        {"ranges": 3},
+    ],
+)
+def test_ranges_by_another_recipe_or_of_other_tensors_are_made_anew(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "ranges.json"
+    calibration.save(path, {"a": 1.0, "b": 2.0})
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert calibration.load(path, ["a", "b"]) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"ranges": {"a": "x"}}', "\x00"])
+def test_a_damaged_file_of_ranges_is_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "ranges.json"
+    path.write_text(text)
+    assert calibration.load(path, ["a"]) is None
