@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.assemble import OUTPUT
 from profiles.errors import ExportError
 from profiles.schema import ImageInput
 
 State = Mapping[str, NDArray[np.float32]]
 """A torchvision state dict as arrays: convolutions (out, in, h, w), linear layers (out, in)."""
 
+_OUTPUT = "logits"
 _BN_EPSILON = 1e-5
 _LN_EPSILON = 1e-6
 _VIT_HEADS = {"vit_b_16": 12, "vit_b_32": 12, "vit_l_16": 16, "vit_l_32": 16, "vit_h_14": 16}
@@ -60,7 +60,7 @@ def _resnet(x: Any, state: State) -> Any:
             x = _residual_block(x, state, f"layer{stage}.{block}", stride)
             block += 1
     x = layers.GlobalAveragePooling2D()(x)
-    return _linear(x, state, "fc", name=OUTPUT)
+    return _linear(x, state, "fc", name=_OUTPUT)
 
 
 def _residual_block(x: Any, state: State, at: str, stride: int) -> Any:
@@ -105,7 +105,7 @@ def _vision_transformer(x: Any, state: State, heads: int) -> Any:
         x = layers.Add()([x, _linear(_gelu(hidden), state, f"{at}.mlp.3")])
         block += 1
     x = keras.ops.reshape(x, (-1, tokens, width))[:, 0]  # the class token; a layer norm sees each row alone
-    return _linear(_layer_norm(x, state, "encoder.ln"), state, "heads.head", name=OUTPUT)
+    return _linear(_layer_norm(x, state, "encoder.ln"), state, "heads.head", name=_OUTPUT)
 
 
 def _gelu(x: Any) -> Any:
@@ -125,9 +125,10 @@ def _attention(x: Any, state: State, at: str, grid: tuple[int, int]) -> Any:
     size = width // grid[1]
     weights = np.split(state[f"{at}.in_proj_weight"], 3)
     biases = np.split(state[f"{at}.in_proj_bias"], 3)
+    weights[0], biases[0] = weights[0] * size**-0.5, biases[0] * size**-0.5  # the query's scale: a power of two mostly
     rows = [_dense(x, w, b) for w, b in zip(weights, biases, strict=True)]
     split = [keras.ops.reshape(part, (-1, *grid, size)) for part in rows]
-    query = layers.Permute((2, 1, 3))(split[0] * size**-0.5)  # (N, heads, T, size)
+    query = layers.Permute((2, 1, 3))(split[0])  # (N, heads, T, size)
     key = layers.Permute((2, 3, 1))(split[1])  # (N, heads, size, T)
     value = layers.Permute((2, 1, 3))(split[2])
     attention = layers.Softmax()(keras.ops.matmul(query, key))

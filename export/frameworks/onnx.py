@@ -1,6 +1,7 @@
-"""A user's own .onnx file: checked, fixed to the batch that was asked for, converted to FP16 if that was asked for.
+"""A user's own .onnx file: checked, its shapes inferred, fixed to the batch that was asked for.
 
-The reference is the file itself in onnxruntime, so an FP32 file has nothing to be compared with, and says so.
+The reference is what came with it (--reference), else the file itself in onnxruntime: then an FP32 file has nothing to
+be compared with, and says so.
 """
 
 from __future__ import annotations
@@ -13,86 +14,135 @@ import numpy as np
 
 from device_agents.contract import Dim, Precision, TensorSpec
 from export import golden, graph, parity
-from export.artifact import Artifact, ExportRequest
-from export.assemble import Made, assemble
+from export.artifact import GOLDEN
 from export.cache import versions
-from export.precision import to_fp16
+from export.declared import finite, golden_inputs, image_of
+from export.draft import Draft
+from export.models import ModelRef
+from export.request import ExportRequest
 from profiles.errors import ExportError
 from profiles.progress import Progress
-from profiles.schema import ImageInput, ModelProfile
 
-_DAMAGED = "check that it is the file that was exported, and that it arrived whole"
 _FLOATS = {"float32": Precision.FP32, "float16": Precision.FP16}
+_QUANTIZED = "QuantizeLinear"
 
 
 @dataclass(frozen=True)
 class Exporter:
-    """Makes the artifact of the file at `request.model_path`. `name` is what the artifact calls the model."""
+    """Makes the draft of the file at `ref.path`. `name` is what the artifact calls the model."""
 
     name: str
     progress: Progress
 
-    def export(self, model: ModelProfile | None, request: ExportRequest, out: Path) -> Artifact:  # noqa: ARG002
-        """Errors: ExportError for a file that is damaged, no ONNX, or cannot serve the batch or precision asked for;
-        ParityError when its FP16 form computes something else. The file says everything: it has no profile."""
-        path = request.model_path
-        if path is None:
-            raise ExportError("the request names a file by hash and gives no path")
+    def export(self, ref: ModelRef, request: ExportRequest, out: Path) -> Draft:
+        """Errors: ExportError for a file that is damaged, no ONNX, or cannot serve what was asked for."""
+        path = _path(ref)
         self.progress(f"check {path.name}")
-        proto = _read(path)
-        _check_opset(proto, request.opset, path)
-        graph.sanitise(proto)
-        specs = graph.specs(proto.graph.input)
-        graph.specs(proto.graph.output)  # an output without a shape is refused here, by name
-        _fix_batch(proto, specs, request.batch, path)
-        held = _precision(specs, path)
-        if held is Precision.FP16 and request.precision is Precision.FP32:
-            raise ExportError("the file is FP16 and cannot become FP32", where=str(path), fix="use --precision fp16")
-        inputs = {spec.name: _values(spec, seed) for seed, spec in enumerate(specs, golden.SEED)}
-        reference = parity.run(graph.check(proto), inputs, held)
+        model = _read(path, request)
+        specs = graph.specs(model.graph.input)
+        held = _precision(model, specs, path)
+        if held is not Precision.FP32 and held is not request.precision:
+            fix = f"use --precision {held}"
+            raise ExportError(f"the file is {held} and cannot become {request.precision}", where=str(path), fix=fix)
+        written = graph.save(model, out)
+        images = tuple(image for image in (image_of(spec, request) for spec in specs) if image is not None)
         unchecked = None
-        if held is request.precision:
-            unchecked = "the file is its own reference"
+        if request.reference_path is not None:
+            inputs, reference = _given(request.reference_path, specs, graph.specs(model.graph.output))
         else:
-            proto = to_fp16(proto)
-        produced_by = {**versions("onnx"), "exporter": proto.producer_name or "unknown", "file": path.name}
-        made = Made(proto, inputs, reference, produced_by, specs[0].low, specs[0].high, unchecked=unchecked)
-        return assemble(self.name, request, made, out, self.progress)
+            inputs = golden_inputs(specs, request, images)
+            self.progress(f"run {path.name} with onnxruntime")
+            reference = parity.run(written, inputs, held)
+            unchecked = "the file is its own reference"
+        golden.save(out / GOLDEN, inputs, reference)
+        return Draft(
+            task=request.task or "other",
+            batch=request.batch,
+            produced_by={**versions("onnx"), "exporter": model.producer_name or "unknown", "file": path.name},
+            precision=held,
+            images=images,
+            ranges={spec.name: (spec.low, spec.high) for spec in request.declared},
+            unchecked=unchecked,
+        )
 
 
-def _read(path: Path) -> Any:
-    """The ModelProto, without the inputs that only name its constants. Errors: ExportError in a sentence."""
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+def answers(
+    ref: ModelRef, request: ExportRequest, inputs: golden.Arrays, progress: Progress
+) -> dict[str, golden.Array]:
+    """The file's own outputs in onnxruntime, whatever the precision that is asked for: it has one."""
+    path = _path(ref)
+    progress(f"run {path.name} with onnxruntime")
+    return parity.run(path, inputs, Precision.FP32)
 
-    try:
-        proto = onnx.load_model(path, load_external_data=False)
-    except (DecodeError, ValueError) as error:
-        raise ExportError("not an ONNX file, or a damaged one", where=str(path), fix=_DAMAGED) from error
-    if not proto.graph.node or not proto.opset_import:
-        raise ExportError("not an ONNX file: it holds no graph", where=str(path), fix=_DAMAGED)
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in proto.graph.initializer):
-        fix = "save it as one file: onnx.save(onnx.load(PATH), PATH)"
-        raise ExportError("its weights lie in other files", where=str(path), fix=fix)
-    constants = {tensor.name for tensor in proto.graph.initializer}
-    kept = [value for value in proto.graph.input if value.name not in constants]
-    del proto.graph.input[:]
-    proto.graph.input.extend(kept)
+
+def _path(ref: ModelRef) -> Path:
+    if ref.path is None:
+        raise ExportError("the request names a file by hash and gives no path")
+    return ref.path
+
+
+def _read(path: Path, request: ExportRequest) -> Any:
+    """The ModelProto with shapes, a batch, and the inputs that are none dropped. Errors: ExportError in a sentence."""
+    model = graph.load(path)
+    given = graph.opset(model)
+    if request.opset and given > request.opset:
+        fix = f"make the file anew with opset {request.opset}"
+        message = f"the file has opset {given}, over {request.opset}, and is not converted"
+        raise ExportError(message, where=str(path), fix=fix)
+    graph.sanitise(model)  # onnx writes a newer format than onnxruntime reads
+    constants = {tensor.name for tensor in model.graph.initializer}
+    kept = [value for value in model.graph.input if value.name not in constants]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
     if not kept:
         raise ExportError("the graph takes no input", where=str(path))
-    return proto
+    _declare(model, request, path)
+    graph.refuse_bad(model)
+    graph.infer_output_shapes(model)
+    graph.specs(model.graph.output)  # an output without a shape is refused here, by name
+    _fix_batch(model, request.batch, path)
+    return model
 
 
-def _check_opset(proto: Any, highest: int, path: Path) -> None:
-    """Errors: ExportError when the file has a higher opset than was asked for; 0 is any."""
-    given = graph.opset(proto)
-    if highest and given > highest:
-        fix = f"make the file anew with opset {highest}"
-        raise ExportError(f"the file has opset {given}, over {highest}, and is not converted", where=str(path), fix=fix)
+def _declare(model: Any, request: ExportRequest, path: Path) -> None:
+    """In place: inputs become what --input says of them, and sides what --size says. Errors: ExportError for an input
+    that the file has not, of another type, or that is fixed otherwise."""
+    values = {value.name: value for value in model.graph.input}
+    for spec in request.declared:
+        if spec.name not in values:
+            names = ", ".join(sorted(values))
+            raise ExportError(f"it has no input {spec.name!r}; it has: {names}", where=str(path))
+        (found,) = graph.specs([_shaped(values[spec.name], len(spec.shape))])
+        fits = len(found.shape) == len(spec.shape) and all(
+            isinstance(own, str) or own == asked for own, asked in zip(found.shape, spec.shape, strict=True)
+        )
+        if not fits or found.dtype != spec.dtype:
+            message = f"input {spec.name!r} is {_told(found)}, declared is {_told(spec)}"
+            raise ExportError(message, where=str(path), fix="declare what it is, or leave --input out")
+        for dim, asked in zip(values[spec.name].type.tensor_type.shape.dim, spec.shape, strict=True):
+            dim.Clear()
+            setattr(dim, "dim_param" if isinstance(asked, str) else "dim_value", asked)
 
 
-def _fix_batch(proto: Any, specs: tuple[TensorSpec, ...], batch: Dim, path: Path) -> None:
+def _shaped(value: Any, rank: int) -> Any:
+    """An input whose file says no shape, or dimensions without a name, takes what is declared: it gets free ones."""
+    shape = value.type.tensor_type.shape
+    if not value.type.tensor_type.HasField("shape"):
+        for _ in range(rank):
+            shape.dim.add()
+    for index, dim in enumerate(shape.dim):
+        if not dim.HasField("dim_value") and not dim.dim_param:
+            dim.dim_param = f"dim_{index}"
+    return value
+
+
+def _told(spec: TensorSpec) -> str:
+    return f"{spec.dtype} ({', '.join(map(str, spec.shape))})"
+
+
+def _fix_batch(model: Any, batch: Dim, path: Path) -> None:
     """In place: the batch that was asked for, if the file allows it. Errors: ExportError saying which it has."""
+    specs = graph.specs(_shaped(value, 0) for value in model.graph.input)
     firsts = {spec.shape[0] if spec.shape else None for spec in specs}
     if len(firsts) != 1 or None in firsts:
         raise ExportError("its inputs do not share a first dimension, the batch", where=str(path))
@@ -101,28 +151,54 @@ def _fix_batch(proto: Any, specs: tuple[TensorSpec, ...], batch: Dim, path: Path
         if first != batch:
             raise ExportError(f"the file has a fixed batch of {first}", where=str(path), fix=f"use --batch {first}")
         return
-    free = sorted({dim for spec in specs for dim in spec.shape[1:] if isinstance(dim, str)})
-    if free:
-        raise ExportError(f"dimension {free[0]!r} beside the batch is free; its size must be fixed", where=str(path))
-    graph.set_batch(proto, batch)
+    graph.set_batch(model, batch)
 
 
-def _precision(specs: tuple[TensorSpec, ...], path: Path) -> Precision:
+def _precision(model: Any, specs: tuple[TensorSpec, ...], path: Path) -> Precision:
+    """What the graph computes in, told by its Q/DQ nodes, or by its weights and inputs."""
+    if any(node.op_type == _QUANTIZED for node in model.graph.node):
+        return Precision.INT8
     floats = {spec.dtype for spec in specs} & _FLOATS.keys()
-    if len(floats) != 1:
-        raise ExportError("its inputs are neither float32 nor float16", where=str(path))
-    return _FLOATS[floats.pop()]
+    if len(floats) == 1:
+        return _FLOATS[floats.pop()]
+    if not floats and {spec.dtype for spec in specs} <= {"uint8", "int64", "int32", "bool"}:
+        return Precision.FP32
+    raise ExportError("its inputs are neither float32 nor float16", where=str(path))
 
 
-def _values(spec: TensorSpec, seed: int) -> golden.Array:
-    """Golden values for an input of unknown meaning: images where it looks like them, else seeded noise in [0, 1], and
-    zeros and ones for integers."""
-    shape = tuple(int(dim) for dim in spec.shape[1:])
-    if len(shape) == 3:
-        channels = shape[0]
-        image = ImageInput(shape=shape, mean=(0.0,) * channels, std=(1.0,) * channels)
-        return golden.images(image, seed=seed)
-    random = np.random.default_rng(seed)
-    if spec.dtype in _FLOATS:
-        return golden.on_float16_grid(random.uniform(0.0, 1.0, (golden.COUNT, *shape)))
-    return random.integers(0, 2, (golden.COUNT, *shape)).astype(np.float32)
+def _given(
+    path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The reference that came with the model: an .npz with `input:<name>` and `output:<name>`, samples first, or plain
+    names. Errors: ExportError for what does not fit, naming the array."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            raw = {key: arrays[key] for key in arrays.files}
+    except (OSError, ValueError, EOFError) as error:
+        fix = "save plain arrays of numbers with np.savez"
+        raise ExportError("not an .npz that numpy reads", where=str(path), fix=fix) from error
+    found_in = {spec.name: _array(raw, "input", spec, path) for spec in inputs}
+    found_out = {spec.name: _array(raw, "output", spec, path) for spec in outputs}
+    counts = {len(array) for array in (*found_in.values(), *found_out.values())}
+    if len(counts) != 1:
+        raise ExportError("its arrays hold unlike numbers of samples", where=str(path))
+    finite({**found_in, **found_out}, str(path))
+    return found_in, found_out
+
+
+def _array(raw: dict[str, Any], side: str, spec: TensorSpec, path: Path) -> Any:
+    key = next((key for key in (f"{side}:{spec.name}", spec.name) if key in raw), None)
+    if key is None:
+        there = ", ".join(map(repr, raw)) or "nothing"
+        fix = f"name the array {side}:{spec.name}"
+        raise ExportError(f"no array for {side} {spec.name!r} (there is {there})", where=str(path), fix=fix)
+    array = raw[key]
+    fits = array.ndim == len(spec.shape) and all(
+        isinstance(dim, str) or size == dim for size, dim in zip(array.shape[1:], spec.shape[1:], strict=True)
+    )
+    if not fits:
+        message = (
+            f"{side} {spec.name!r} has the shape {array.shape}, the model's is ({', '.join(map(str, spec.shape))})"
+        )
+        raise ExportError(message, where=str(path))
+    return array

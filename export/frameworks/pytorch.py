@@ -1,66 +1,106 @@
-"""torchvision models to ONNX: by torch.export (dynamo), and up to opset 17, which that does not write, by tracing.
-torch is imported in functions only."""
+"""PyTorch's models to ONNX: torchvision's by name, and users' own. torch is imported in functions only."""
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+import gc
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from device_agents.contract import Precision
-from export import golden, graph
-from export.artifact import FREE_BATCH, Artifact, ExportRequest
-from export.assemble import OUTPUT, Made, assemble, expect_opset
+from device_agents.contract import Dim, Precision
+from export import golden
+from export.artifact import GOLDEN
 from export.cache import versions
 from export.child import THREADS
-from export.frameworks.torch_weights import image_input, load_model
+from export.draft import Draft
+from export.frameworks import torch_catalog, torch_export, torch_user, torch_weights
+from export.frameworks.torch_net import (
+    Arrays,
+    Net,
+    of_torchvision,
+    refuse_bad_answers,
+    refuse_bad_weights,
+    samples,
+)
+from export.frameworks.torch_net import (
+    answers as run,
+)
+from export.frameworks.user_code import failed
+from export.models import ModelRef
+from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest
+from profiles.errors import ExportError
 from profiles.progress import Progress
-from profiles.schema import ImageInput, ModelProfile
 
-OPSETS = range(13, 21)
-"""13 is the first with per-channel QuantizeLinear, 20 the last that TensorRT 10 reads."""
-
-MAX_BATCH = 4096
-"""torch wants an upper bound for a free dimension; nothing in the graph holds it."""
-
-_DYNAMO_FROM = 18  # asked for less, dynamo gives 18 without a word
+OPSETS = torch_export.OPSETS
 
 
 @dataclass(frozen=True)
 class Exporter:
-    """Makes the artifact of a torchvision model. `name` is what the artifact calls the model."""
+    """Makes the graph of a model. `name` is what the artifact calls it."""
 
     name: str
     progress: Progress
 
-    def export(self, model: ModelProfile, request: ExportRequest, out: Path) -> Artifact:
-        """Errors: ExportError, ParityError; whatever torch raises is translated by export.worker."""
+    def export(self, ref: ModelRef, request: ExportRequest, out: Path) -> Draft:
+        """Write model.onnx into `out`, and for FP32 golden.npz; FP16 is the network itself after .half(), judged by the
+        golden data of FP32. Errors: ExportError, ConfigError; what else torch raises, export.worker translates."""
         prepare()
         self.progress(f"load {self.name} with torch")
-        spec = image_input(model)
-        network = load_model(model, request)
-        images = golden.images(spec)
-        reference = {OUTPUT: forward(network, images)}
+        net = load(ref, request)
+        refuse_bad_weights(net, self.name)
+        half = request.precision is Precision.FP16
+        self.progress(f"run {self.name} with torch")
+        shapes = self._shapes(net, request) if half else self._reference(net, request, out)
+        if half:
+            net = _halved(net)
         self.progress(f"export {self.name} with torch")
-        half = _half_forward(model, request, images) if request.precision is Precision.FP16 else None
-        proto = _to_onnx(network, request, spec)
-        dynamo = request.opset >= _DYNAMO_FROM
-        produced_by = {**versions("pytorch"), "exporter": f"torch.onnx.export(dynamo={dynamo})"}
-        inputs = {spec.name: images}
-        made = Made(proto, inputs, reference, produced_by, spec.low, spec.high, half=half)
-        return assemble(self.name, request, made, out, self.progress)
+        gc.collect()
+        sides = {FREE_BATCH: max(2, _lowest(request)), **_sides(request)}  # 1 would be taken for a constant
+        task = torch_export.Task(net.module, net.inputs, shapes, sides, request.opset, self.name, net.tracing)
+        written = torch_export.write(task, out)
+        return Draft(
+            task=net.task,
+            batch=net.batch,
+            produced_by={**versions("pytorch"), "exporter": written.exporter},
+            precision=Precision.FP16 if half else Precision.FP32,
+            images=net.images,
+            ranges={spec.name: (spec.low, spec.high) for spec in net.inputs},
+            labels=net.labels,
+            notes=(*net.notes, *written.notes),
+            sources=net.sources,
+        )
+
+    def _reference(self, net: Net, request: ExportRequest, out: Path) -> Mapping[str, tuple[Dim, ...]]:
+        shapes = {}
+        for file, inputs in samples(net, request).items():
+            outputs = _answered(net, inputs, self.name)
+            refuse_bad_answers(outputs, self.name)
+            golden.save(out / file, inputs, outputs)
+            if file == GOLDEN:
+                shapes = _free(outputs, net, request)
+        return shapes
+
+    def _shapes(self, net: Net, request: ExportRequest) -> Mapping[str, tuple[Dim, ...]]:
+        """What comes out, from two samples: the golden data are there already."""
+        inputs = {name: array[:2] for name, array in samples(net, request)[GOLDEN].items()}
+        return _free(_answered(net, inputs, self.name), net, request)
 
 
-def write_weights(model: ModelProfile, request: ExportRequest, out: Path, progress: Progress) -> Path:
+def answers(ref: ModelRef, request: ExportRequest, inputs: Arrays, progress: Progress) -> Arrays:
+    """The framework's own outputs for `inputs`, samples first, at the request's precision."""
+    prepare()
+    progress(f"run {ref.name} with torch in {request.precision}")
+    return run(load(ref, request), inputs, half=request.precision is Precision.FP16)
+
+
+def write_weights(ref: ModelRef, request: ExportRequest, out: Path, progress: Progress) -> Path:
     """The state dict of the torchvision model as float32 arrays in an .npz, for its Keras twin."""
     prepare()
-    progress(f"load the weights of {model.name} with torch")
-    network = load_model(model, request)
+    progress(f"load the weights of {ref.name} with torch")
+    entry, pinned = _entry(ref)
+    network = torch_weights.load(entry, request, pinned)
     path = out / "weights.npz"
     with path.open("wb") as stream:
         np.savez(stream, **{name: tensor.numpy() for name, tensor in network.state_dict().items()})
@@ -75,84 +115,59 @@ def prepare() -> None:
     torch.use_deterministic_algorithms(True)
 
 
-def forward(network: Any, images: golden.Array) -> golden.Array:
-    """(N, classes) float32 logits of (N, C, H, W) images, in the precision of the network."""
-    import torch
-
-    dtype = next(network.parameters()).dtype
-    with torch.inference_mode():
-        logits: golden.Array = network(torch.from_numpy(images).to(dtype)).float().numpy()
-    return logits
-
-
-def _half_forward(model: ModelProfile, request: ExportRequest, images: golden.Array) -> Callable[[], golden.Arrays]:
-    """The network's own FP16 error, worked out only when the gate asks: FP16 on a CPU is slow."""
-    return lambda: {OUTPUT: forward(load_model(model, request).half(), images)}
+def load(ref: ModelRef, request: ExportRequest) -> Net:
+    """Errors: ConfigError for an unknown name, ExportError for weights or code of the user's that do not serve."""
+    if ref.profile is None:
+        return torch_user.load(ref, request)
+    entry, pinned = _entry(ref)
+    if request.size is not None:
+        height, width = (side.opt for side in request.size)
+        images = (replace(image, shape=(*image.shape[:-2], height, width)) for image in entry.images)
+        entry = replace(entry, images=tuple(images))
+    return of_torchvision(torch_weights.load(entry, request, pinned), entry, request)
 
 
-def _to_onnx(network: Any, request: ExportRequest, spec: ImageInput) -> Any:
-    """An ONNX ModelProto, NCHW. FP16 is the network itself after .half(): native, no converter."""
-    import torch
-
-    dtype = torch.float32
-    if request.precision is Precision.FP16:
-        network, dtype = network.half(), torch.float16
-    # A sample batch of 1 would be taken for a constant.
-    count = request.batch if isinstance(request.batch, int) else max(2, _lowest(request))
-    example = torch.zeros((count, *spec.shape), dtype=dtype)
-    export = _by_dynamo if request.opset >= _DYNAMO_FROM else _by_tracing
-    proto = export(network, example, request, spec.name)
-    expect_opset(proto, request.opset)
-    graph.set_batch(proto, request.batch)
-    return proto
+def _entry(ref: ModelRef) -> tuple[torch_catalog.Entry, str | None]:
+    """torchvision's network and the pinned weights. A profile says its own image; a bare torchvision:NAME takes that of
+    its weights."""
+    if ref.profile is None:
+        raise ExportError("only torchvision's networks have a twin", where=ref.name)
+    model = ref.profile.frameworks["pytorch"]
+    entry = torch_catalog.find(model.source.partition(":")[2])
+    if not ref.profile.name.startswith("torchvision:"):
+        entry = replace(entry, images=(ref.profile.input,))
+    return entry, model.weights
 
 
-def _by_dynamo(network: Any, example: Any, request: ExportRequest, name: str) -> Any:
-    import torch
+def _answered(net: Net, inputs: Arrays, where: str) -> Arrays:
+    """Errors: ExportError when the network does not take inputs of this shape."""
+    try:
+        return run(net, inputs)
+    except (RuntimeError, AssertionError, ValueError, TypeError, IndexError, AttributeError) as error:
+        shapes = ", ".join(f"{name} {array.shape[1:]}" for name, array in inputs.items())
+        raise failed(error, f"the network does not take {shapes}", where) from error
 
-    shapes = None
-    if request.batch == "dynamic":
-        low = _lowest(request)
-        high = max((one.max for one in request.bounds), default=MAX_BATCH)
-        # torch takes no Dim of one size.
-        shapes = ({0: torch.export.Dim(FREE_BATCH, min=low, max=max(high, low + 1))},)
-    program = torch.onnx.export(
-        network,
-        (example,),
-        dynamo=True,
-        opset_version=request.opset,
-        input_names=[name],
-        output_names=[OUTPUT],
-        dynamic_shapes=shapes,
-        verbose=False,
-    )
-    return program.model_proto
+
+def _halved(net: Net) -> Net:
+    net.module.half()
+    specs = (replace(spec, dtype="float16") if spec.dtype == "float32" else spec for spec in net.inputs)
+    return replace(net, inputs=tuple(specs))
+
+
+def _free(outputs: Arrays, net: Net, request: ExportRequest) -> dict[str, tuple[Dim, ...]]:
+    """Shapes of outputs: their batch is that of the inputs, and a map as large as a free image is as free."""
+    free = {dim for spec in net.inputs for dim in spec.shape}
+    names = {size: name for name, size in _sides(request).items() if name in free}
+    first = net.inputs[0].shape[0]
+    return {
+        name: (first, *array.shape[1:2], *(names.get(size) or size for size in array.shape[2:]))
+        for name, array in outputs.items()
+    }
+
+
+def _sides(request: ExportRequest) -> dict[str, int]:
+    return {} if request.size is None else {FREE_HEIGHT: request.size[0].opt, FREE_WIDTH: request.size[1].opt}
 
 
 def _lowest(request: ExportRequest) -> int:
     return min((one.min for one in request.bounds), default=1)
-
-
-def _by_tracing(network: Any, example: Any, request: ExportRequest, name: str) -> Any:
-    """The older exporter leaves constants as nodes and shares equal ones through Identity: onnxscript's optimiser,
-    which dynamo runs as well, takes both away."""
-    import onnx
-    import onnxscript.optimizer
-    import torch
-
-    free = {0: FREE_BATCH}
-    written = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # it goes with a later torch, which TensorRT 8 will not
-        torch.onnx.export(
-            network,
-            (example,),
-            written,
-            dynamo=False,
-            opset_version=request.opset,
-            input_names=[name],
-            output_names=[OUTPUT],
-            dynamic_axes={name: free, OUTPUT: free} if request.batch == "dynamic" else None,
-            verbose=False,
-        )
-    return onnxscript.optimizer.optimize(onnx.load_from_string(written.getvalue()))
