@@ -7,10 +7,9 @@ are prepared as the model's profile says.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_agents.contract import TensorSpec
+from export import images, preprocess
 from export.artifact import sha256_file
 from profiles.errors import ConfigError
 from profiles.schema import ImageInput
@@ -26,10 +26,9 @@ from profiles.schema import ImageInput
 Array = NDArray[Any]
 
 ARRAYS = (".npy", ".npz")
-IMAGES = (".jpg", ".jpeg", ".png")
+IMAGES = images.SUFFIXES
 
 _MAX_BYTES = 2 << 30
-_NO_IMAGES = "give arrays that are prepared for it: an .npz file"
 _INPUT, _OUTPUT = "input:", "output:"
 _WHERE = "--inputs"
 _UNREADABLE = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError)
@@ -83,14 +82,14 @@ def files(path: Path) -> list[Path]:
 def _in_folder(path: Path) -> list[Path]:
     plain = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     arrays = [file for file in plain if file.suffix.lower() in ARRAYS]
-    images = [file for file in plain if file.suffix.lower() in IMAGES]
-    if arrays and images:
-        message = f"it holds arrays ({arrays[0].name}) and images ({images[0].name})"
+    pictures = [file for file in plain if file.suffix.lower() in IMAGES]
+    if arrays and pictures:
+        message = f"it holds arrays ({arrays[0].name}) and images ({pictures[0].name})"
         raise ConfigError(message, where=f"{_WHERE} {path}", fix="keep one kind in a folder of its own")
-    if not arrays and not images:
+    if not arrays and not pictures:
         fix = "name the folder that holds them: folders within are not looked at"
         raise ConfigError(f"it holds no {', '.join(ARRAYS + IMAGES)} files", where=f"{_WHERE} {path}", fix=fix)
-    return arrays or images
+    return arrays or pictures
 
 
 def read(
@@ -245,36 +244,24 @@ def _check_counts(data: OwnData, path: Path) -> None:
 
 
 def _images(found: Sequence[Path], inputs: Sequence[TensorSpec], image: ImageInput | None, folder: Path) -> Array:
-    """(count, C, H, W) float32: every image in full, resized to the model's size and normalised as its profile says."""
+    """(count, C, H, W) float32: every image in full, resized to the model's size and normalised as its manifest says;
+    (count, H, W, C) uint8 for a graph that normalises them itself."""
     where = f"{_WHERE} {folder}"
-    if image is None or len(inputs) != 1 or inputs[0].shape[1:] != image.shape or np.dtype(inputs[0].dtype).kind != "f":
-        raise ConfigError("no model profile says how this model wants its images", where=where, fix=_NO_IMAGES)
-    if importlib.util.find_spec("PIL") is None:
-        raise ConfigError("reading images needs Pillow", where=where, fix="pip install pillow")
+    if image is None or len(inputs) != 1 or not _takes(inputs[0], image):
+        fix = "give arrays that are prepared for it: an .npz file"
+        raise ConfigError("no model profile says how this model wants its images", where=where, fix=fix)
     if len(found) * 4 * int(np.prod(image.shape)) > _MAX_BYTES:
         raise _too_large(folder)
-    mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (image.mean, image.std))
-    return np.stack([(pixels - mean) / std for pixels in _pixels(found, image)])
+    array = images.read_files(found, image).array
+    return preprocess.to_pixels(array, image) if inputs[0].dtype == "uint8" else array
 
 
-def _pixels(found: Iterable[Path], image: ImageInput) -> Iterable[NDArray[np.float32]]:
-    """(C, H, W) in [0, 1] of every file, turned upright. Errors: ConfigError for what is no image."""
-    from PIL import Image, ImageOps
-
-    channels, height, width = image.shape
-    mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels)
-    for file in found:
-        if mode is None:
-            raise ConfigError(f"no image has {channels} channels", where=str(file), fix=_NO_IMAGES)
-        try:
-            with Image.open(file) as opened:
-                if opened.mode[0] in "IF":  # Pillow would clip all above 255 to white
-                    raise ConfigError("its pixels have more than 8 bits a channel", where=str(file), fix=_NO_IMAGES)
-                upright = ImageOps.exif_transpose(opened).convert(mode)
-                resized = upright.resize((width, height), Image.Resampling.BILINEAR)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise ConfigError(f"not an image that Pillow reads ({str(error)[:200]})", where=str(file)) from None
-        yield np.asarray(resized, np.float32).reshape(height, width, channels).transpose(2, 0, 1) / np.float32(255)
+def _takes(spec: TensorSpec, image: ImageInput) -> bool:
+    """Whether an input is that image, normalised, or in whole pixels."""
+    whole = (*image.shape[1:], image.shape[0])
+    return spec.shape[1:] == (whole if spec.dtype == "uint8" else image.shape) and (
+        spec.dtype == "uint8" or np.dtype(spec.dtype).kind == "f"
+    )
 
 
 def _too_large(path: Path) -> ConfigError:

@@ -9,15 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_agents.contract import Dim, Precision
-from edge import choosing
+from device_agents.contract import Dim, DimRange, Precision
+from edge import choosing, sizes
 from edge.ahead import engine_for
 from edge.choosing import Choices, Survey
+from edge.models import options_of, resolve
 from edge.plan import AHEAD, Cell
 from edge.request import Request
-from export.api import export_model, find_any, frameworks_of, installed, parse_model, require
+from edge.sizes import Size
+from export.api import Options, export_model, find_any, frameworks_of, installed, require
 from export.artifact import Artifact, Store, sha256_file
-from export.models import ModelRef
+from export.asking import OWN_WEIGHTS, content_of
+from export.models import ONNX, ModelRef
 from profiles.errors import ConfigError, EdgebenchError, ExportError
 from profiles.load import unknown
 from profiles.progress import Progress
@@ -39,6 +42,7 @@ class Sources:
         self._max_opset = max_opset  # that every device reads
         self._frameworks: dict[tuple[str, Precision], tuple[str, ...]] = {}
         self._weights: dict[tuple[str, str, Precision], str] = {}
+        self._sizes: dict[tuple[str, str, Precision], Size | None] = {}
 
     def frameworks(self, ref: ModelRef, precision: Precision) -> tuple[str, ...]:
         key = (ref.name, precision)
@@ -51,6 +55,25 @@ class Sources:
         if key not in self._weights:
             self._weights[key] = self._find_weights(ref, framework, precision)
         return self._weights[key]
+
+    def size(self, ref: ModelRef, framework: str, precision: Precision) -> Size | None:
+        """The size that the artifact which is there is tuned for, where it takes others, too, or has another than the
+        model itself; None where it is no matter of choice."""
+        key = (ref.name, framework, precision)
+        if key not in self._sizes:
+            self._sizes[key] = self._find_size(ref, framework, precision)
+        return self._sizes[key]
+
+    def _find_size(self, ref: ModelRef, framework: str, precision: Precision) -> Size | None:
+        weights = self.weights(ref, framework, precision)
+        there = _finder(self._store, ref)(framework, precision, DYNAMIC, weights=weights, max_opset=self._max_opset)
+        size = None if there is None else sizes.own(there)
+        if there is None or size is None:
+            return None
+        if not sizes.is_free(there) and _model_size(ref) in (None, size):
+            return None
+        self._choices.say(f"size {sizes.told(size)} of {ref.name}/{framework} (what the artifact that is there is for)")
+        return size
 
     def _find_frameworks(self, ref: ModelRef, precision: Precision) -> tuple[str, ...]:
         has, wanted = frameworks_of(ref), self._request.framework
@@ -69,13 +92,19 @@ class Sources:
 
     def _find_weights(self, ref: ModelRef, framework: str, precision: Precision) -> str:
         weights = self._request.weights
-        if ref.path is not None:
-            return f"sha256:{sha256_file(ref.path)}"
+        if precision is Precision.INT8 and self._there(ref, framework, precision) is None:
+            fix = f"edgebench export {ref.name} --framework {framework} --precision int8 --calibrate DIR"
+            message = f"no INT8 artifact of {ref.name}/{framework} is there, and what to calibrate on is not known"
+            raise ConfigError(message, fix=fix)
+        if ref.is_file:
+            return content_of(ref) or ""
         if weights is None:
             there = self._there(ref, framework, precision)
             if there is not None:
                 self._choices.say(f"weights {there.weights} for {ref.name}/{framework} (the artifact that is there)")
                 return there.weights
+            if ref.factory is not None:
+                return OWN_WEIGHTS
             self._choices.say(f"weights pretrained for {ref.name}/{framework} (--weights random needs no download)")
         if self._there(ref, framework, precision) is None:
             require(framework)
@@ -88,8 +117,8 @@ class Sources:
         return f"sha256:{sha256_file(path)}"
 
     def _there(self, ref: ModelRef, framework: str, precision: Precision) -> Artifact | None:
-        readable = find_any(self._store, ref, framework, precision, DYNAMIC, max_opset=self._max_opset)
-        return readable or find_any(self._store, ref, framework, precision, DYNAMIC)
+        readable = _finder(self._store, ref)(framework, precision, DYNAMIC, max_opset=self._max_opset)
+        return readable or _finder(self._store, ref)(framework, precision, DYNAMIC)
 
 
 def artifact_source(
@@ -99,23 +128,35 @@ def artifact_source(
     fixed to the batch, as it may have a fixed one already, unless bounds want it free: those of `deploy`, or those that
     its newest export declares. What failed once is not tried again. A cell whose
     engine was built ahead of time has the graph that it was built of. A device whose parser is old gets a graph that it
-    can read; a user's file that it cannot is refused."""
-    refs = {ref.name: ref for ref in map(parse_model, request.models)}
+    can read; a user's file that it cannot is refused. Of a size that was asked for, one that is free in it comes first,
+    then one of that size alone, which is exported where there is none."""
+    refs = {ref.name: ref for ref in map(resolve, request.models)}
 
     @functools.cache
     def bounded(
-        model: str, framework: str, precision: Precision, weights: str, max_opset: int | None
+        model: str, framework: str, precision: Precision, weights: str, max_opset: int | None, size: Size | None
     ) -> Artifact | None:
-        there = find_any(store, refs[model], framework, precision, DYNAMIC, weights=weights, max_opset=max_opset)
+        there = _finder(store, refs[model])(
+            framework, precision, DYNAMIC,
+            weights=weights, max_opset=max_opset, serves=_serving(size),
+        )  # fmt: skip
         return there if there is not None and there.profiles else None
 
     @functools.cache
     def make(
-        model: str, framework: str, precision: Precision, batch: Dim, weights: str, max_opset: int | None
+        model: str,
+        framework: str,
+        precision: Precision,
+        batch: Dim,
+        weights: str,
+        max_opset: int | None,
+        size: Size | None,
     ) -> Artifact | ExportError:
         ref = refs[model]
-        if request.weights is None:
-            there = find_any(store, ref, framework, precision, batch, weights=weights, max_opset=max_opset)
+        if request.weights is None or precision is Precision.INT8:
+            there = _finder(store, ref)(
+                framework, precision, batch, weights=weights, max_opset=max_opset, serves=_serving(size)
+            )
             if there is not None:
                 return there
         export = export_model if max_opset is None else functools.partial(export_model, opset=max_opset)
@@ -128,6 +169,7 @@ def artifact_source(
                 weights=request.weights or weights,
                 store=store,
                 progress=progress,
+                options=_fixed(size, ref),
             )
         except ExportError as error:
             return error
@@ -136,17 +178,43 @@ def artifact_source(
         if cell.engines == AHEAD:
             return store.get(str(engine_for(cell, store, survey or Survey()).parent))
         max_opset = choosing.max_opset(cell.device, cell.backend, survey or Survey())
-        declared = bounded(cell.model, cell.framework, cell.precision, cell.weights, max_opset)
+        declared = bounded(cell.model, cell.framework, cell.precision, cell.weights, max_opset, cell.size)
         if declared is not None:
             return declared
-        is_file = refs[cell.model].path is not None
-        batch: Dim = cell.batch if is_file and not cell.profiles else DYNAMIC
-        made = make(cell.model, cell.framework, cell.precision, batch, cell.weights, max_opset)
+        is_graph = refs[cell.model].kind == ONNX
+        batch: Dim = cell.batch if is_graph and not cell.profiles else DYNAMIC
+        made = make(cell.model, cell.framework, cell.precision, batch, cell.weights, max_opset, cell.size)
         if isinstance(made, ExportError):
             raise made
         return made
 
     return artifact
+
+
+def _finder(store: Store, ref: ModelRef) -> Callable[..., Artifact | None]:
+    """export.cache.find_any, of the form in which the operator's own model was exported."""
+    options, content = options_of(ref), content_of(ref) if ref.is_file else None
+    return functools.partial(find_any, store, ref, content=content, like=(options.head, options.pixels))
+
+
+def _serving(size: Size | None) -> Callable[[Artifact], bool] | None:
+    return None if size is None else functools.partial(sizes.serves, size=size)
+
+
+def _fixed(size: Size | None, ref: ModelRef) -> Options:
+    """How to export a model for one size; the model's own needs no word."""
+    options = options_of(ref)
+    if size is None or size == _model_size(ref):
+        return options
+    height, width = (DimRange(side, side, side) for side in size)
+    return replace(options, size=(height, width))
+
+
+def _model_size(ref: ModelRef) -> Size | None:
+    if ref.profile is None:
+        return None
+    height, width = ref.profile.input.shape[-2:]
+    return height, width
 
 
 def data_source(
@@ -156,19 +224,22 @@ def data_source(
     reference where the data brings none. Errors, of the result: ConfigError for data that does not fit."""
     from edge.data import prepare
 
-    refs = {ref.name: ref for ref in map(parse_model, request.models)}
-    ready: dict[str, Prepared] = {}
+    ready: dict[tuple[str, Size | None], Prepared] = {}
 
     def data(cell: Cell) -> Prepared:
         its = artifact(cell)
         if request.inputs is None:
             raise RuntimeError("no data was named")
-        if its.id not in ready:
-            profile = refs[cell.model].profile
-            image = profile.input if profile else None
+        key = its.id, cell.size
+        if key not in ready:
+            size = cell.size or sizes.own(its)
+            image = its.images[0] if its.images else None
+            if image is not None and size is not None:
+                image = replace(image, shape=(*image.shape[:-2], *size))
+            sized = sizes.at_size(its, cell.size, f"{cell.model}, artifact {its.short_id}")
             fp32 = _fp32(cell, artifact)
-            ready[its.id] = prepare(request.inputs, its, store, fp32=fp32, image=image, progress=progress)
-        return ready[its.id]
+            ready[key] = prepare(request.inputs, sized, store, fp32=fp32, image=image, progress=progress)
+        return ready[key]
 
     return data
 

@@ -18,12 +18,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from device_agents.contract import (
     Dim,
-    DimRange,
     FileEntry,
     Precision,
     SchemaViolation,
@@ -35,13 +34,12 @@ from device_agents.contract import (
     to_json,
 )
 from profiles.errors import ConfigError, ExportError
+from profiles.schema import ImageInput
 
-MANIFEST_SCHEMA = 1
+MANIFEST_SCHEMA = 2
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 SHAPES = "shapes.json"
-FREE_BATCH = "batch"
-"""What a free batch dimension is called in every graph."""
 
 _DAY_S = 86_400.0
 
@@ -60,8 +58,10 @@ class Format(str, enum.Enum):
 class Parity:
     """How far the artifact is from the framework's own FP32 output (export.parity's measure), and the bound it kept.
 
-    `framework_error` is the framework's own error at this precision where it was needed to judge, `label` narrows
-    what the figure says, such as "storage only" for FP16 checked on a CPU.
+    `error`, `cosine` and `tensor` are of the worst output, `errors` of every one by name; `inputs` counts samples.
+    `agreement` is judged by task (export.agreement). `framework_error` is the framework's own error at this precision
+    where it was needed to judge, `label` narrows what the figure says, such as "storage only" for FP16 checked on a
+    CPU, and `note` is what a reader must know.
     """
 
     error: float
@@ -69,9 +69,11 @@ class Parity:
     tensor: str
     inputs: int
     cosine: float
-    top1_agreement: float | None = None
+    errors: Mapping[str, float] = field(default_factory=dict)
+    agreement: Mapping[str, float] = field(default_factory=dict)
     framework_error: float | None = None
     label: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,44 @@ class NotChecked:
 
 @dataclass(frozen=True)
 class GraphFacts:
-    """What the graph costs for one sample: multiply-accumulates (1 MAC = 2 operations), parameters, node counts."""
+    """What the graph costs for one sample: multiply-accumulates (1 MAC = 2 operations), parameters, node counts, bytes
+    of weights as stored, of inputs and outputs. Of free sides, at the size that profiles are tuned for. What could not
+    be counted is None, and `unknown` says why."""
 
-    macs: int
+    macs: int | None
     parameters: int
     nodes: int
     transposes: int
     opset: int
+    weight_bytes: int = 0
+    input_bytes: int | None = None
+    output_bytes: int | None = None
+    unknown: Mapping[str, str] = field(default_factory=dict)
+
+    def least_bytes(self, batch: int = 1) -> int | None:
+        """What has to cross the memory bus for a batch at least: weights once, inputs and outputs."""
+        if self.input_bytes is None or self.output_bytes is None:
+            return None
+        return self.weight_bytes + batch * (self.input_bytes + self.output_bytes)
+
+
+@dataclass(frozen=True)
+class KeptNode:
+    """A node that stays in FP32 in an FP16 graph: `largest` is the greatest value of `tensor` that was seen."""
+
+    node: str
+    op: str
+    tensor: str
+    largest: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the ranges of an INT8 graph come from: `data` is the hash of what was given or "random"."""
+
+    data: str
+    samples: int
+    method: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +132,9 @@ class Artifact:
     `batch` is the first dimension of the inputs: a number, or "dynamic". `golden` names the payload file with seeded
     inputs and the framework's FP32 outputs (export.golden's format), or is None. `profiles` are the declared
     optimization profiles, which are in the payload as well. An engine has a `parent`, the artifact that it was built
-    of, and a `target`: what it runs on, such as sm80.
+    of, and a `target`: what it runs on, such as sm80; a graph in FP16 or INT8 that was converted has the FP32 one as
+    its parent. `images` say how the model wants its pixels, `pixels` whether the graph does that itself ("uint8").
+    `kept_fp32` are the nodes of an FP16 graph that are not FP16. `seconds` is what the export took, by phase.
     """
 
     id: str
@@ -121,44 +156,23 @@ class Artifact:
     parent: str | None = None
     target: str | None = None
     profiles: tuple[ShapeProfile, ...] = ()
+    version: str = ""
+    task: str = "classification"
+    head: str = "full"
+    images: tuple[ImageInput, ...] = ()
+    pixels: str = "float"
+    labels: tuple[str, ...] = ()
+    kept_fp32: tuple[KeptNode, ...] = ()
+    calibration: Calibration | None = None
+    parity_images: Parity | None = None
+    notes: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
     schema: int = MANIFEST_SCHEMA
 
     @property
     def short_id(self) -> str:
         return self.id[:12]
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """What was asked for, apart from where its answer goes. `weights`: "pretrained", "random" or "sha256:<hex>" of
-    `weights_path`; `batch`: a number or "dynamic". `model` is a profile's name, torchvision:NAME, keras:NAME or,
-    with `model_path`, "sha256:<hex>" of that file. `opset` is what is written; a file keeps its own, which `opset`
-    bounds from above where it is not 0. `bounds` of a dynamic batch declare one optimization profile each."""
-
-    model: str
-    framework: str
-    precision: Precision
-    batch: Dim
-    weights: str
-    opset: int = 18
-    seed: int = 0
-    weights_path: Path | None = None
-    model_path: Path | None = None
-    bounds: tuple[DimRange, ...] = ()
-
-    @property
-    def profiles(self) -> tuple[ShapeProfile, ...]:
-        """The optimization profiles that the bounds declare."""
-        return tuple({FREE_BATCH: bounds} for bounds in self.bounds)
-
-    def key(self, recipe: int) -> str:
-        """Names the request in the store. Paths are left out: the hashes stand for them. `recipe` is a number that
-        the exporters raise when the same request would give another graph."""
-        fields = {**asdict(self), "recipe": recipe}
-        del fields["weights_path"], fields["model_path"]
-        if not self.bounds:  # a request without them is what it was before there were any
-            del fields["bounds"]
-        return hashlib.sha256(dumps(fields).encode()).hexdigest()
 
 
 class Store:
@@ -207,23 +221,26 @@ class Store:
             yield Path(name)
 
     def adopt(self, folder: Path, draft: Artifact) -> Artifact:
-        """Move a finished folder into the store under its id, with its manifest. What is there already stays.
+        """Move a finished folder into the store under its id, with its manifest. Of a payload that is there already
+        the manifest becomes the new one: it tells of the newer check.
 
         `draft.path` must be `folder`; its `id` must be `content_id(draft.files)`.
         """
         home = self.root / "artifacts" / draft.id
-        if not (home / MANIFEST).exists():
-            manifest = to_json(draft)
-            del manifest["path"]
-            (folder / MANIFEST).write_text(dumps(manifest, indent=2) + "\n", encoding="utf-8")
-            home.parent.mkdir(parents=True, exist_ok=True)
-            if home.exists():  # a folder without a manifest: left by a crash between rename and write of another tool
-                shutil.rmtree(home)
-            try:
-                folder.rename(home)
-            except OSError:
-                if not (home / MANIFEST).exists():  # else another process adopted the same artifact first
-                    raise
+        manifest = to_json(draft)
+        del manifest["path"]
+        (folder / MANIFEST).write_text(dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        if (home / MANIFEST).exists():
+            (folder / MANIFEST).replace(home / MANIFEST)
+            return self.get(draft.id)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        if home.exists():  # a folder without a manifest: left by a crash between rename and write of another tool
+            shutil.rmtree(home)
+        try:
+            folder.rename(home)
+        except OSError:
+            if not (home / MANIFEST).exists():  # else another process adopted the same artifact first
+                raise
         return self.get(draft.id)
 
 

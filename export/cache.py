@@ -6,15 +6,16 @@ import contextlib
 import hashlib
 import importlib.metadata
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from device_agents.contract import Dim, Precision, dumps, to_json
-from export.artifact import MANIFEST, Artifact, ExportRequest, Format, Store, sha256_file
+from export.artifact import MANIFEST, Artifact, Format, Store, sha256_file
 from export.models import ONNX, ModelRef
+from export.request import ExportRequest
 from profiles.errors import ConfigError, ExportError
 
-RECIPE = 2
+RECIPE = 3
 """Raise it when the same request gives another graph, other weights or other golden data than before."""
 
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -58,9 +59,17 @@ def lookup(ref: ModelRef, request: ExportRequest, store: Store) -> Artifact | No
     complete = len(versions(request.framework, twin=twin)) == everything
     for key in (exact,) if complete else (exact, general):
         artifact = store.answer(key)
-        if artifact is not None and intact(artifact):
+        if artifact is not None and intact(artifact) and _unchanged(artifact):
             return artifact
     return None
+
+
+def _unchanged(artifact: Artifact) -> bool:
+    """Whether the user's own code that made it is what it was then."""
+    try:
+        return all(sha256_file(Path(path)) == digest for path, digest in artifact.sources.items())
+    except OSError:
+        return False
 
 
 def remember(ref: ModelRef, request: ExportRequest, store: Store, artifact: Artifact) -> None:
@@ -94,20 +103,27 @@ def find_any(
     *,
     weights: str | None = None,
     max_opset: int | None = None,
+    content: str | None = None,
+    like: tuple[str, str] = ("full", "float"),
+    serves: Callable[[Artifact], bool] | None = None,
 ) -> Artifact | None:
     """The ONNX artifact of this model in the store with these weights, None for any: pretrained before random before
-    files, and the newest of its kind. An .onnx file is matched by its content. `max_opset` is the highest opset that it
-    may have, None for any. Damaged artifacts are passed over."""
-    content = f"sha256:{sha256_file(ref.path)}" if ref.path else None
+    files, and the newest of its kind. A user's file is matched by its `content` (export.asking.content_of), a factory's
+    model by its name. `max_opset` is the highest opset that it may have, None for any; `like` are the head and the
+    pixels that it must have; `serves` says which will do. Damaged artifacts, and those whose makers' code has changed,
+    are passed over."""
     fits = [
         artifact
         for artifact in readable(store)
         if artifact.format is Format.ONNX
         and (artifact.framework, artifact.precision, artifact.batch) == (framework, precision, batch)
         and (artifact.weights == content if content else artifact.model == ref.name)
+        and (artifact.head, artifact.pixels) == like
         and weights in (None, artifact.weights)
         and (max_opset is None or artifact.graph.opset <= max_opset)
+        and (serves is None or serves(artifact))
         and intact(artifact)
+        and _unchanged(artifact)
     ]
     order = {"pretrained": 2, "random": 1}
     # Oldest first, and max() keeps the first of equals: reversed, the newest wins.

@@ -25,7 +25,7 @@ def answer(artifact: Artifact, inputs: Path, store: Store, progress: Progress = 
     """
     with store.workspace() as workspace:
         job = {
-            "op": "answer",
+            "op": "reference",
             "model": str(artifact.path / artifact.model_file),
             "precision": str(artifact.precision),
             "inputs": str(inputs),

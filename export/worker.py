@@ -7,16 +7,23 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from device_agents.contract import from_json, to_json
-from export.artifact import ExportRequest
+from device_agents.contract import Precision, from_json, to_json
+from export import golden
+from export.models import ModelRef
+from export.request import ExportRequest, from_job
 from profiles.errors import EdgebenchError, ExportError
-from profiles.schema import ModelProfile
+from profiles.progress import Progress
+
+Job = dict[str, Any]
+Handler = Callable[[Job, Progress], Job]
 
 
 def main(answer_fd: int) -> None:
@@ -30,33 +37,110 @@ def main(answer_fd: int) -> None:
             stream.write(json.dumps(event) + "\n")
             stream.flush()
 
-        def progress(what: str, done: int = 0, total: int = 0) -> None:
-            say(progress={"what": what, "done": done, "total": total})
-
+        phases = Phases(lambda what, done, total: say(progress={"what": what, "done": done, "total": total}))
         try:
-            result = _do(job, progress)
+            result = _do(job, phases)
         except BaseException as error:  # noqa: BLE001  nothing may leave this process untranslated
             traceback.print_exc()  # to the log
             say(error={**to_json(_translate(error).info()), "foreign": not isinstance(error, EdgebenchError)})
         else:
-            say(result=result)
+            say(result={**result, "seconds": phases.seconds()})
 
 
-def _do(job: dict[str, Any], progress: Callable[..., None]) -> dict[str, Any]:
+class Phases:
+    """Progress that keeps how long every step took: a step lasts until the next one begins."""
+
+    def __init__(self, say: Callable[[str, int, int], None]) -> None:
+        self._say = say
+        self._what = "start"
+        self._since = time.monotonic()
+        self._seconds: dict[str, float] = {}
+
+    def __call__(self, what: str, done: int = 0, total: int = 0) -> None:
+        self._end(what)
+        self._say(what, done, total)
+
+    def seconds(self) -> dict[str, float]:
+        """Of every step, by its name, the one that runs included."""
+        self._end(self._what)
+        return self._seconds
+
+    def _end(self, following: str) -> None:
+        now = time.monotonic()
+        self._seconds[self._what] = self._seconds.get(self._what, 0.0) + now - self._since
+        self._what, self._since = following, now
+
+
+def _do(job: Job, progress: Progress) -> Job:
+    return _HANDLERS[job["op"]](job, progress)
+
+
+def _draft(job: Job, progress: Progress) -> Job:
+    """A framework's graph and answers, in the folder `out`."""
+    ref, request = _asked(job)
+    exporter = _framework(request).Exporter(ref.name, progress)
+    draft: Job = to_json(exporter.export(ref, request, Path(job["out"])))
+    return draft
+
+
+def _weights(job: Job, progress: Progress) -> Job:
+    ref, request = _asked(job)
+    path: Path = _framework(request).write_weights(ref, request, Path(job["out"]), progress)
+    return {"file": path.name}
+
+
+def _answers(job: Job, progress: Progress) -> Job:
+    """The framework's own outputs for the inputs of a file, at the precision that the job names."""
+    ref, request = _asked(job)
+    request = replace(request, precision=Precision(job["precision"]))
+    inputs, _ = golden.load(Path(job["inputs"]))
+    golden.save(Path(job["out"]), {}, _framework(request).answers(ref, request, inputs, progress))
+    return {}
+
+
+def _values(job: Job, progress: Progress) -> Job:
+    """What the framework has on its way to the outputs, by the names that tensors have in the graph at `other`."""
+    ref, request = _asked(job)
+    module = _framework(request)
+    if not hasattr(module, "write_values"):
+        raise ExportError(f"{request.framework} does not tell what it computes on the way")
+    inputs, _ = golden.load(Path(job["golden"]))
+    module.write_values(ref, request, inputs, Path(job["other"]), Path(job["out"]), progress)
+    return {}
+
+
+def _elsewhere(module: str) -> Handler:
+    def handle(job: Job, progress: Progress) -> Job:
+        result: Job = import_module(module).compute(job, progress)
+        return result
+
+    return handle
+
+
+_HANDLERS: dict[str, Handler] = {
+    "draft": _draft,
+    "weights": _weights,
+    "answers": _answers,
+    "values": _values,
+    "gate": _elsewhere("export.gate"),
+    "convert": _elsewhere("export.precision.job"),
+    "samples": _elsewhere("export.samples"),
+    "explain": _elsewhere("export.explain"),
+    "reference": _elsewhere("export.reference"),
+}
+
+
+def _asked(job: Job) -> tuple[ModelRef, ExportRequest]:
+    paths = {"path": Path(job["ref"]["path"])} if "path" in job["ref"] else {}
+    ref = from_json(ModelRef, {**job["ref"], **paths})
+    if ref.kind == "factory":  # as Python would have found the module: the child's own path has no working folder
+        sys.path[:0] = ref.folders
+    return ref, from_job(job["request"])
+
+
+def _framework(request: ExportRequest) -> Any:
     """The file name of a framework is its registration."""
-    if job["op"] == "answer":
-        answers: dict[str, Any] = import_module("export.reference").compute(job, progress)
-        return answers
-    module = import_module(f"export.frameworks.{job['framework']}")
-    paths = {name: Path(value) for name, value in job["paths"].items()}
-    request = from_json(ExportRequest, {**job["request"], **paths})
-    profile = from_json(ModelProfile, job["profile"]) if job["profile"] else None
-    out = Path(job["out"])
-    if job["op"] == "weights":
-        return {"file": module.write_weights(profile, request, out, progress).name}
-    artifact: dict[str, Any] = to_json(module.Exporter(job["name"], progress).export(profile, request, out))
-    del artifact["path"]
-    return artifact
+    return import_module(f"export.frameworks.{request.framework}")
 
 
 def _translate(error: BaseException) -> EdgebenchError:

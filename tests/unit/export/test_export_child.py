@@ -35,15 +35,8 @@ def waiting_job(tmp_path: Path) -> dict[str, Any]:
     os.mkfifo(path)
     digest = "sha256:" + "0" * 64
     request = {"model": digest, "framework": "onnx", "precision": "fp32", "batch": 1, "weights": digest}
-    return {
-        "op": "export",
-        "framework": "onnx",
-        "name": "x",
-        "profile": None,
-        "request": request,
-        "paths": {"model_path": str(path)},
-        "out": str(tmp_path),
-    }
+    ref = {"name": "x", "kind": "onnx", "path": str(path)}
+    return {"op": "draft", "ref": ref, "request": request, "out": str(tmp_path)}
 
 
 def run_in(folder: Path, *, timeout_s: float = 60.0, memory_bytes: int = 8 << 30) -> Run:
@@ -70,7 +63,8 @@ def standing() -> list[int]:
 
 
 def test_an_upstream_failure_is_a_sentence_that_names_the_kept_log(tmp_path: Path, standing: list[int]) -> None:
-    job = {"op": "export", "framework": "none_such", "name": "x", "profile": None, "paths": {}, "out": "."}
+    request = {"model": "x", "framework": "none_such", "precision": "fp32", "batch": 1, "weights": "random"}
+    job = {"op": "draft", "ref": {"name": "x"}, "request": request, "out": "."}
     with pytest.raises(ExportError, match="ModuleNotFoundError") as caught:
         run_job(job, run_in(tmp_path))
     assert str(tmp_path / "kept.log") in caught.value.fix

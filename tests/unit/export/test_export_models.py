@@ -54,3 +54,37 @@ def test_keras_models_get_the_pixels_that_their_preprocessing_makes() -> None:
 def test_what_is_missing_is_found_without_importing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("export.models._MODULES", {"pytorch": ("json", "no_such_module_of_edgebench")})
     assert missing("pytorch") == ("no_such_module_of_edgebench",)
+
+
+def test_the_kind_of_a_users_model_shows_in_its_path(tmp_path: Path) -> None:
+    for suffix, framework in {".onnx": "onnx", ".pt2": "pytorch", ".keras": "tensorflow", ".h5": "tensorflow"}.items():
+        path = tmp_path / f"mine{suffix}"
+        path.touch()
+        ref = parse_model(str(path))
+        assert (ref.name, ref.kind, frameworks_of(ref)) == ("mine", suffix[1:], (framework,))
+    (tmp_path / "saved").mkdir()
+    with pytest.raises(ConfigError, match=r"holds no saved_model\.pb"):
+        parse_model(str(tmp_path / "saved"))
+    (tmp_path / "saved" / "saved_model.pb").touch()
+    assert parse_model(str(tmp_path / "saved")).kind == "savedmodel"
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ConfigError, match="no kind of model; export takes .onnx"):
+        parse_model(str(tmp_path / "notes.txt"))
+
+
+def test_a_factory_is_found_but_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    package = tmp_path / "nets"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit('run')")
+    (package / "torchy.py").write_text("import torch\nraise SystemExit('run')")
+    (package / "both.py").write_text("import torch, keras")
+    (package / "broken.py").write_text("def (")
+    ref = parse_model("nets.torchy:make")
+    assert (ref.name, ref.kind, ref.framework, ref.path) == ("make", "factory", "pytorch", package / "torchy.py")
+    assert ref.folders == (str(tmp_path),)
+    assert frameworks_of(parse_model("nets.both:make")) == ("pytorch", "tensorflow")
+    with pytest.raises(ConfigError, match="no module 'nets.other' is found; run edgebench where it is"):
+        parse_model("nets.other:make")
+    with pytest.raises(ConfigError, match=r"broken\.py: it is no Python that can be read"):
+        parse_model("nets.broken:make")

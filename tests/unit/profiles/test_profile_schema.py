@@ -55,7 +55,7 @@ def test_black_and_white_bound_the_values_of_an_input() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"task": "detection"}, "mine.toml, key 'task': unknown task 'detection'; allowed: classification"),
+        ({"task": "sorting"}, "mine.toml, key 'task': unknown task 'sorting'; allowed: classification, segmentation"),
         ({"frameworks": {}}, "key 'frameworks': name at least one framework"),
         ({"frameworks": {"jax": {"source": "keras:X"}}}, "unknown framework 'jax'; allowed: pytorch, tensorflow"),
         (

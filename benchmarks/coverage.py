@@ -1,0 +1,378 @@
+"""Which vision models export, and how well: every network of torchvision and of keras.applications.
+
+    python benchmarks/coverage.py [--only PATTERN ...] [--jobs N] [--state FILE] [--write FILE] [--list]
+
+Every model goes through `edgebench export` as a user would type it, with random weights and in a home of its own: FP32,
+FP16, INT8 calibrated on random data, and engines of TensorRT-RTX for sm86, built and not run. Detectors are exported
+with their NMS (FP32) and, as TensorRT takes no NMS whose number of boxes nobody knows, as raw heads (FP32, FP16,
+engine). What failed has the reason that the command gave.
+
+Each command is a process with a bound on memory and time. Results go to the state file, a line each, as they come; a
+second run goes on where the first ended and tries again what failed. The table is written from the state file alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+STATE = HERE / "coverage.jsonl"
+TABLE = HERE.parent / "docs" / "coverage.md"
+
+TIMEOUT_S = 3600
+TARGET = "sm86"
+
+NO_REASON = "no reason given"
+
+
+@dataclass(frozen=True)
+class Model:
+    """`name` as `edgebench export` takes it; `family` is the row group of the table."""
+
+    name: str
+    framework: str
+    family: str
+
+
+@dataclass
+class Outcome:
+    """What one command said of one model. `error` is empty when an artifact was made."""
+
+    seconds: float = 0.0
+    error: str = ""
+    parity: float | None = None
+    limit: float | None = None
+    agreement: dict[str, float] = field(default_factory=dict)
+    nodes: int | None = None
+    transposes: int | None = None
+    gmacs: float | None = None
+    mparameters: float | None = None
+    size: str = ""
+    notes: tuple[str, ...] = ()
+    kept_fp32: int = 0
+    method: str = ""
+
+
+STEPS: dict[str, tuple[str, ...]] = {
+    "fp32": ("--precision", "fp32"),
+    "fp16": ("--precision", "fp16"),
+    "int8": ("--precision", "int8", "--calibrate", "random"),
+    "rtx": ("--precision", "fp16", "--engine", "tensorrt-rtx", "--target", TARGET),
+    "raw": ("--precision", "fp32", "--head", "raw"),
+    "raw_fp16": ("--precision", "fp16", "--head", "raw"),
+    "raw_rtx": ("--precision", "fp16", "--head", "raw", "--engine", "tensorrt-rtx", "--target", TARGET),
+}
+DETECTION = ("fp32", "raw", "raw_fp16", "raw_rtx")
+EVERY = ("fp32", "fp16", "int8", "rtx")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", help="models, such as 'keras:*' (repeat it)")
+    parser.add_argument("--steps", help="of each model, comma between (default: all that its family has)")
+    parser.add_argument("--jobs", type=int, default=1, help="models at once (default %(default)s)")
+    parser.add_argument("--state", type=Path, default=STATE, help="results as they come (default %(default)s)")
+    parser.add_argument("--write", type=Path, default=TABLE, help="the table (default %(default)s)")
+    parser.add_argument("--list", action="store_true", help="list the models and what is known of them, run nothing")
+    parser.add_argument("--retry", action="store_true", help="run what failed before again")
+    arguments = parser.parse_args()
+    wanted = [model for model in every_model() if _asked(model, arguments.only)]
+    known = read(arguments.state)
+    if arguments.list:
+        for model in wanted:
+            print(
+                model.family, model.name, *(f"{step}:{_mark(one)}" for step, one in known.get(model.name, {}).items())
+            )
+        return 0
+    steps = arguments.steps.split(",") if arguments.steps else None
+    record = Recorder(arguments.state, known)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        list(pool.map(lambda model: walk(model, record, steps, retry=arguments.retry), wanted))
+    arguments.write.write_text(page(every_model(), known), encoding="utf-8")
+    print(f"wrote {arguments.write}")
+    return 0
+
+
+def every_model() -> list[Model]:
+    """All there are, in the order of the table. torchvision's quantized networks are set aside: they are for CPUs."""
+    return [*torchvision_models(), *keras_models()]
+
+
+def torchvision_models() -> Iterator[Model]:
+    from torchvision import models
+
+    families = {
+        "classification": models,
+        "segmentation": models.segmentation,
+        "detection": models.detection,
+        "video": models.video,
+        "optical flow": models.optical_flow,
+    }
+    for family, module in families.items():
+        for name in models.list_models(module=module):
+            yield Model(f"torchvision:{name}", "pytorch", f"torchvision {family}")
+
+
+def keras_models() -> Iterator[Model]:
+    """Every constructor of keras.applications, asked in a process of its own: torch and TensorFlow share none."""
+    code = "import keras; print(*(k for k, v in vars(keras.applications).items() if k[0].isupper() and callable(v)))"
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    for name in sorted(done.stdout.split()):
+        yield Model(f"keras:{name}", "tensorflow", "keras.applications")
+
+
+def walk(model: Model, record: Recorder, steps: list[str] | None, *, retry: bool) -> None:
+    """Every step of a model that is not known yet, in one home, which is removed afterwards."""
+    its = DETECTION if model.family.endswith("detection") else EVERY
+    missing = [step for step in its if (steps is None or step in steps) and not record.has(model, step, retry=retry)]
+    if not missing:
+        return
+    with tempfile.TemporaryDirectory(prefix="coverage-") as home:
+        for step in missing:
+            outcome = export(model, step, Path(home))
+            record.add(model, step, outcome)
+            told = outcome.error or (f"parity {outcome.parity:.1e}" if outcome.parity is not None else "built")
+            print(f"{model.name} {step}: {told} ({outcome.seconds:.0f} s)", file=sys.stderr, flush=True)
+
+
+def export(model: Model, step: str, home: Path) -> Outcome:
+    """One `edgebench export`."""
+    argv = [sys.executable, "-c", "from edge.cli import main; main()", "export", model.name, "--json", *STEPS[step]]
+    argv += ["--framework", model.framework, "--weights", "random"]
+    environment = {**os.environ, "HOME": str(home)}
+    begin = time.monotonic()
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, check=False, env=environment, timeout=TIMEOUT_S, cwd=home
+        )
+    except subprocess.TimeoutExpired:
+        return Outcome(TIMEOUT_S, f"took longer than {TIMEOUT_S} s")
+    seconds = time.monotonic() - begin
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        lines = done.stderr.strip().splitlines()
+        return Outcome(seconds, lines[-1][:300] if lines else f"ended with status {done.returncode}")
+    if "error" in answer:
+        error = answer["error"]
+        return Outcome(seconds, error["message"] or NO_REASON)
+    return outcome_of(answer["artifacts"][0], seconds)
+
+
+def outcome_of(artifact: dict[str, Any], seconds: float) -> Outcome:
+    """The figures of an artifact as `export --json` prints it."""
+    graph, parity = artifact["graph"], artifact["parity"]
+    macs = graph.get("macs")
+    shapes = (spec["shape"] for spec in artifact["inputs"])
+    return Outcome(
+        seconds=seconds,
+        parity=parity.get("error"),
+        limit=parity.get("limit"),
+        agreement=parity.get("agreement", {}),
+        nodes=graph["nodes"],
+        transposes=graph["transposes"],
+        gmacs=None if macs is None else macs / 1e9,
+        mparameters=graph["parameters"] / 1e6,
+        size=", ".join("x".join(map(str, shape[1:])) for shape in shapes),
+        notes=tuple(artifact.get("notes", ())),
+        kept_fp32=len(artifact.get("kept_fp32", ())),
+        method=artifact["produced_by"].get("fp16", ""),
+    )
+
+
+class Recorder:
+    """The state file: a line for each model and step, the last one counts."""
+
+    def __init__(self, path: Path, known: dict[str, dict[str, Outcome]]) -> None:
+        self._path = path
+        self._known = known
+
+    def has(self, model: Model, step: str, *, retry: bool) -> bool:
+        outcome = self._known.get(model.name, {}).get(step)
+        return outcome is not None and not (retry and outcome.error)
+
+    def add(self, model: Model, step: str, outcome: Outcome) -> None:
+        self._known.setdefault(model.name, {})[step] = outcome
+        line = json.dumps({"model": model.name, "step": step, **asdict(outcome)})
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def read(path: Path) -> dict[str, dict[str, Outcome]]:
+    """Outcomes by model and step. A line that a kill cut in the middle is passed over."""
+    found: dict[str, dict[str, Outcome]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            continue
+        model, step = fields.pop("model"), fields.pop("step")
+        found.setdefault(model, {})[step] = Outcome(**fields)
+    return found
+
+
+GOALS = (
+    ("torchvision classification", ("fp32", "fp16")),
+    ("torchvision segmentation", ("fp32", "fp16")),
+    ("torchvision video", ("fp32", "fp16")),
+    ("keras.applications", ("fp32", "fp16")),
+    ("torchvision detection", ("fp32", "raw", "raw_rtx")),
+)
+WORDS = {
+    "fp32": "FP32 with parity",
+    "fp16": "FP16 with parity",
+    "int8": "INT8",
+    "rtx": "TensorRT-RTX builds",
+    "raw": "raw head, FP32 with parity",
+    "raw_fp16": "raw head, FP16",
+    "raw_rtx": "raw head, TensorRT-RTX builds",
+}
+UPSTREAM: dict[str, str] = {}
+"""Why a model cannot, in the words of the upstream issue: by a pattern of `model step`."""
+
+
+def page(models: list[Model], known: dict[str, dict[str, Outcome]]) -> str:
+    """docs/coverage.md."""
+    families = list(dict.fromkeys(model.family for model in models))
+    lines = [
+        "# Which models export",
+        "",
+        "Every network of torchvision (the quantized ones set aside) and of keras.applications, exported by",
+        "`edgebench export` with random weights, and checked against its framework. Made by",
+        "`python benchmarks/coverage.py`, on two cores without a GPU; not edited by hand.",
+        "",
+        _versions(),
+        "",
+        *_totals(families, models, known),
+        *_failures(models, known),
+    ]
+    for family in families:
+        lines += _table(family, [model for model in models if model.family == family], known)
+    return "\n".join(lines) + "\n"
+
+
+def _totals(families: list[str], models: list[Model], known: dict[str, dict[str, Outcome]]) -> Iterator[str]:
+    yield "## Totals"
+    yield ""
+    yield "| networks | | made | tried | share | goal |"
+    yield "|---|---|---|---|---|---|"
+    goals = dict(GOALS)
+    for family in families:
+        its = [model for model in models if model.family == family]
+        steps = DETECTION if family.endswith("detection") else EVERY
+        for step in steps:
+            tried = [known[model.name][step] for model in its if step in known.get(model.name, {})]
+            made = sum(not outcome.error for outcome in tried)
+            share = f"{made / len(tried):.0%}" if tried else "-"
+            goal = "100%" if step in goals.get(family, ()) else ""
+            total = f"{len(tried)} of {len(its)}" if len(tried) < len(its) else str(len(its))
+            yield f"| {family} | {WORDS[step]} | {made} | {total} | {share} | {goal} |"
+    yield ""
+
+
+def _failures(models: list[Model], known: dict[str, dict[str, Outcome]]) -> Iterator[str]:
+    failed = [
+        (model, step, outcome)
+        for model in models
+        for step, outcome in known.get(model.name, {}).items()
+        if outcome.error
+    ]
+    yield "## What was not made, and why"
+    yield ""
+    if not failed:
+        yield "Everything was made."
+        yield ""
+        return
+    yield "| model | | reason |"
+    yield "|---|---|---|"
+    for model, step, outcome in failed:
+        upstream = next((why for key, why in UPSTREAM.items() if fnmatch.fnmatch(f"{model.name} {step}", key)), "")
+        reason = f"{_cell(outcome.error)}{'. ' if upstream else ''}{upstream}"
+        yield f"| {model.name} | {WORDS[step]} | {reason} |"
+    yield ""
+
+
+def _table(family: str, models: list[Model], known: dict[str, dict[str, Outcome]]) -> Iterator[str]:
+    detection = family.endswith("detection")
+    steps = DETECTION if detection else EVERY
+    yield f"## {family}"
+    yield ""
+    heads = ["model", "input", "M parameters", "GMAC", "nodes", "transposes"]
+    columns: dict[str, Callable[[Outcome], str]] = dict.fromkeys(steps, _figure)
+    yield f"| {' | '.join([*heads, *(WORDS[step] for step in columns), 'seconds'])} |"
+    yield f"|{'---|' * (len(heads) + len(columns) + 1)}"
+    for model in models:
+        its = known.get(model.name, {})
+        base = its.get("fp32", Outcome())
+        cells = [model.name.partition(":")[2], base.size, _number(base.mparameters), _number(base.gmacs)]
+        cells += ["-" if value is None else str(value) for value in (base.nodes, base.transposes)]
+        cells += [figure(its[step]) if step in its else "" for step, figure in columns.items()]
+        cells.append(f"{sum(outcome.seconds for outcome in its.values()):.0f}")
+        yield f"| {' | '.join(map(_cell, cells))} |"
+    yield ""
+
+
+def _figure(outcome: Outcome) -> str:
+    if outcome.error:
+        return "no"
+    if outcome.parity is None:
+        return "yes"
+    kept = f", {outcome.kept_fp32} nodes in FP32" if outcome.kept_fp32 else ""
+    return f"{outcome.parity:.1e}{kept}"
+
+
+def _versions() -> str:
+    import importlib.metadata
+
+    packages = (
+        "torch",
+        "torchvision",
+        "tensorflow",
+        "keras",
+        "tf2onnx",
+        "onnx",
+        "onnxruntime-gpu",
+        "tensorrt-rtx-cu13",
+    )
+    found = []
+    for package in packages:
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return f"Made with {', '.join(found)}."
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _mark(outcome: Outcome) -> str:
+    return "no" if outcome.error else "yes"
+
+
+def _asked(model: Model, patterns: list[str] | None) -> bool:
+    return not patterns or any(fnmatch.fnmatch(model.name, pattern) for pattern in patterns)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

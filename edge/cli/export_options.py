@@ -1,0 +1,64 @@
+"""What `export` reads from its command line: sizes of images, numbers of a normalisation, an opset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from export.request import Size
+
+AUTO_OPSET = 0
+
+
+def parse_size(text: str | None) -> Size | None:
+    """320, 480x640 (height x width), 224:384:512 (MIN:OPT:MAX of both sides) or one of these for each side. Errors:
+    ConfigError."""
+    from device_agents.contract import DimRange, SchemaViolation
+    from export.asking import MAX_SIDE
+    from profiles.errors import ConfigError
+
+    if text is None:
+        return None
+    fix = "for example 320, 480x640 or 224:384:512"
+    sides = []
+    for side in text.split("x"):
+        words = side.split(":")
+        if len(words) not in (1, 3) or not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
+            raise ConfigError(f"{text!r} is no size of images", where="--size", fix=fix)
+        try:
+            sides.append(DimRange(*(int(word) for word in (words if len(words) == 3 else words * 3))))
+        except SchemaViolation as error:
+            raise ConfigError(error.message, where="--size", fix=fix) from None
+    if len(sides) > 2 or max(side.max for side in sides) > MAX_SIDE:
+        raise ConfigError(f"{text!r} is no size of images up to {MAX_SIDE}", where="--size", fix=fix)
+    return sides[0], sides[-1]
+
+
+def numbers(text: str | None, where: str) -> tuple[float, ...]:
+    """0.485,0.456,0.406. Errors: ConfigError."""
+    import math
+
+    from profiles.errors import ConfigError
+
+    if text is None:
+        return ()
+    try:
+        found = tuple(map(float, text.split(",")))
+    except ValueError:
+        found = ()
+    if not found or not all(map(math.isfinite, found)):
+        raise ConfigError(f"{text!r} is no list of numbers", where=where, fix="for example 0.485,0.456,0.406")
+    return found
+
+
+def parse_opset(text: str | None) -> int | None:
+    """A number, AUTO_OPSET, or None for the default. Errors: ConfigError."""
+    from profiles.errors import ConfigError
+
+    if text is None:
+        return None
+    if text == "auto":
+        return AUTO_OPSET
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 99):
+        raise ConfigError(f"{text!r} is neither a number nor auto", where="--opset")
+    return int(text)

@@ -1,0 +1,31 @@
+"""MODEL of a command line: what export.models reads, or the name that an export of the operator's own was given."""
+
+from __future__ import annotations
+
+from edge.places import places
+from export import registry
+from export.api import Options, parse_model
+from export.artifact import Store
+from export.models import ModelRef
+from profiles.errors import ConfigError
+
+
+def resolve(text: str) -> ModelRef:
+    """Errors: ConfigError for what names no model."""
+    try:
+        return parse_model(text)
+    except ConfigError:
+        entry = _entry(text)
+        if entry is None:
+            raise
+        return entry.ref
+
+
+def options_of(ref: ModelRef) -> Options:
+    """How a model of the operator's was exported last; the defaults for any other."""
+    entry = _entry(ref.name) if ref.profile is None else None
+    return entry.options if entry is not None and entry.path == str(ref.path) else Options()
+
+
+def _entry(name: str) -> registry.Entry | None:
+    return registry.find(Store(places().artifacts), name) if name and "/" not in name else None
