@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export import graph
+from device_agents.contract import Precision
+from export import golden, graph
 from export.golden import Arrays, in_batches
-from export.parity import numpy_type, relative_error
+from export.parity import LIMITS, numpy_type, relative_error
 from profiles.errors import ExportError
+from profiles.progress import Progress
 
 Array = NDArray[Any]
 
@@ -55,6 +57,20 @@ class Departure:
             f"{self.op} node {self.node!r} is the first to depart: {self.tensor!r} is off by {self.error:.1e}, its "
             f"inputs are {before} ({self.compared} of {self.tensors} tensors compared)"
         )
+
+
+def compute(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """In the child (op "explain"): where the graph at `other` departs from the one at `reference`, or from the values
+    that the framework has on the way; a sentence under `departure`. Errors: ExportError."""
+    progress("look for where it departs")
+    inputs, _ = golden.load(Path(job["golden"]))
+    other, limit = Path(job["other"]), LIMITS[Precision(job["precision"])]
+    if "reference" in job:
+        found = first_departure(Path(job["reference"]), other, inputs, limit)
+    else:
+        found = against_framework(other, inputs, Path(job["values"]), limit)
+    nowhere = "no tensor on the way departs: what was exported is not what ran (a branch for exporting, random numbers)"
+    return {"departure": nowhere if found is None else str(found)}
 
 
 def first_departure(reference: Path, other: Path, inputs: Arrays, limit: float) -> Departure | None:

@@ -55,7 +55,7 @@ def _of_folder(
     notes = []
     if read.skipped:
         names = ", ".join(file.name for file in read.skipped[:5])
-        notes.append(f"{len(read.skipped)} files of {path.name} could not be read and were passed over ({names})")
+        notes.append(f"{len(read.skipped)} of the files in {path.name} could not be read, and passed over: {names}")
     return {inputs[0].name: array}, tuple(notes)
 
 

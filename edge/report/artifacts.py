@@ -38,7 +38,7 @@ def lines(artifact: Artifact, waited_s: float) -> Iterator[str]:
     whole_s = sum(artifact.seconds.values())
     if waited_s >= whole_s > 0:
         took = [f"{what} {seconds:.1f} s" for what, seconds in artifact.seconds.items() if seconds >= _LONGEST_S]
-        yield f"  took {waited_s:.1f} s: {', '.join(took)}"
+        yield f"  took {waited_s:.1f} s{': ' if took else ''}{', '.join(took)}"
 
 
 def _parity(parity: Parity | NotChecked) -> str:

@@ -15,7 +15,7 @@ from export.artifact import GOLDEN
 from export.cache import versions
 from export.child import THREADS
 from export.draft import Draft
-from export.frameworks import torch_catalog, torch_export, torch_user, torch_weights
+from export.frameworks import torch_catalog, torch_export, torch_user, torch_values, torch_weights
 from export.frameworks.torch_net import (
     Arrays,
     Net,
@@ -52,14 +52,12 @@ class Exporter:
         refuse_bad_weights(net, self.name)
         half = request.precision is Precision.FP16
         self.progress(f"run {self.name} with torch")
-        shapes = self._shapes(net, request) if half else self._reference(net, request, out)
+        shapes = _shapes(net, request, self.name) if half else self._reference(net, request, out)
         if half:
             net = _halved(net)
         self.progress(f"export {self.name} with torch")
         gc.collect()
-        sides = {FREE_BATCH: max(2, _lowest(request)), **_sides(request)}  # 1 would be taken for a constant
-        task = torch_export.Task(net.module, net.inputs, shapes, sides, request.opset, self.name, net.tracing)
-        written = torch_export.write(task, out)
+        written = torch_export.write(_task(net, shapes, request, self.name), out)
         return Draft(
             task=net.task,
             batch=net.batch,
@@ -82,17 +80,23 @@ class Exporter:
                 shapes = _free(outputs, net, request)
         return shapes
 
-    def _shapes(self, net: Net, request: ExportRequest) -> Mapping[str, tuple[Dim, ...]]:
-        """What comes out, from two samples: the golden data are there already."""
-        inputs = {name: array[:2] for name, array in samples(net, request)[GOLDEN].items()}
-        return _free(_answered(net, inputs, self.name), net, request)
-
 
 def answers(ref: ModelRef, request: ExportRequest, inputs: Arrays, progress: Progress) -> Arrays:
     """The framework's own outputs for `inputs`, samples first, at the request's precision."""
     prepare()
     progress(f"run {ref.name} with torch in {request.precision}")
     return run(load(ref, request), inputs, half=request.precision is Precision.FP16)
+
+
+def write_values(
+    ref: ModelRef, request: ExportRequest, inputs: Arrays, model: Path, out: Path, progress: Progress
+) -> None:
+    """What the network has on the way to its outputs, by the names of tensors in the graph at `model`. Errors:
+    ExportError for a network that was traced."""
+    prepare()
+    progress(f"run {ref.name} with torch, step by step")
+    net = load(ref, request)
+    torch_values.write(_task(net, _shapes(net, request, ref.name), request, ref.name), inputs, model, out)
 
 
 def write_weights(ref: ModelRef, request: ExportRequest, out: Path, progress: Progress) -> Path:
@@ -137,6 +141,17 @@ def _entry(ref: ModelRef) -> tuple[torch_catalog.Entry, str | None]:
     if not ref.profile.name.startswith("torchvision:"):
         entry = replace(entry, images=(ref.profile.input,))
     return entry, model.weights
+
+
+def _task(net: Net, shapes: Mapping[str, tuple[Dim, ...]], request: ExportRequest, name: str) -> torch_export.Task:
+    sides = {FREE_BATCH: max(2, _lowest(request)), **_sides(request)}  # 1 would be taken for a constant
+    return torch_export.Task(net.module, net.inputs, shapes, sides, request.opset, name, net.tracing)
+
+
+def _shapes(net: Net, request: ExportRequest, name: str) -> Mapping[str, tuple[Dim, ...]]:
+    """What comes out, from two samples."""
+    inputs = {name: array[:2] for name, array in samples(net, request)[GOLDEN].items()}
+    return _free(_answered(net, inputs, name), net, request)
 
 
 def _answered(net: Net, inputs: Arrays, where: str) -> Arrays:

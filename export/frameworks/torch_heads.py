@@ -106,7 +106,7 @@ def _take_images_as_they_are(network: Any) -> None:
 
 @contextmanager
 def _nms_without_branches() -> Iterator[None]:
-    """torchvision's NMS by class moves the boxes of every class away by the largest coordinate, and branches where there
+    """torchvision moves the boxes of every class away by the largest coordinate before NMS, and branches where there
     are no boxes. With a zero beside the coordinates it need not, and rounds as torchvision does."""
     import torch
     from torchvision.ops import boxes as operations

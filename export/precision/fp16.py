@@ -2,9 +2,9 @@
 
 Each node computes in one type. It stays in FP32 when it is told to, when ONNX or this pass wants it (see _Plan), and is
 FP16 else; a Cast stands where a tensor goes from the one kind to the other, one for all its readers. So types fit by
-construction, and there is no pair of Casts that undo each other. onnxconverter_common was tried first: its graphs are
-invalid where a node casts to FP32 itself (RAFT), where a body reads an outer tensor (detectors), and where a node that
-stays in FP32 shares a weight with another; its sorting takes 6 s for ViT-B/16.
+construction, and there is no pair of Casts that undo each other. onnxconverter_common was tried first (1.16): its graphs
+are invalid where a node makes FP32 by itself (swin_t, RAFT), where a node that stays in FP32 shares a weight with
+another, and for detectors (Faster R-CNN raises, SSDlite is unsorted); ViT-B/16 takes it 6 s.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from export.precision.nodes import (
     key_of,
     lift_constants,
     rename_captured,
+    schema_of,
 )
 from export.precision.overflow import FLOAT16_MAX
 
@@ -70,7 +71,7 @@ class _Plan:
     def __init__(self, model: Any, keep: frozenset[str]) -> None:
         self.keep = keep
         self.types = element_types(model)
-        self._opsets = {entry.domain: entry.version for entry in model.opset_import}
+        self._model = model
         self._of_shapes: set[str] = set()
         self._constants = {tensor.name for tensor in model.graph.initializer}
         self.wide: set[str] = set()
@@ -92,10 +93,7 @@ class _Plan:
         return _HALF
 
     def schema(self, node: Any) -> Any:
-        import onnx
-
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        return onnx.defs.get_schema(node.op_type, self._opsets[domain], domain)
+        return schema_of(node, self._model)
 
     def _must(self, node: Any) -> bool:
         if next(bodies(node), None) is not None or node.domain not in ("", "ai.onnx"):

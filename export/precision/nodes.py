@@ -86,7 +86,7 @@ def lift_constants(graph: Any) -> None:
 def element_types(model: Any) -> dict[str, int]:
     """The TensorProto type of every tensor of the outermost graph; 0 for what is no tensor but a sequence of them.
 
-    Errors: ExportError for a tensor whose type onnx cannot infer.
+    Errors: ExportError for a tensor whose type is not to be found out.
     """
     import onnx
 
@@ -97,8 +97,33 @@ def element_types(model: Any) -> dict[str, int]:
     types = {value.name: int(value.type.tensor_type.elem_type) for value in values}
     types |= {tensor.name: int(tensor.data_type) for tensor in model.graph.initializer}
     for node in model.graph.node:
-        unknown = next((name for name in node.output if name and name not in types), None)
-        if unknown is not None:
-            message = f"the type of {unknown!r} is not to be inferred"
-            raise ExportError(message, where=f"node {name_of(node)!r} ({node.op_type})", stage="precision")
+        for index, name in enumerate(node.output):
+            if name and name not in types:
+                types[name] = _type_like_an_input(node, index, types, model)
     return types
+
+
+def schema_of(node: Any, model: Any) -> Any:
+    """What ONNX says of the operator in the graph's opset."""
+    import onnx
+
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    version = next(entry.version for entry in model.opset_import if entry.domain.removeprefix("ai.onnx") == domain)
+    return onnx.defs.get_schema(node.op_type, version, domain)
+
+
+def _type_like_an_input(node: Any, index: int, types: dict[str, int], model: Any) -> int:
+    """onnx infers nothing of operators that it defines by others, where a shape is unknown: GroupNormalization."""
+    if node.domain in ("", "ai.onnx"):
+        schema = schema_of(node, model)
+        formals = [formal.type_str for formal in schema.inputs]
+        made = schema.outputs[min(index, len(schema.outputs) - 1)].type_str
+        cast = attribute(node, "to")
+        if cast is not None:
+            return int(cast.i)
+        like = (types.get(name) for name, formal in zip(node.input, formals, strict=False) if formal == made)
+        found = next((kind for kind in like if kind is not None), None)
+        if found is not None:
+            return found
+    message = f"the type of {node.output[index]!r} is not to be inferred"
+    raise ExportError(message, where=f"node {name_of(node)!r} ({node.op_type})", stage="precision")

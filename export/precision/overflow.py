@@ -1,9 +1,9 @@
 """What would not fit into FP16: sought on the FP32 graph, as a CPU that computes an FP16 graph in FP32 shows nothing.
 
 Measured are all tensors, constants, and the sums inside reductions. What is not measured:
-- Convolutions and matrix products. TensorRT's kernels accumulate in FP32; what they hand on is a tensor.
-- LayerNormalization, InstanceNormalization, GroupNormalization: TensorRT computes these in FP32 (stash_type 1 of ONNX;
-  INormalizationLayer's compute precision is FP32 unless it is told otherwise).
+- Convolutions and matrix products: what they add up is taken to be FP32 in TensorRT; what they hand on is a tensor.
+- LayerNormalization, InstanceNormalization, GroupNormalization: taken to be FP32 inside. ONNX's stash_type 1 says so, and
+  up to TensorRT 10 INormalizationLayer's compute precision is FP32 unless set otherwise; TensorRT 11 has no such setting.
 - Softmax: exponents are at most 0, so a sum is at most the number of its terms.
 """
 

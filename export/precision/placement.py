@@ -4,7 +4,7 @@
   as they are, so that TensorRT can fuse what follows (bias, ReLU, the addition of a shortcut).
 - Where a convolution's output is added to a shortcut, the shortcut: the addition is then fused into the convolution.
 - No depthwise convolution: it is little of the arithmetic and a fifth of the error (MobileNetV2 0.36 instead of
-  0.45, EfficientNet-B0 0.21 instead of 0.24), and TensorRT-RTX pads it to a dense one (an engine of 24 MB, not 9).
+  0.45, EfficientNet-B0 0.21 instead of 0.24), and its engine grows as if padded (24 MB by TensorRT-RTX, not 9).
 - No product of two activations (attention): most probabilities of a softmax over 197 tokens are less than one step of
   INT8. No shortcut around a product of matrices: in a transformer that is the stream that carries everything.
 - Weights per channel of output, activations per tensor, both symmetric: TensorRT has nothing else.

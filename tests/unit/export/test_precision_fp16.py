@@ -241,3 +241,16 @@ def test_any_choice_of_kept_nodes_gives_a_valid_graph(io: str) -> None:
         kind = types(model)["x"]
         given = X.astype(np.float32 if kind == TensorProto.FLOAT else np.float16)
         np.testing.assert_allclose(run(model, x=given), expected, atol=0.05)
+
+
+def test_a_normalisation_whose_type_onnx_does_not_infer() -> None:
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "last"], ["a"]),
+        helper.make_node("GroupNormalization", ["a", "w", "w"], ["b"], num_groups=2),
+        helper.make_node("Squeeze", ["b", "last"], ["y"]),
+    ]
+    model = floats(nodes, {"last": np.int64([2]), "w": np.ones(4, np.float32)}, opset=21)
+    model.ir_version = 10
+    expected = run(model, x=X)
+    assert fp16.convert(model) == []
+    np.testing.assert_allclose(run(model, x=X.astype(np.float16)), expected, atol=0.01)
