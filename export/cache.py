@@ -20,8 +20,8 @@ RECIPE = 3
 
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "pytorch": ("torch", "torchvision", "onnx", "onnxscript", "onnx-ir"),
-    "tensorflow": ("tensorflow", "keras", "tf2onnx", "onnx", "onnxconverter-common"),
-    ONNX: ("onnx", "onnxconverter-common"),
+    "tensorflow": ("tensorflow", "keras", "tf2onnx", "onnx", "onnxscript"),
+    ONNX: ("onnx", "onnxscript"),
 }
 _TORCH = ("torch", "torchvision")
 

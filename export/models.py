@@ -26,7 +26,7 @@ ONNX = "onnx"
 
 _MODULES: Mapping[str, tuple[str, ...]] = {
     "pytorch": ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime"),
-    "tensorflow": ("tensorflow", "keras", "tf2onnx", "onnx", "onnxconverter_common", "onnxruntime", "onnxscript"),
+    "tensorflow": ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "onnxscript"),
     ONNX: ("onnx", "onnxruntime", "onnxscript"),
 }
 

@@ -64,11 +64,13 @@ def refuse_gpu(trt: Any, capability: "tuple[int, int] | None", options: BuildOpt
 
 
 def _allow_types(trt: Any, config: Any, network: Any, spec: JobSpec) -> None:
-    """In a network without strong typing the types that a graph names still have to be allowed: TensorRT issue 3277."""
+    """In a network without strong typing the types that a graph names still have to be allowed: TensorRT issue 3277.
+    What an INT8 graph leaves in FP32, as Q/DQ of opset 17 have no scales in FP16, may be FP16 there."""
     halves, quantized = _types_of(trt, network)
-    if halves or spec.precision is Precision.FP16:
+    int8 = quantized or spec.precision is Precision.INT8
+    if halves or int8 or spec.precision is Precision.FP16:
         config.set_flag(trt.BuilderFlag.FP16)
-    if quantized or spec.precision is Precision.INT8:
+    if int8:
         config.set_flag(trt.BuilderFlag.INT8)
 
 

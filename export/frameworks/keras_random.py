@@ -25,6 +25,8 @@ def randomise(network: Any, images: Array) -> None:
         _vary(layer, random)
     for layer in _all_layers(network):
         _even_depthwise(layer, random)
+    for layer in network.layers:
+        _open_rectifier(layer)
     order = {layer.name: index for index, layer in enumerate(network.layers)}
     for layer in network.layers:
         if isinstance(layer, keras.layers.Add):
@@ -43,6 +45,19 @@ def _vary(layer: Any, random: np.random.Generator) -> None:
         layer.gamma.assign(random.uniform(0.8, 1.2, layer.gamma.shape))
     if layer.beta is not None:
         layer.beta.assign(random.normal(0.0, 0.1, layer.beta.shape))
+
+
+def _open_rectifier(layer: Any) -> None:
+    """A batch norm before a ReLU is shifted by one of its deviations. Around zero, random layers of that kind enlarge
+    whatever enters them by a fifth each (Yang et al., A Mean Field Theory of Batch Normalization, 2019): the rounding
+    errors of FP16 grow 150-fold in the 27 of a MobileNet. Shifted, the enlargement is a twentieth."""
+    import keras
+
+    if not isinstance(layer, keras.layers.ReLU | keras.layers.Activation) or isinstance(layer.input, list):
+        return
+    source = layer.input._keras_history.operation  # noqa: SLF001  Keras has no public way
+    if isinstance(source, keras.layers.BatchNormalization) and source.beta is not None:
+        source.beta.assign(source.beta + 1.0)
 
 
 def _even_depthwise(layer: Any, random: np.random.Generator) -> None:

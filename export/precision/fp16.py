@@ -1,10 +1,10 @@
 """FP16 in the graph: what TensorRT 11, which takes precision from the graph alone, reads as a strongly typed network.
 
-Each node computes in one type. It stays in FP32 when it is told to, when ONNX or this pass wants it (see _Plan), and is
-FP16 else; a Cast stands where a tensor goes from the one kind to the other, one for all its readers. So types fit by
-construction, and there is no pair of Casts that undo each other. onnxconverter_common was tried first (1.16): its graphs
-are invalid where a node makes FP32 by itself (swin_t, RAFT), where a node that stays in FP32 shares a weight with
-another, and for detectors (Faster R-CNN raises, SSDlite is unsorted); ViT-B/16 takes it 6 s.
+Each node computes in one type. It stays in FP32 when it is told to, when ONNX or this pass wants it (see _Plan), and
+is FP16 else; a Cast stands where a tensor goes from the one kind to the other, one for all its readers. So types fit
+by construction, and there is no pair of Casts that undo each other. onnxconverter_common was tried first (1.16): its
+graphs are invalid where a node makes FP32 by itself (swin_t, RAFT), where a node that stays in FP32 shares a weight
+with another, and for detectors (Faster R-CNN raises, SSDlite is unsorted); ViT-B/16 takes it 6 s.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 They are written here and not by onnxruntime's quantize_static, which gives the same numbers (a test compares them): it
 holds every tensor of every sample, quantises any Add or none, and has no way to ranges that are known.
 
-What is not INT8 is FP16 from opset 19 on, which is when scales may be FP16, and FP32 before. What TensorRT-RTX's builder
-logs of ResNet-18 with FP16 scales is an INT8 convolution for each of its 20. With opset 17 FP16 would want a Cast on both
-sides of every pair: the engine builds and holds INT8 weights, but its log tells of no such convolution. TensorRT 8, which
-reads opset 17 at most, is not strongly typed: its builder may take FP16 for the rest by itself.
+What is not INT8 is FP16 from opset 19 on, which is when scales may be FP16, and FP32 before. What TensorRT-RTX's
+builder logs of ResNet-18 with FP16 scales is an INT8 convolution for each of its 20. With opset 17 FP16 would want a
+Cast on both sides of every pair: the engine builds and holds INT8 weights, but its log tells of no such convolution.
+TensorRT 8, which reads opset 17 at most, is not strongly typed: its builder may take FP16 for the rest by itself.
 """
 
 from __future__ import annotations

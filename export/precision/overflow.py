@@ -2,8 +2,9 @@
 
 Measured are all tensors, constants, and the sums inside reductions. What is not measured:
 - Convolutions and matrix products: what they add up is taken to be FP32 in TensorRT; what they hand on is a tensor.
-- LayerNormalization, InstanceNormalization, GroupNormalization: taken to be FP32 inside. ONNX's stash_type 1 says so, and
-  up to TensorRT 10 INormalizationLayer's compute precision is FP32 unless set otherwise; TensorRT 11 has no such setting.
+- LayerNormalization, InstanceNormalization, GroupNormalization: taken to be FP32 inside. ONNX's stash_type 1 says so,
+  and up to TensorRT 10 INormalizationLayer's compute precision is FP32 unless set otherwise; TensorRT 11 has no such
+  setting.
 - Softmax: exponents are at most 0, so a sum is at most the number of its terms.
 """
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("edge", "export", "profiles", "device_agents")
 HEAVY = {
     *("torch", "torchvision", "tensorflow", "keras", "jax", "safetensors", "h5py", "scipy", "pandas", "pyarrow"),
-    *("onnx", "onnx_ir", "onnxruntime", "onnxscript", "onnxconverter_common", "tf2onnx", "tensorrt", "tensorrt_rtx"),
+    *("onnx", "onnx_ir", "onnxruntime", "onnxscript", "modelopt", "tf2onnx", "tensorrt", "tensorrt_rtx"),
     *("paramiko", "dask", "distributed", "duckdb", "plotly"),
 }
 
