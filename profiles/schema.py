@@ -26,7 +26,9 @@ class ImageInput:
 
     def __post_init__(self) -> None:
         if len(self.shape) not in (3, 4) or min(self.shape) < 1:
-            raise SchemaViolation("shape", "expected [channels, height, width], all positive; of a video [channels, frames, ...]")
+            raise SchemaViolation(
+                "shape", "expected [channels, height, width], all positive; of a video [channels, frames, ...]"
+            )
         if self.order not in ("RGB", "BGR"):
             raise SchemaViolation("order", f"unknown order {self.order!r}; allowed: RGB, BGR")
         if not len(self.mean) == len(self.std) == self.shape[0]:

@@ -67,9 +67,12 @@ class Exporter:
 
 
 def answers(
-    ref: ModelRef, request: ExportRequest, inputs: golden.Arrays, progress: Progress
+    ref: ModelRef,
+    request: ExportRequest,  # noqa: ARG001  the file has one precision, whatever is asked for
+    inputs: golden.Arrays,
+    progress: Progress,
 ) -> dict[str, golden.Array]:
-    """The file's own outputs in onnxruntime, whatever the precision that is asked for: it has one."""
+    """The file's own outputs in onnxruntime."""
     path = _path(ref)
     progress(f"run {path.name} with onnxruntime")
     return parity.run(path, inputs, Precision.FP32)

@@ -141,7 +141,7 @@ def _padded(found: dict[str, Any], limit: int) -> dict[str, Any]:
         if name not in found:
             continue
         value = found[name].squeeze(1) if name == "masks" else found[name]
-        empty = torch.zeros([limit, *map(int, value.shape[1:])], dtype=value.dtype)
+        shape = [limit, *map(int, value.shape[1:])]
         # The last step only says in the graph what is true anyway: the number is fixed.
-        padded[new] = torch.cat([value, empty])[:limit].reshape(empty.shape)
+        padded[new] = torch.cat([value, torch.zeros(shape, dtype=value.dtype)])[:limit].reshape(shape)
     return padded

@@ -1,5 +1,5 @@
-"""What a PyTorch network has on the way to its outputs, by the names that its export gave the tensors. torch is imported
-in functions only."""
+"""What a PyTorch network has on the way to its outputs, by the names that its export gave the tensors. torch is
+imported in functions only."""
 
 from __future__ import annotations
 

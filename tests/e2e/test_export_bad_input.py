@@ -148,7 +148,9 @@ class TestFile:
         proto = onnx.load(self.write(tmp_path / "small.onnx"))
         proto.graph.node[0].op_type = "Flatenn"
         onnx.save(proto, tmp_path / "typo.onnx")
-        assert_refused(store, "node .flat. is a Flatenn, which ONNX does not have in opset 18", str(tmp_path / "typo.onnx"))
+        assert_refused(
+            store, "node .flat. is a Flatenn, which ONNX does not have in opset 18", str(tmp_path / "typo.onnx")
+        )
 
     def test_a_batch_or_precision_that_the_file_does_not_have(self, store: Store, tmp_path: Path) -> None:
         fixed = self.write(tmp_path / "fixed.onnx", batch=2)

@@ -65,7 +65,7 @@ def test_free_sides_take_the_size_that_profiles_are_tuned_for() -> None:
     assert sized(spec, asked).shape == ("batch", 3, 384, 320)
     with pytest.raises(ExportError, match="dimension 'height' of input 'images' has no size; give it, with --size"):
         sized(spec, REQUEST)
-    with pytest.raises(ExportError, match="dimension 'tokens' .* with --input ids:int64:SHAPE"):
+    with pytest.raises(ExportError, match=r"dimension 'tokens' .* with --input ids:int64:SHAPE"):
         sized(TensorSpec("ids", "int64", ("batch", "tokens")), asked)
 
 

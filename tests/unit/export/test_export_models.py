@@ -68,7 +68,7 @@ def test_the_kind_of_a_users_model_shows_in_its_path(tmp_path: Path) -> None:
     (tmp_path / "saved" / "saved_model.pb").touch()
     assert parse_model(str(tmp_path / "saved")).kind == "savedmodel"
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ConfigError, match="no kind of model; export takes .onnx"):
+    with pytest.raises(ConfigError, match=r"no kind of model; export takes \.onnx"):
         parse_model(str(tmp_path / "notes.txt"))
 
 
@@ -84,7 +84,7 @@ def test_a_factory_is_found_but_not_run(tmp_path: Path, monkeypatch: pytest.Monk
     assert (ref.name, ref.kind, ref.framework, ref.path) == ("make", "factory", "pytorch", package / "torchy.py")
     assert ref.folders == (str(tmp_path),)
     assert frameworks_of(parse_model("nets.both:make")) == ("pytorch", "tensorflow")
-    with pytest.raises(ConfigError, match="no module 'nets.other' is found; run edgebench where it is"):
+    with pytest.raises(ConfigError, match=r"no module 'nets\.other' is found; run edgebench where it is"):
         parse_model("nets.other:make")
     with pytest.raises(ConfigError, match=r"broken\.py: it is no Python that can be read"):
         parse_model("nets.broken:make")
