@@ -133,7 +133,8 @@ class Artifact:
     inputs and the framework's FP32 outputs (export.golden's format), or is None. `profiles` are the declared
     optimization profiles, which are in the payload as well. An engine has a `parent`, the artifact that it was built
     of, and a `target`: what it runs on, such as sm80; a graph in FP16 or INT8 that was converted has the FP32 one as
-    its parent. `images` say how the model wants its pixels, `pixels` whether the graph does that itself ("uint8").
+    its parent. `images` say how the model wants its pixels, `pixels` whether the graph does that itself ("uint8"), and
+    `layout` how an image lies in its input: NCHW, NHWC, or with T for a video's frames; empty where it takes none.
     `kept_fp32` are the nodes of an FP16 graph that are not FP16. `seconds` is what the export took, by phase.
     """
 
@@ -161,6 +162,7 @@ class Artifact:
     head: str = "full"
     images: tuple[ImageInput, ...] = ()
     pixels: str = "float"
+    layout: str = ""
     labels: tuple[str, ...] = ()
     kept_fp32: tuple[KeptNode, ...] = ()
     calibration: Calibration | None = None

@@ -74,6 +74,7 @@ def compute(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
         head=request.head,
         images=case.draft.images,
         pixels=request.pixels,
+        layout=_layout(case.draft, request),
         labels=case.draft.labels,
         kept_fp32=case.kept_fp32,
         calibration=case.calibration,
@@ -145,6 +146,14 @@ def _expect_inputs(inputs: tuple[TensorSpec, ...], given: Mapping[str, Any]) -> 
     names = [spec.name for spec in inputs]
     if sorted(names) != sorted(given):
         raise ExportError(f"the graph's inputs are {names}, the model's {sorted(given)}")
+
+
+def _layout(draft: Draft, request: ExportRequest) -> str:
+    """Of the images, as letters: all of a model's are of one kind."""
+    if not draft.images:
+        return ""
+    frames = "T" if len(draft.images[0].shape) == 4 else ""
+    return f"N{frames}HWC" if request.pixels == "uint8" else f"NC{frames}HW"
 
 
 def _task(draft: Draft, outputs: tuple[TensorSpec, ...]) -> str:

@@ -59,7 +59,7 @@ def resized(network: Any, shape: tuple[int | None, ...]) -> Any:
         other.set_weights(network.get_weights())
     except (ValueError, TypeError, ZeroDivisionError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = "x".join("free" if side is None else str(side) for side in shape[:2])
+        told = "any size" if None in shape[:2] else f"{shape[0]}x{shape[1]}"
         reason = f"the network does not take images of {told} ({lines[0][:200] if lines else type(error).__name__})"
         fix = "leave --size out, or use a model that ends in global pooling"
         raise ConfigError(reason, where=network.name, fix=fix) from error

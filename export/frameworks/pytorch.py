@@ -172,12 +172,16 @@ def _halved(net: Net) -> Net:
 def _free(outputs: Arrays, net: Net, request: ExportRequest) -> dict[str, tuple[Dim, ...]]:
     """Shapes of outputs: their batch is that of the inputs, and a map as large as a free image is as free."""
     free = {dim for spec in net.inputs for dim in spec.shape}
-    names = {size: name for name, size in _sides(request).items() if name in free}
+    sides = [(name, size) for name, size in _sides(request).items() if name in free]
     first = net.inputs[0].shape[0]
-    return {
-        name: (first, *array.shape[1:2], *(names.get(size) or size for size in array.shape[2:]))
-        for name, array in outputs.items()
-    }
+    shapes = {}
+    for name, array in outputs.items():
+        shape: list[Dim] = [first, *array.shape[1:]]
+        for side, size in sides if array.ndim >= 4 else ():
+            axis = -2 if side == FREE_HEIGHT else -1
+            shape[axis] = side if shape[axis] == size else shape[axis]
+        shapes[name] = tuple(shape)
+    return shapes
 
 
 def _sides(request: ExportRequest) -> dict[str, int]:

@@ -11,6 +11,7 @@ from device_agents.contract import Dim, TensorSpec
 from export.frameworks import tf2onnx_fixes, tf_fuse, tf_layout, tf_resize
 from export.frameworks.tf_freeze import Frozen, freeze
 from export.frameworks.tf_net import Net, Node
+from export.frameworks.tf_padding import fuse_padding
 from profiles.errors import ExportError
 
 OPSETS = range(13, 19)
@@ -41,7 +42,7 @@ def write(task: Task, path: Path) -> None:
     _name_ends(net, task, frozen)
     tf_fuse.simplify(net)
     tf_layout.choose_layouts(net)
-    tf_fuse.fuse_padding(net)
+    fuse_padding(net)
     tf_resize.use_scales(net)
     _refuse_unknown(net, task)
     net.write(path)

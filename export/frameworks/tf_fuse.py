@@ -30,15 +30,6 @@ def simplify(net: Net) -> None:
     net.infer_shapes()
 
 
-def fuse_padding(net: Net) -> None:
-    """In place, when convolutions are no longer between Transposes. (What scales and shifts their outputs is folded by
-    export.graph, for every framework.)"""
-    _each(net, "Conv", _padding)
-    _each(net, "MaxPool", _padding)
-    net.tidy()
-    net.infer_shapes()
-
-
 def _each(net: Net, op: str, rewrite: Callable[[Net, Node], bool]) -> int:
     """How many nodes of this operation were rewritten."""
     return sum(rewrite(net, node) for node in net if node.op == op and node in net)
@@ -129,7 +120,7 @@ def _uncast(net: Net, name: str) -> str:
 
 def _error_function(net: Net, node: Node) -> bool:
     """erfc(-x) is 1 + erf(x): ONNX has no Erfc, and TensorFlow's exact GELU is written with one."""
-    one = net.put(np.float32(1.0).reshape(()), node.output)
+    one = net.put(np.array(1.0, np.float32), node.output)
     inner = node.inputs[0]
     positive = _negated(net, inner, node)
     erf = net.insert("Erf", [inner if positive is None else positive], node)
@@ -273,30 +264,4 @@ def _keep_dimensions(net: Net, node: Node) -> bool:
     mean.attributes["keepdims"] = 1
     net.remove(node)
     net.set_outputs(mean, node.outputs)
-    return True
-
-
-def _padding(net: Net, node: Node) -> bool:
-    """Zeros around the input become the operation's own padding; of a pooling, where nothing is below zero."""
-    pad = net.made_by(node.inputs[0], "Pad")
-    if (
-        pad is None
-        or (node.op == "MaxPool" and net.made_by(pad.inputs[0], "Relu") is None)
-        or pad.attributes.get("mode", b"constant") != b"constant"
-        or len(pad.inputs) > 3
-    ):
-        return False
-    automatic = node.attributes.get("auto_pad", b"NOTSET")
-    amounts = net.ints(pad.inputs[1])
-    fill = net.scalar(pad.inputs[2]) if len(pad.inputs) > 2 and pad.inputs[2] else 0.0
-    if automatic not in (b"NOTSET", b"VALID") or amounts is None or fill != 0.0 or min(amounts) < 0:
-        return False
-    rank = len(amounts) // 2
-    begins, ends = amounts[:rank], amounts[rank:]
-    if any((*begins[:2], *ends[:2])):
-        return False
-    own = node.attributes.get("pads", [0] * (2 * rank - 4))
-    node.attributes.pop("auto_pad", None)
-    node.attributes["pads"] = [a + b for a, b in zip(own, begins[2:] + ends[2:], strict=True)]
-    net.set_inputs(node, [pad.inputs[0], *node.inputs[1:]])
     return True

@@ -76,10 +76,22 @@ def _cancel_inverse_pairs(net: Net) -> None:
         if perm != sorted(perm):
             node.attributes["perm"] = perm
             net.set_inputs(node, [source])
-        elif not net.is_output(node.output):
-            net.replace(node.output, source)
-            net.remove(node)
+        else:
+            _bypass(net, node, source)
     net.tidy()
+
+
+def _bypass(net: Net, node: Node, source: str) -> None:
+    """Drop a node that gives `source` again; an output of the graph keeps its name."""
+    if not net.is_output(node.output):
+        net.replace(node.output, source)
+        net.remove(node)
+        return
+    maker = net.maker(source)
+    if maker is not None and not net.is_output(source):
+        net.remove(node)
+        net.replace(source, node.output)
+        net.set_outputs(maker, [node.output if name == source else name for name in maker.outputs])
 
 
 def _cheapest(net: Net, plans: Mapping[Node, _Plan]) -> set[Node]:

@@ -210,7 +210,7 @@ class Net:
         graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in self.outputs)
         for name, value in self.constants.items():
             if value.size <= _SMALL:
-                graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
+                graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value, order="C"), name))
             else:
                 kind = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
                 graph.input.append(onnx.helper.make_tensor_value_info(name, kind, value.shape))
@@ -258,13 +258,13 @@ def _written(constants: Mapping[str, NDArray[Any]], data: Any) -> Iterator[Any]:
 
     if data is None:
         for name, value in constants.items():
-            yield onnx.numpy_helper.from_array(np.ascontiguousarray(value), name)
+            yield onnx.numpy_helper.from_array(np.asarray(value, order="C"), name)
         return
     with data.open("wb") as stream:
         for name, value in constants.items():
             offset = -(-stream.tell() // 4096) * 4096  # whole pages, so that a runtime can map the file
             stream.seek(offset)
-            stream.write(np.ascontiguousarray(value).tobytes())
+            stream.write(np.asarray(value, order="C").tobytes())
             tensor = onnx.TensorProto(name=name, dims=value.shape)
             tensor.data_type = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
             tensor.data_location = onnx.TensorProto.EXTERNAL

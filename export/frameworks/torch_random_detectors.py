@@ -73,7 +73,7 @@ def _rules(network: Any) -> list[tuple[Any, Rule]]:
     if hasattr(boxes, "bbox_ctrness"):  # FCOS: the score is a root of two probabilities, the boxes are distances
         scores = _sigmoid_rule(2 * network.score_thresh**2)
         return [(classes.cls_logits, scores), (boxes.bbox_reg, _spread(1.0, 3.0)), (boxes.bbox_ctrness, _spread(1.0))]
-    return [(classes.cls_logits, _sigmoid_rule(network.score_thresh)), (boxes.bbox_reg, _spread(0.3))]
+    return [(classes.cls_logits, _sigmoid_rule(network.score_thresh)), (boxes.bbox_reg, _spread(0.1))]
 
 
 def _two_stage(network: Any) -> list[tuple[Any, Rule]]:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.operator import BRIEF, Operator
 from tests.ssh.sshd import Sshd
 from tests.stand_ins.tensorrt_fixture import ScriptedTensorRT
@@ -82,3 +84,27 @@ LOOK_OFTEN = """
 from edge import session
 session._WAITING = ("--timeout", "300", "--preparing", "1")
 """
+
+
+FACTORY = "import torch\n\ndef net(): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))\n"
+
+
+def test_an_export_takes_the_opset_that_the_oldest_tensorrt_of_a_fleet_reads(
+    operator: Operator, start_sshd: Start, scripted_tensorrt: ScriptedTensorRT
+) -> None:
+    pytest.importorskip("torch", reason="exporting at an opset of choice needs PyTorch")
+    releases = {"orin-1": "10.3", "orin-3": "8.6"}
+    servers = {name: start_sshd(name=name) for name in releases}
+    devices = {name: (servers[name], scripted_tensorrt.environment(release)) for name, release in releases.items()}
+    write_fleet(operator, devices, builder="orin-1")
+    (operator.home / "nets.py").write_text(FACTORY)
+    asked = ("export", "nets:net", "--input", "x:float32:batch,3,2,2", "--opset", "auto", "--json", "--device")
+    for device, opset, why in (
+        ("orin", 17, "opset 17 (orin-3 has tensorrt 8.6"),
+        ("orin-1", 20, "opset 20 (the newest that is written; orin-1 has tensorrt 10.3"),
+    ):
+        answer = operator.run(*asked, device, timeout=180)
+        assert answer.code == 0, answer.err
+        assert f"chosen: {why}" in answer.err
+        (artifact,) = answer.json["artifacts"]
+        assert artifact["graph"]["opset"] == opset

@@ -179,7 +179,7 @@ def test_images_as_cameras_give_them_are_normalised_in_the_graph_and_measured(us
     made = manifest(user, "nets:net", *IMAGES, "--preprocess", "in-graph", "--name", "camera")
     (spec,) = made["inputs"]
     assert (spec["dtype"], spec["shape"], spec["high"]) == ("uint8", ["batch", 32, 32, 3], 255)
-    assert made["images"][0]["mean"] == [0.5, 0.5, 0.5]
+    assert (made["layout"], made["images"][0]["mean"]) == ("NHWC", [0.5, 0.5, 0.5])
     deploy = ("deploy", "camera", "--device", "local", *FAST, "--inputs", "photos", "--json")
     (row,) = user.run(*deploy, timeout=120).json["measurements"]
     assert checked(user, row) < 1e-3

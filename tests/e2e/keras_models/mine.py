@@ -1,0 +1,114 @@
+"""A user's module: Keras models of every kind, as small as they can be. Only the child process of a test imports it."""
+
+import keras
+from keras import layers
+
+
+def several():
+    """Two images and a row of numbers in, a map, scores and a nest of both out."""
+    left, right = keras.Input((24, 16, 3), name="left"), keras.Input((24, 16, 3), name="right")
+    meta = keras.Input((7,), name="meta")
+    convolution = layers.Conv2D(6, 3, padding="same", activation="relu")
+    x = layers.BatchNormalization()(layers.Concatenate()([convolution(left), convolution(right)]))
+    mask = layers.Conv2D(2, 1)(x)
+    pooled = layers.GlobalAveragePooling2D()(x)
+    scores = layers.Dense(5)(layers.Concatenate()([pooled, meta]))
+    return keras.Model(
+        {"left": left, "meta": meta, "right": right}, {"mask": mask, "scores": scores, "nest": [pooled, {"again": scores}]}
+    )
+
+
+def preprocessed():
+    """A Sequential with its preprocessing, upsampling and a transposed convolution."""
+    return keras.Sequential(
+        [
+            keras.Input((24, 24, 3)),
+            layers.Rescaling(1 / 127.5, offset=-1.0),
+            layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[0.5, 0.6, 0.7]),
+            layers.Conv2D(6, 3, activation="swish"),
+            layers.MaxPooling2D(),
+            layers.SeparableConv2D(8, 3),
+            layers.Conv2DTranspose(4, 3, strides=2),
+            layers.UpSampling2D(),
+            layers.UpSampling2D(interpolation="bilinear"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+    )
+
+
+def segmenter():
+    """A U-Net for images of any size."""
+    image = keras.Input((None, None, 3))
+    x = layers.Rescaling(1 / 255)(image)
+    skips = []
+    for filters in (6, 12):
+        x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(filters, 3, padding="same")(x)))
+        skips.append(x)
+        x = layers.MaxPooling2D()(x)
+    for skip in skips[::-1]:
+        x = layers.Concatenate()([layers.UpSampling2D()(x), skip])
+        x = layers.PReLU(shared_axes=[1, 2])(layers.Conv2D(6, 3, padding="same")(x))
+    return keras.Model(image, layers.Softmax()(layers.Conv2D(4, 1)(x)))
+
+
+def resizing():
+    image = keras.Input((None, None, 3))
+    x = layers.Rescaling(1 / 255)(layers.Resizing(16, 16)(image))
+    return keras.Model(image, layers.Dense(2)(layers.Flatten()(layers.Conv2D(4, 3)(x))))
+
+
+def two_ends():
+    image = keras.Input((16, 16, 1))
+    x = layers.Conv2D(4, 3, strides=2, padding="same")(image)
+    return keras.Model(image, [layers.GlobalMaxPooling2D(name="top")(x), layers.Flatten(name="flat")(x)])
+
+
+@keras.saving.register_keras_serializable()
+class Subclassed(keras.Model):
+    def __init__(self, **more):
+        super().__init__(**more)
+        self.convolution, self.norm, self.dense = layers.Conv2D(4, 3), layers.LayerNormalization(), layers.Dense(3)
+
+    def call(self, image, training=False):
+        x = self.norm(keras.activations.gelu(self.convolution(image), approximate=False))
+        return {"a": {"b": self.dense(keras.ops.mean(x, axis=(1, 2)))}, "c": (x[:, 0, 0], x[:, 1, 1])}
+
+
+class TwoArguments(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(4)
+
+    def call(self, image, meta):
+        return self.dense(keras.ops.concatenate([keras.ops.mean(image, axis=(1, 2)), meta], -1))
+
+
+def lambda_layer():
+    image = keras.Input((8, 8, 3))
+    return keras.Model(image, layers.GlobalAveragePooling2D()(layers.Lambda(lambda x: x * 2.0)(image)))
+
+
+def unknown_operation():
+    import tensorflow as tf
+
+    class Bessel(layers.Layer):
+        def call(self, x):
+            return tf.math.bessel_i0(x)  # this line is named
+
+    image = keras.Input((8, 8, 3))
+    return keras.Model(image, layers.GlobalAveragePooling2D()(Bessel(name="bessel")(image)))
+
+
+def not_a_number():
+    model = two_ends()
+    model.layers[1].bias.assign([0.0, float("nan"), 0.0, 0.0])
+    return model
+
+
+def raising():
+    raise RuntimeError("no such backbone")
+
+
+def nothing():
+    return 3
