@@ -295,7 +295,7 @@ def _failures(models: list[Model], known: dict[str, dict[str, Outcome]]) -> Iter
     yield "## What was not made, and why"
     yield ""
     if not failed:
-        yield "Everything was made."
+        yield "Nothing that was tried failed."
         yield ""
         return
     yield "| model | | reason |"

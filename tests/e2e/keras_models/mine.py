@@ -14,7 +14,8 @@ def several():
     pooled = layers.GlobalAveragePooling2D()(x)
     scores = layers.Dense(5)(layers.Concatenate()([pooled, meta]))
     return keras.Model(
-        {"left": left, "meta": meta, "right": right}, {"mask": mask, "scores": scores, "nest": [pooled, {"again": scores}]}
+        {"left": left, "meta": meta, "right": right},
+        {"mask": mask, "scores": scores, "nest": [pooled, {"again": scores}]},
     )
 
 
