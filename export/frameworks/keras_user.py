@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.contract import TensorSpec
-from export.artifact import sha256_file
 from export.frameworks.keras_network import caller, of_network
 from export.frameworks.tf_inputs import named_clearly
 from export.frameworks.tf_model import Model, as_model
+from export.frameworks.user_code import failed, sources
 from export.models import ModelRef
 from export.request import ExportRequest
 from profiles.errors import ConfigError, EdgebenchError, ExportError
@@ -30,27 +30,6 @@ def load(ref: ModelRef, request: ExportRequest) -> Model:
     """Errors: ExportError for a file that is none, code that raises or gives no model, inputs that nobody tells."""
     loaders = {"keras": _of_file, "h5": _of_h5, "savedmodel": _of_saved_model, "factory": _of_factory}
     return loaders[ref.kind](ref, request)
-
-
-def failed(error: BaseException, what: str, where: str) -> ExportError:
-    """One sentence for what the user's code raised: what, and the last line of the user's that it passed through."""
-    if isinstance(error, ExportError):
-        return error
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
-    place = _place(error)
-    return ExportError(f"{what} ({reason}{f', at {place}' if place else ''})", where=where)
-
-
-def _place(error: BaseException) -> str | None:
-    """file:line of the innermost frame in a module of the user's."""
-    found, trace = None, error.__traceback__
-    while trace is not None:
-        file = Path(trace.tb_frame.f_code.co_filename)
-        if _is_own(file):
-            found = f"{file.name}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return found
 
 
 def _of_file(ref: ModelRef, request: ExportRequest) -> Model:
@@ -201,7 +180,7 @@ def _of_factory(ref: ModelRef, request: ExportRequest) -> Model:
     _load_weights(made, request)
     if not getattr(made, "inputs", None) and request.declared:
         _call_once(made, request, ref.factory or ref.name)
-    return replace(of_network(made, request), sources=_sources())
+    return replace(of_network(made, request), sources=sources())
 
 
 def _call_factory(module_name: str, name: str) -> Any:
@@ -254,26 +233,6 @@ def _call_once(network: Any, request: ExportRequest, where: str) -> None:
 def _side(dim: str, request: ExportRequest) -> int:
     sides = dict(zip(("height", "width"), request.size, strict=True)) if request.size else {}
     return sides[dim].opt if dim in sides else 1
-
-
-def _sources() -> dict[str, str]:
-    """The modules of the user's that were loaded, with their hashes: a changed one makes another artifact."""
-    files = {Path(file) for module in [*sys.modules.values()] if (file := getattr(module, "__file__", None))}
-    return {str(file): sha256_file(file) for file in sorted(files) if _is_own(file)}
-
-
-def _is_own(file: Path) -> bool:
-    """Neither Python's, nor installed, nor ours."""
-    here = Path(__file__).resolve().parent.parent.parent
-    installed = ("site-packages", "dist-packages")
-    library = Path(importlib.__file__).resolve().parent.parent
-    file = file.resolve()
-    return (
-        file.suffix == ".py"
-        and not set(installed) & set(file.parts)
-        and not file.is_relative_to(library)
-        and not any(file.is_relative_to(here / package) for package in ("edge", "export", "profiles", "device_agents"))
-    )
 
 
 def _path(ref: ModelRef) -> Path:

@@ -21,6 +21,7 @@ from export.draft import MODEL_FILE, Draft
 from export.frameworks import keras_apps, keras_models, keras_user, tf2onnx_fixes, tf_convert, tf_model
 from export.frameworks.keras_network import of_network
 from export.frameworks.tf_model import Model
+from export.frameworks.user_code import failed
 from export.models import ModelRef
 from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest
 from profiles.errors import ConfigError, ExportError
@@ -136,7 +137,7 @@ def _answered(model: Model, inputs: Mapping[str, NDArray[Any]], where: str) -> d
         return tf_model.answers(model, inputs)
     except (ValueError, TypeError, KeyError, AttributeError, tf.errors.OpError) as error:
         shapes = ", ".join(f"{name} {array.shape[1:]}" for name, array in inputs.items())
-        raise keras_user.failed(error, f"the network does not take {shapes}", where) from error
+        raise failed(error, f"the network does not take {shapes}", where) from error
 
 
 def _dims(inner: tuple[int | None, ...], seen: tuple[int, ...], request: ExportRequest) -> tuple[Dim, ...]:

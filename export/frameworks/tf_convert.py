@@ -12,12 +12,12 @@ from export.frameworks import tf2onnx_fixes, tf_fuse, tf_layout, tf_resize
 from export.frameworks.tf_freeze import Frozen, freeze
 from export.frameworks.tf_net import Net, Node
 from export.frameworks.tf_padding import fuse_padding
+from export.frameworks.tf_write import write as write_file
+from export.frameworks.user_code import is_own
 from profiles.errors import ExportError
 
 OPSETS = range(13, 19)
 """13 is the first with per-channel QuantizeLinear, 18 tf2onnx's last."""
-
-_LIBRARIES = ("/tensorflow/", "/keras/", "/tf_keras/", "/export/frameworks/")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def write(task: Task, path: Path) -> None:
     fuse_padding(net)
     tf_resize.use_scales(net)
     _refuse_unknown(net, task)
-    net.write(path)
+    write_file(net, path)
 
 
 def _convert(task: Task, frozen: Frozen) -> Any:
@@ -111,10 +111,10 @@ def _place(task: Task, node: str) -> str:
 
 
 def _line(graph: Any, node: str) -> str | None:
-    """The innermost line that is neither TensorFlow's, nor Keras's, nor ours."""
+    """The innermost line of the user's."""
     try:
         traceback = graph.get_operation_by_name(node).traceback
     except (KeyError, ValueError):  # it lay in a function that was inlined
         return None
-    own = [frame for frame in traceback if not any(part in frame.filename for part in _LIBRARIES)]
+    own = [frame for frame in traceback if is_own(frame.filename)]
     return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else None

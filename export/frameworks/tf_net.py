@@ -4,7 +4,6 @@ weights are in no protobuf message until the file is written."""
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +15,6 @@ Shape = tuple[int | None, ...]
 """None for a dimension that is not known."""
 
 _SMALL = 4096  # elements: a constant up to this size may be a shape that shape inference must read
-_IR_VERSION = 8  # of opsets 17 and 18 (onnx.helper.VERSION_TABLE); onnxruntime reads no younger one than it knows
-_RUNNING_NUMBER = re.compile(r"__\d+")
 
 
 @dataclass(eq=False)
@@ -66,7 +63,7 @@ class Net:
 
     def add(self, node: Node) -> Node:
         self._nodes[node] = None
-        for name in (*node.inputs, *_captured(node)):
+        for name in (*node.inputs, *captured(node)):
             self._readers.setdefault(name, {})[node] = None
         for name in node.outputs:
             self._makers[name] = node
@@ -80,7 +77,7 @@ class Net:
 
     def remove(self, node: Node) -> None:
         del self._nodes[node]
-        for name in (*node.inputs, *_captured(node)):
+        for name in (*node.inputs, *captured(node)):
             self._readers.get(name, {}).pop(node, None)
         for name in node.outputs:
             if self._makers.get(name) is node:
@@ -90,7 +87,7 @@ class Net:
         for name in node.inputs:
             self._readers.get(name, {}).pop(node, None)
         node.inputs = inputs
-        for name in (*inputs, *_captured(node)):
+        for name in (*inputs, *captured(node)):
             self._readers.setdefault(name, {})[node] = None
 
     def set_outputs(self, node: Node, outputs: list[str]) -> None:
@@ -103,6 +100,12 @@ class Net:
     def replace(self, old: str, new: str) -> None:
         """Everything that reads the tensor `old` reads `new`. Not for what a graph output is called."""
         for node in self.readers(old):
+            if old in captured(node):
+                renamed = {
+                    key: _renamed(value, {old: new}) for key, value in node.attributes.items() if _is_graph(value)
+                }
+                self._readers[old].pop(node)
+                node.attributes |= renamed
             self.set_inputs(node, [new if name == old else name for name in node.inputs])
 
     def put(self, value: NDArray[Any], like: str) -> str:
@@ -159,7 +162,7 @@ class Net:
             if node in kept:
                 continue
             kept[node] = None
-            for name in (*node.inputs, *_captured(node)):
+            for name in (*node.inputs, *captured(node)):
                 needed.add(name)
                 maker = self._makers.get(name)
                 if maker is not None:
@@ -197,7 +200,7 @@ class Net:
                     done[node] = None
                 else:
                     waiting.append((name, True))
-                    waiting.extend((source, False) for source in reversed([*node.inputs, *_captured(node)]))
+                    waiting.extend((source, False) for source in reversed([*node.inputs, *captured(node)]))
         return [*done]
 
     def _skeleton(self) -> Any:
@@ -205,7 +208,7 @@ class Net:
         import onnx
 
         graph = onnx.GraphProto(name="net")
-        graph.node.extend(_node_proto(node) for node in self.ordered())
+        graph.node.extend(node_proto(node) for node in self.ordered())
         graph.input.extend(self.inputs)
         graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in self.outputs)
         for name, value in self.constants.items():
@@ -216,64 +219,8 @@ class Net:
                 graph.input.append(onnx.helper.make_tensor_value_info(name, kind, value.shape))
         return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", self.opset)])
 
-    def write(self, path: Any, *, limit: int = 1_900_000_000) -> None:
-        """Write the graph to `path`, its weights into `path`.data when they are over `limit` bytes. Nodes, tensors and
-        constants are named after TensorFlow's operations, without tf2onnx's running numbers: the same network gives
-        the same bytes."""
-        import onnx
 
-        nodes = self.ordered()
-        given = {value.name: value.name for value in (*self.inputs, *self.outputs)}
-        taken = set(given)
-        used: dict[str, str] = {}
-        for node in nodes:
-            node.name = _unique(_RUNNING_NUMBER.sub("", node.name) or node.op, taken)
-            for index, name in enumerate(node.outputs):
-                given.setdefault(name, node.name if index == 0 else f"{node.name}:{index}")
-            for index, name in enumerate((*node.inputs, *_captured(node))):
-                if name in self.constants:
-                    used.setdefault(name, f"{node.name}/input_{index}")
-        given |= {**used, "": ""}
-        graph = onnx.GraphProto(name="net", input=self.inputs, output=self.outputs)
-        graph.node.extend(_node_proto(node, given) for node in nodes)
-        total = sum(self.constants[name].nbytes for name in used)
-        data = path.with_name(path.name + ".data") if total > limit else None
-        graph.initializer.extend(_written({new: self.constants[old] for old, new in used.items()}, data))
-        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", self.opset)])
-        model.producer_name, model.ir_version = "tf2onnx", _IR_VERSION
-        path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    candidate, count = name, 1
-    while candidate in taken:
-        candidate, count = f"{name}_{count}", count + 1
-    taken.add(candidate)
-    return candidate
-
-
-def _written(constants: Mapping[str, NDArray[Any]], data: Any) -> Iterator[Any]:
-    """TensorProtos, whose values lie in the file `data` if one is given."""
-    import onnx
-
-    if data is None:
-        for name, value in constants.items():
-            yield onnx.numpy_helper.from_array(np.asarray(value, order="C"), name)
-        return
-    with data.open("wb") as stream:
-        for name, value in constants.items():
-            offset = -(-stream.tell() // 4096) * 4096  # whole pages, so that a runtime can map the file
-            stream.seek(offset)
-            stream.write(np.asarray(value, order="C").tobytes())
-            tensor = onnx.TensorProto(name=name, dims=value.shape)
-            tensor.data_type = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
-            tensor.data_location = onnx.TensorProto.EXTERNAL
-            for key, entry in (("location", data.name), ("offset", str(offset)), ("length", str(value.nbytes))):
-                tensor.external_data.add(key=key, value=entry)
-            yield tensor
-
-
-def _node_proto(node: Node, names: Mapping[str, str] | None = None) -> Any:
+def node_proto(node: Node, names: Mapping[str, str] | None = None) -> Any:
     import onnx
 
     given = names or {}
@@ -303,6 +250,12 @@ def _renamed(attribute: Any, names: Mapping[str, str]) -> Any:
     return copy
 
 
+def _is_graph(value: Any) -> bool:
+    import onnx
+
+    return isinstance(value, onnx.AttributeProto)
+
+
 def _attribute_value(attribute: Any) -> Any:
     """As a Python value; graphs stay messages."""
     import onnx
@@ -313,7 +266,7 @@ def _attribute_value(attribute: Any) -> Any:
     return list(value) if attribute.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS) else value
 
 
-def _captured(node: Node) -> list[str]:
+def captured(node: Node) -> list[str]:
     """The tensors that a loop's or a branch's body may take from around it: every name that it reads."""
     import onnx
 

@@ -40,7 +40,7 @@ def test_resnet18_passes_the_gate_with_its_facts(artifact_store, framework: str)
     artifact = artifact_store.get("resnet18", framework)
     assert isinstance(artifact.parity, Parity)
     assert artifact.parity.error < 1e-4
-    assert artifact.parity.top1_agreement == 1.0
+    assert artifact.parity.agreement == {"top1": 1.0, "top5": 1.0}
     assert [(spec.name, spec.dtype, spec.shape) for spec in artifact.inputs] == [
         ("images", "float32", ("batch", 3, 224, 224))
     ]

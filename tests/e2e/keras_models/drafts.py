@@ -16,8 +16,8 @@ def main(out: Path) -> None:
     tensorflow.prepare()
     save_files(out)
     for name, case in cases.items():
-        folder = out / name
-        folder.mkdir()
+        folder = out / "cases" / name
+        folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps(draft(case, folder, out)))
 
 

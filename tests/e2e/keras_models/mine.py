@@ -65,6 +65,13 @@ def two_ends():
     return keras.Model(image, [layers.GlobalMaxPooling2D(name="top")(x), layers.Flatten(name="flat")(x)])
 
 
+def recurrent():
+    """A loop, whose body reads tensors and weights from around it."""
+    row = keras.Input((6, 5), name="row")
+    x = layers.GRU(4)(layers.LSTM(3, return_sequences=True)(row))
+    return keras.Model(row, layers.Dense(2)(x))
+
+
 @keras.saving.register_keras_serializable()
 class Subclassed(keras.Model):
     def __init__(self, **more):

@@ -16,6 +16,7 @@ from export.frameworks.tf_layout import choose_layouts
 from export.frameworks.tf_net import Net
 from export.frameworks.tf_padding import fuse_padding
 from export.frameworks.tf_resize import use_scales
+from export.frameworks.tf_write import write
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -81,7 +82,7 @@ def rewritten(model: Any, tmp_path: Path) -> tuple[Any, Counter[str]]:
     fuse_padding(net)
     use_scales(net)
     path = tmp_path / "model.onnx"
-    net.write(path)
+    write(net, path)
     onnx.checker.check_model(str(path), full_check=True)
     from onnx.reference import ReferenceEvaluator
 
@@ -228,9 +229,9 @@ def test_large_weights_lie_in_a_file_beside_the_graph(tmp_path: Path) -> None:
     net = Net(graph.model(graph.convolution(graph.add("Transpose", "x", perm=TO_LAST))), {})
     choose_layouts(net)
     path = tmp_path / "model.onnx"
-    net.write(path)
+    write(net, path)
     whole = run(onnx.load(path))
-    net.write(path, limit=100)
+    write(net, path, limit=100)
     assert (tmp_path / "model.onnx.data").stat().st_size >= KERNEL.nbytes
     assert np.array_equal(whole, run(onnx.load(path)))
 
@@ -251,7 +252,7 @@ def test_the_order_of_nodes_and_their_running_numbers_leave_no_trace(tmp_path: P
         del model.graph.node[:]
         model.graph.node.extend(nodes)
         path = tmp_path / f"{number}.onnx"
-        Net(model, {}).write(path)
+        write(Net(model, {}), path)
         written.append(path.read_bytes())
     assert written[0] == written[1]
 
