@@ -118,8 +118,11 @@ def _match(theirs: "Dict[str, Array]", ours: "Dict[str, Array]", tally: _Tally) 
 
 
 def _real(sample: "Dict[str, Array]") -> "Dict[str, Array]":
-    """Without the padding."""
-    return {name: array[sample["scores"] > 0] for name, array in sample.items()}
+    """Without the padding, and without boxes of no area, which clipping leaves: they match nothing, not even
+    themselves."""
+    box = sample["boxes"]
+    real = (sample["scores"] > 0) & (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
+    return {name: array[real] for name, array in sample.items()}
 
 
 def _count(

@@ -14,6 +14,7 @@ from export import golden
 from export.artifact import GOLDEN
 from export.cache import versions
 from export.child import THREADS
+from export.declared import samples
 from export.draft import Draft
 from export.frameworks import torch_catalog, torch_export, torch_user, torch_values, torch_weights
 from export.frameworks.torch_net import (
@@ -22,7 +23,6 @@ from export.frameworks.torch_net import (
     of_torchvision,
     refuse_bad_answers,
     refuse_bad_weights,
-    samples,
 )
 from export.frameworks.torch_net import (
     answers as run,
@@ -72,7 +72,7 @@ class Exporter:
 
     def _reference(self, net: Net, request: ExportRequest, out: Path) -> Mapping[str, tuple[Dim, ...]]:
         shapes = {}
-        for file, inputs in samples(net, request).items():
+        for file, inputs in samples(net.inputs, net.images, request).items():
             outputs = _answered(net, inputs, self.name)
             refuse_bad_answers(outputs, self.name)
             golden.save(out / file, inputs, outputs)
@@ -150,7 +150,7 @@ def _task(net: Net, shapes: Mapping[str, tuple[Dim, ...]], request: ExportReques
 
 def _shapes(net: Net, request: ExportRequest, name: str) -> Mapping[str, tuple[Dim, ...]]:
     """What comes out, from two samples."""
-    inputs = {name: array[:2] for name, array in samples(net, request)[GOLDEN].items()}
+    inputs = {name: array[:2] for name, array in samples(net.inputs, net.images, request)[GOLDEN].items()}
     return _free(_answered(net, inputs, name), net, request)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from device_agents.contract import Dim, TensorSpec
 from export import golden
-from export.declared import golden_inputs, sized
 from export.frameworks.torch_catalog import Entry
 from export.frameworks.torch_heads import as_module
 from export.frameworks.torch_raw import as_raw_module
@@ -82,19 +81,6 @@ def _shape(image: ImageInput, request: ExportRequest) -> tuple[Dim, ...]:
         name if side.min < side.max else side.opt for name, side in zip(names, request.size, strict=True)
     ]
     return (*image.shape[:-2], *sides)
-
-
-def samples(net: Net, request: ExportRequest) -> dict[str, Arrays]:
-    """Golden inputs by the name of their file: at the size that engines are tuned for, and at the ends of free ones."""
-    found = {"golden.npz": golden_inputs(net.inputs, request, net.images)}
-    if request.size is None or not any(FREE_HEIGHT in spec.shape or FREE_WIDTH in spec.shape for spec in net.inputs):
-        return found
-    height, width = request.size
-    for sides in {(height.min, width.min), (height.max, width.max)} - {(height.opt, width.opt)}:
-        specs = [sized(spec, request, at=sides) for spec in net.inputs]
-        images = [replace(image, shape=(*image.shape[:-2], *sides)) for image in net.images]
-        found[f"golden-{sides[0]}x{sides[1]}.npz"] = golden_inputs(specs, request, images)
-    return found
 
 
 def answers(net: Net, inputs: Arrays, *, half: bool = False) -> Arrays:
