@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,9 +11,8 @@ import typer
 from edge.cli.common import FleetOption, JsonOption, command, load_fleet, print_json, say
 
 if TYPE_CHECKING:
-    from edge.engines import Ahead, AheadOfTime
     from edge.opsets import Ceiling
-    from export.artifact import Artifact, Store
+    from export.artifact import Artifact
     from export.models import ModelRef
     from profiles.progress import Progress
 
@@ -193,6 +191,7 @@ def export(
     import time
 
     from device_agents.contract import Precision
+    from edge.cli.export_engines import engine_builder, engines_wanted, graph_batch
     from edge.cli.export_options import numbers, parse_size
     from edge.cli.options import parse_bounds
     from edge.cli.progress import drawn
@@ -227,12 +226,12 @@ def export(
         skip_unreadable=skip_unreadable,
         unsafe=unsafe,
     )
-    wanted = _ahead(engine, target, option or [], batch=batch, bounded=bool(limits), fresh=fresh)
+    wanted = engines_wanted(engine, target, option or [], batch=batch, bounded=bool(limits), fresh=fresh)
     if wanted is not None and precision is None:
         say("chosen: precision fp16 (engines are for GPUs)", err=True)
     made: list[Artifact] = []
     waited: list[float] = []
-    with drawn() as progress, _builder(wanted, store, progress) as builder:
+    with drawn() as progress, engine_builder(wanted, store, progress) as builder:
         asked = [(renamed(ref, name, version), its) for ref, its in exports(models, framework)]
         opsets = _opsets(opset, device, fleet, asked, progress)
         for (ref, its), its_opset in zip(asked, opsets, strict=True):
@@ -241,7 +240,7 @@ def export(
                 ref,
                 framework=its,
                 precision=Precision(precision or ("fp32" if wanted is None else "fp16")),
-                batch=_batch(batch, wanted, is_file=ref.path is not None, bounded=bool(limits)),
+                batch=graph_batch(batch, wanted, is_file=ref.path is not None, bounded=bool(limits)),
                 weights=weights,
                 store=store,
                 progress=progress,
@@ -261,67 +260,6 @@ def export(
         return
     for artifact, copy, waited_s in zip(made, copies, waited, strict=True):
         _print(artifact, copy, waited_s)
-
-
-def _ahead(
-    engine: str | None, target: str | None, options: list[str], *, batch: str | None, bounded: bool, fresh: bool
-) -> Ahead | None:
-    """Which engines to build, None for none. Errors: ConfigError for what cannot be built here."""
-    from edge.cli.options import parse_options
-    from edge.engines import RUNTIME, TARGETS, Ahead, parse_targets
-    from export.api import MAX_BATCH
-    from profiles.errors import ConfigError
-    from profiles.load import unknown
-
-    if engine is None:
-        if target is not None or options:
-            where = "--option" if target is None else "--target"
-            raise ConfigError("it is for an engine, and none is asked for", where=where, fix=f"--engine {RUNTIME}")
-        return None
-    if engine == "tensorrt":
-        fix = f"`edgebench deploy` does that; --engine {RUNTIME} is for GPUs that are not here"
-        raise ConfigError("TensorRT engines are built on the device that runs them", where="--engine", fix=fix)
-    if engine != RUNTIME:
-        raise unknown("runtime to build for", engine, (RUNTIME,), where="--engine")
-    if target is None:
-        raise ConfigError("an engine is for one kind of GPU", where="--engine", fix=f"--target {','.join(TARGETS)}")
-    if batch == "dynamic" and not bounded:
-        fix = "say what it may be, such as --bounds 1:8:32"
-        raise ConfigError("an engine takes no batch without bounds", where="--batch", fix=fix)
-    number = _number(batch) if batch and batch != "dynamic" else 1
-    if not 1 <= number <= MAX_BATCH:
-        raise ConfigError(f"{number} is not between 1 and {MAX_BATCH}", where="--batch")
-    return Ahead(parse_targets(target), number, parse_options(options), fresh)
-
-
-@contextmanager
-def _builder(wanted: Ahead | None, store: Store, progress: Progress) -> Iterator[AheadOfTime | None]:
-    if wanted is None:
-        yield None
-        return
-    from edge.cli.common import load_fleet
-    from edge.engines import ahead_of_time
-    from edge.inventory import LOCAL
-    from edge.places import places
-
-    with ahead_of_time(wanted, load_fleet(None).devices[LOCAL], store, places(), progress) as builder:
-        yield builder
-
-
-def _batch(text: str | None, wanted: Ahead | None, *, is_file: bool, bounded: bool) -> int | str:
-    """Of the ONNX graph. That of an engine is dynamic whatever the engine's, so that it is the one that `deploy` takes,
-    but a user's file is fixed to it, as it may have a fixed one already."""
-    if wanted is not None and not bounded:
-        return wanted.batch if is_file else "dynamic"
-    return _number(text) if text and text != "dynamic" else "dynamic"
-
-
-def _number(text: str) -> int:
-    from profiles.errors import ConfigError
-
-    if not text.isascii() or not text.isdigit():
-        raise ConfigError(f"{text!r} is neither a number nor dynamic", where="--batch")
-    return int(text)
 
 
 def _opsets(
