@@ -99,7 +99,7 @@ def _graph(case: Case, request: ExportRequest) -> tuple[Any, tuple[str, ...], tu
         model, unread = cared.model, cared.dropped
         notes = [cared.note] if cared.note else []
         notes += [f"input {name!r} is dropped: nothing in the graph reads it" for name in unread]
-    if request.pixels == "uint8" and not preprocess.is_in(model):
+    if request.pixels == "uint8" and not preprocess.tensors(model):
         model = preprocess.in_graph(model, case.draft.images)
     given = graph.opset(model)
     if request.framework != "onnx" and given != request.opset:

@@ -160,8 +160,7 @@ class Pipeline:
         case = replace(case, images=self._images(case.draft))
         answer = self._judged(case)
         if answer.get("ask") == "half":
-            half = self._answers(Path(case.golden) / GOLDEN, self.request.precision, self.run.workspace / HALF)
-            answer = self._judged(replace(case, half=str(half), can_ask=False))
+            answer = self._judged_by_half(replace(case, can_ask=False))
         folder = Path(case.out)
         try:
             draft = from_json(Artifact, {**answer["artifact"], "path": folder})
@@ -169,6 +168,18 @@ class Pipeline:
             raise ExportError(f"the exporter's answer is not understood ({error})") from None
         notes = tuple(dict.fromkeys((*draft.notes, *self.notes)))
         return adopt(self.store, folder, replace(draft, notes=notes, seconds=self.seconds))
+
+    def _judged_by_half(self, case: Case) -> dict[str, Any]:
+        """By the framework's own FP16 outputs; where it has none, by the limit alone."""
+        try:
+            half = self._answers(Path(case.golden) / GOLDEN, self.request.precision, self.run.workspace / HALF)
+        except ExportError as missing:
+            try:
+                return self._judged(case)
+            except ParityError as error:
+                told = f"{error.message}, and the framework's own FP16, which might explain it, cannot be had"
+                raise ParityError(f"{told} ({missing.message})", where=error.where, fix=error.fix) from None
+        return self._judged(replace(case, half=str(half)))
 
     def _judged(self, case: Case) -> dict[str, Any]:
         try:

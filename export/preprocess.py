@@ -8,6 +8,7 @@ times a rounded factor would lose a bit more than the model's own rounding, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from profiles.schema import ImageInput
 
 _STEP = "/preprocess/"
 """In the names of all nodes and constants made here."""
+_NAME = re.compile(rf"{_STEP}[a-z]+_\d+$")
+"""Of a node made here; one that another pass put behind it has more after that."""
 
 
 def in_graph(model: Any, images: Sequence[ImageInput]) -> Any:
@@ -40,9 +43,9 @@ def in_graph(model: Any, images: Sequence[ImageInput]) -> Any:
     return model
 
 
-def is_in(model: Any) -> bool:
-    """Whether the graph begins with what `in_graph` makes."""
-    return any(_STEP in node.name for node in model.graph.node)
+def tensors(model: Any) -> frozenset[str]:
+    """What the nodes that `in_graph` made give; of a graph without them nothing."""
+    return frozenset(name for node in model.graph.node if _NAME.search(node.name) for name in node.output)
 
 
 def to_pixels(array: NDArray[Any], image: ImageInput) -> NDArray[np.uint8]:

@@ -8,16 +8,16 @@ import importlib.util
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from device_agents.contract import TensorSpec
+from device_agents.contract import Precision, TensorSpec
 from export.frameworks.keras_network import caller, of_network
 from export.frameworks.tf_inputs import named_clearly
 from export.frameworks.tf_model import Model, as_model
-from export.frameworks.user_code import failed, sources
+from export.frameworks.user_code import failed, made_by, sources
 from export.models import ModelRef
 from export.request import ExportRequest
 from profiles.errors import ConfigError, EdgebenchError, ExportError
@@ -134,6 +134,8 @@ def _of_saved_model(ref: ModelRef, request: ExportRequest) -> Model:
     import tensorflow as tf
 
     path = _path(ref)
+    if request.precision is Precision.FP16:
+        raise ExportError("a SavedModel has no FP16 of its own", where=str(path))
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:  # what a broken folder raises has no common base
@@ -172,32 +174,11 @@ def _signature(loaded: Any, path: Path) -> Any:
 
 
 def _of_factory(ref: ModelRef, request: ExportRequest) -> Model:
-    module_name, _, name = (ref.factory or "").partition(":")
-    made = _call_factory(module_name, name)
-    if not _is_keras_model(made):
-        message = f"the factory returned a {type(made).__name__}, which is no Keras model"
-        raise ExportError(message, where=ref.name, fix="return a keras.Model")
+    made = made_by(ref.factory or "", ref.name, _is_keras_model, "Keras model")
     _load_weights(made, request)
     if not getattr(made, "inputs", None) and request.declared:
         _call_once(made, request, ref.factory or ref.name)
     return replace(of_network(made, request), sources=sources())
-
-
-def _call_factory(module_name: str, name: str) -> Any:
-    where = f"{module_name}:{name}"
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # it is the user's code: it may raise anything
-        raise failed(error, f"the module {module_name!r} cannot be imported", where) from error
-    factory: Callable[[], Any] | None = getattr(module, name, None)
-    if _is_keras_model(factory):
-        return factory
-    if not callable(factory):
-        raise ExportError(f"{module_name!r} has no function {name!r}", where=where)
-    try:
-        return factory()
-    except Exception as error:  # it is the user's code: it may raise anything
-        raise failed(error, "the factory raised", where) from error
 
 
 def _is_keras_model(value: Any) -> bool:

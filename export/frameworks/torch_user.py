@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import zipfile
 from collections.abc import Callable
@@ -15,11 +14,10 @@ from export.declared import check_batch, image_of, sized
 from export.frameworks import torch_weights
 from export.frameworks.torch_net import Net
 from export.frameworks.torch_outputs import adapter, flatten
-from export.frameworks.user_code import failed, sources
+from export.frameworks.user_code import failed, made_by, sources
 from export.models import ModelRef
 from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest
 from profiles.errors import ConfigError, ExportError
-from profiles.load import unknown
 from profiles.schema import ImageInput
 
 _NO_IMAGES: tuple[ImageInput, ...] = ()
@@ -49,30 +47,8 @@ def _of_factory(ref: ModelRef, request: ExportRequest) -> Net:
 def _made(ref: ModelRef, request: ExportRequest) -> Any:
     import torch
 
-    module, _, name = (ref.factory or "").partition(":")
     torch.manual_seed(request.seed)
-    try:
-        namespace = importlib.import_module(module)
-    except Exception as error:
-        raise failed(error, f"importing {module} raised an error", ref.name) from error
-    if not hasattr(namespace, name):
-        raise unknown(f"factory of {module}", name, [key for key in vars(namespace) if not key.startswith("_")])
-    try:
-        network = getattr(namespace, name)()
-    except Exception as error:
-        raise failed(error, f"{ref.factory} raised an error", ref.name) from error
-    if isinstance(network, torch.nn.Module):
-        return network
-    kind = "None" if network is None else f"a {type(network).__name__}"
-    place = _defined(getattr(namespace, name))
-    raise ExportError(f"{ref.factory}{place} gives {kind}, no torch.nn.Module", where=ref.name, fix="return the model")
-
-
-def _defined(factory: Any) -> str:
-    try:
-        return f" ({Path(inspect.getsourcefile(factory) or '').name}:{inspect.getsourcelines(factory)[1]})"
-    except (TypeError, OSError):
-        return ""
+    return made_by(ref.factory or "", ref.name, lambda made: isinstance(made, torch.nn.Module), "torch.nn.Module")
 
 
 def _timm_input(network: Any) -> tuple[tuple[TensorSpec, ...], tuple[ImageInput, ...]]:

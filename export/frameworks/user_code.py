@@ -1,17 +1,66 @@
-"""Which code is the user's own: the files of a model that ran, and the line of one where an error came from."""
+"""Code of the user's: the factory of a model, the files that ran, and the line of one where an error came from."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import sys
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from export.artifact import sha256_file
 from profiles.errors import EdgebenchError, ExportError
+from profiles.load import unknown
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _OURS = tuple(_ROOT / package for package in ("edge", "export", "profiles", "device_agents"))
+
+
+def made_by(factory: str, where: str, is_model: Callable[[Any], bool], kind: str) -> Any:
+    """What `module:name` gives when it is called, or is where it is a model already. `kind` is what `is_model` wants.
+
+    Errors: ExportError where the module cannot be imported, the factory raises, or gives something else; ConfigError
+    for a name that the module does not have.
+    """
+    module, _, name = factory.partition(":")
+    try:
+        namespace = importlib.import_module(module)
+    except Exception as error:  # it is the user's code: it may raise anything
+        raise failed(error, f"importing {module} raised an error", where) from error
+    if not hasattr(namespace, name):
+        raise unknown(f"factory of {module}", name, _defined_in(namespace, is_model))
+    made = getattr(namespace, name)
+    if is_model(made):
+        return made
+    try:
+        made = made()
+    except Exception as error:  # it is the user's code: it may raise anything
+        raise failed(error, f"{factory} raised an error", where) from error
+    if is_model(made):
+        return made
+    given = "None" if made is None else f"an object of type {type(made).__name__}"
+    message = f"{factory}{_line_of(getattr(namespace, name))} gives {given}, no {kind}"
+    raise ExportError(message, where=where, fix="return the model")
+
+
+def _defined_in(namespace: Any, is_model: Callable[[Any], bool]) -> list[str]:
+    """What may be a factory: the module's own functions and classes, and models."""
+    own = {
+        name
+        for name, value in vars(namespace).items()
+        if is_model(value) or (callable(value) and getattr(value, "__module__", None) == namespace.__name__)
+    }
+    return sorted(name for name in own if not name.startswith("_"))
+
+
+def _line_of(factory: Any) -> str:
+    try:
+        return f" ({Path(inspect.getsourcefile(factory) or '').name}:{inspect.getsourcelines(factory)[1]})"
+    except (TypeError, OSError):
+        return ""
 
 
 def is_own(path: str) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_agents.contract import TensorSpec, to_json
-from export import golden
+from export import golden, preprocess
 from export import graph as graphs
 from export.artifact import Calibration, KeptNode
 from export.precision import autocast, calibration, fp16, int8, overflow
@@ -52,7 +52,7 @@ def _to_fp16(job: Job, progress: Progress) -> Job:
         return _by_autocast(job, found, progress)
     progress("convert to FP16")
     model = graphs.load(Path(job["model"]))
-    notes = fp16.convert(model, _outputs(found), job["io"])
+    notes = fp16.convert(model, _outputs(found) | preprocess.tensors(model), job["io"])
     _write(model, job)
     return {"kept": _told(found), "method": "convert", "notes": notes}
 
@@ -80,7 +80,8 @@ def _to_int8(job: Job, progress: Progress) -> Job:
     kept: list[Overflow] = []
     if graphs.opset(model) >= _SCALES_IN_HALF:
         kept = _scan(job, [samples], progress)
-        notes += fp16.convert(model, _outputs(kept) | int8.beyond(placement, ranges), job["io"])
+        wide = _outputs(kept) | int8.beyond(placement, ranges) | preprocess.tensors(model)
+        notes += fp16.convert(model, wide, job["io"])
     else:
         notes.append(f"what is not INT8 is FP32, as opset {graphs.opset(model)} has no scales in FP16: opset 19 has")
     _write(model, job)

@@ -76,6 +76,7 @@ CASES: dict[str, tuple[str, str, ExportRequest]] = {
     "default_signature": ("savedmodel", "default", REQUEST),
     "two_signatures": ("savedmodel", "two", REQUEST),
     "no_signature": ("savedmodel", "none", REQUEST),
+    "half_saved": ("savedmodel", "exported", replace(REQUEST, precision=Precision.FP16)),
     "strip_saved": ("savedmodel", "exported", replace(REQUEST, keras_layers="strip")),
 }
 
@@ -265,9 +266,9 @@ def test_saved_models_are_served_by_their_signature(results: dict[str, Result]) 
         ("wrong_input", "no input 'middle'; its inputs are left, meta, right"),
         ("unknown_operation", r"mine.py:\d+.*ONNX has nothing for TensorFlow's operation BesselI0"),
         ("not_a_number", "weight '.*bias' has values that are not finite"),
-        ("raising", r"the factory raised \(RuntimeError: no such backbone, at mine.py:\d+\)"),
-        ("nothing", "no Keras model"),
-        ("absent", "has no function 'absent'"),
+        ("raising", r"raising raised an error \(RuntimeError: no such backbone, at mine.py:\d+\)"),
+        ("nothing", r"gives .*, no Keras model; return the model"),
+        ("absent", "unknown factory of .* 'absent'"),
         ("lambda", "Lambda layer.*--unsafe"),
         ("lambda_h5", "Lambda layer.*--unsafe"),
         ("custom", "code of its own for 'Subclassed'.*--unsafe"),
@@ -277,6 +278,7 @@ def test_saved_models_are_served_by_their_signature(results: dict[str, Result]) 
         ("other_batch", "batch of 2; use --batch 2"),
         ("two_signatures", "2 signatures"),
         ("no_signature", "no signature"),
+        ("half_saved", "no FP16 of its own"),
         ("strip_saved", "leave it out"),
     ],
 )

@@ -13,11 +13,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from device_agents.contract import from_json
-from export import golden
+from export import golden, preprocess
 from export.artifact import Calibration, KeptNode
 from export.precision import job
 from profiles.errors import ConfigError, ExportError
 from profiles.progress import silent
+from profiles.schema import ImageInput
 
 INPUTS = np.random.default_rng(3).normal(size=(8, 3, 6, 6)).astype(np.float32)
 
@@ -87,6 +88,23 @@ def test_fp16_keeps_what_the_scan_found(told: dict[str, Any]) -> None:
     model = made(told)
     assert [node.op_type for node in model.graph.node] == ["Conv", "Cast", "Mul", "Div", "Cast", "Relu"]
     assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT16
+
+
+@pytest.mark.parametrize(("precision", "opset"), [("fp16", 18), ("int8", 20)])
+def test_normalisation_in_the_graph_stays_fp32(tmp_path: Path, precision: str, opset: int) -> None:
+    """... and is cast once, at its end: 255 times a rounded factor would lose more than the model's own rounding."""
+    told = {**job_for(tmp_path, opset), "precision": precision}
+    image = ImageInput(name="x", shape=(3, 6, 6))
+    pixels = preprocess.in_graph(onnx.load(told["model"]), [image])
+    Path(told["model"]).write_bytes(pixels.SerializeToString())
+    golden.save(Path(told["golden"]), {"x": preprocess.to_pixels(INPUTS, image)}, {"y": INPUTS})
+    job.compute(told, silent)
+    model = made(told)
+    assert [node.op_type for node in model.graph.node][:5] == ["Cast", "Transpose", "Mul", "Add", "Cast"]
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    front = [kinds[node.input[1]] for node in model.graph.node if node.op_type in ("Mul", "Add")][:2]
+    assert front == [TensorProto.FLOAT, TensorProto.FLOAT]
+    assert model.graph.node[4].attribute[0].i == TensorProto.FLOAT16
 
 
 def test_the_same_job_gives_the_same_bytes(told: dict[str, Any]) -> None:

@@ -52,8 +52,8 @@ def test_tensorrt_takes_uint8_only_where_a_cast_follows() -> None:
     """... and the first nodes are named, so that they are known again."""
     model = preprocess.in_graph(network(), [ImageInput(shape=(3, 12, 16))])
     assert small.kinds(model) == ["Cast", "Transpose", "Mul", "Add", "Conv"]
-    assert preprocess.is_in(model)
-    assert not preprocess.is_in(network())
+    assert preprocess.tensors(model) == {name for node in list(model.graph.node)[:4] for name in node.output}
+    assert not preprocess.tensors(network())
 
 
 def test_what_does_nothing_is_left_out() -> None:
