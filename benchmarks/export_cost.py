@@ -26,7 +26,7 @@ BUDGET = 1.2
 COMMON = """
 import sys, numpy as np, onnxruntime
 sys.path.insert(0, sys.argv[1])
-from export import golden
+from export.data import golden
 from profiles.schema import ImageInput
 images = golden.images(ImageInput())
 def compare(path, reference, feed):

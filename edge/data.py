@@ -19,8 +19,8 @@ from device_agents.contract import DataSet, FileEntry, SchemaViolation, TensorSp
 from edge.data_files import Array, OwnData, fingerprint, read
 from edge.results.store import OwnInputs
 from export.artifact import Artifact, Store, content_id, sha256_file
-from export.boxes import are_final
-from export.reference import answer
+from export.judging.boxes import are_final
+from export.judging.reference import answer
 from profiles.errors import ConfigError, ExportError
 from profiles.progress import Progress, silent
 from profiles.schema import ImageInput

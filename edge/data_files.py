@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_agents.contract import TensorSpec
-from export import images, preprocess
 from export.artifact import sha256_file
+from export.data import images, preprocess
 from profiles.errors import ConfigError
 from profiles.schema import ImageInput
 

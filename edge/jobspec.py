@@ -16,9 +16,9 @@ from device_agents.contract import (
 )
 from edge import sizes
 from edge.plan import Cell
-from export import boxes
 from export.artifact import Artifact, Parity
-from export.parity import LIMITS
+from export.judging import boxes
+from export.judging.parity import LIMITS
 from export.request import FREE_BATCH
 from profiles.errors import RunError
 

@@ -56,12 +56,12 @@ class Format(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Parity:
-    """How far the artifact is from the framework's own FP32 output (export.parity's measure), and the bound it kept.
+    """How far the artifact is from the framework's own FP32 output, and the bound it kept (export.judging.parity).
 
     `error`, `cosine` and `tensor` are of the worst output, `errors` of every one by name; `inputs` counts samples.
-    `agreement` is judged by task (export.agreement). `framework_error` is the framework's own error at this precision
-    where it was needed to judge, `label` narrows what the figure says, such as "storage only" for FP16 checked on a
-    CPU, and `note` is what a reader must know.
+    `agreement` is judged by task (export.judging.agreement). `framework_error` is the framework's own error at this
+    precision where it was needed to judge, `label` narrows what the figure says, such as "storage only" for FP16 that
+    was checked on a CPU, and `note` is what a reader must know.
     """
 
     error: float
@@ -130,7 +130,7 @@ class Artifact:
     """A model in a form that a device runs. `weights` is the request's word: pretrained, random, or a file's hash.
 
     `batch` is the first dimension of the inputs: a number, or "dynamic". `golden` names the payload file with seeded
-    inputs and the framework's FP32 outputs (export.golden's format), or is None. `profiles` are the declared
+    inputs and the framework's FP32 outputs (export.data.golden's format), or is None. `profiles` are the declared
     optimization profiles, which are in the payload as well. An engine has a `parent`, the artifact that it was built
     of, and a `target`: what it runs on, such as sm80; a graph in FP16 or INT8 that was converted has the FP32 one as
     its parent. `images` say how the model wants its pixels, `pixels` whether the graph does that itself ("uint8"), and

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_agents.contract import Dim, TensorSpec
-from export import golden
 from export.artifact import GOLDEN
+from export.data import golden
 from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest
 from profiles.errors import ConfigError, ExportError
 from profiles.schema import ImageInput

@@ -2,7 +2,7 @@
 gate is given to judge.
 
     <folder>/model.onnx              the graph as the exporter wrote it; weights of 1.9 GB and more in model.onnx.data
-    <folder>/golden.npz              seeded inputs and the framework's own FP32 outputs (export.golden's format)
+    <folder>/golden.npz              seeded inputs and the framework's own FP32 outputs (export.data.golden's format)
     <folder>/golden-<H>x<W>.npz      the same for the other ends of a dynamic image size
     <folder>/half.npz                the framework's own FP16 outputs for golden.npz, where they were asked for
 """
@@ -45,8 +45,8 @@ class Draft:
 
 @dataclass(frozen=True)
 class Case:
-    """What is to be judged (export.gate). `graph` is the folder of the raw graph, `golden` that of the golden data;
-    both are the draft's own folder, or `golden` is the FP32 parent's. `care` says that a framework wrote the graph.
+    """What is to be judged (export.judging.gate). `graph` is the folder of the raw graph, `golden` that of the golden
+    data; both are the draft's own folder, or `golden` is the FP32 parent's. `care`: a framework wrote the graph.
 
     `half` holds the framework's own FP16 outputs; without it `can_ask` says whether they could be had. `images` holds
     the operator's images and the framework's own answers to them.

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.frameworks.keras_pixels import keras_input
+from export.keras_pixels import keras_input
 from profiles.errors import ConfigError
 from profiles.load import model_profile, model_profile_names, unknown
 from profiles.schema import FRAMEWORKS, FrameworkModel, ImageInput, ModelProfile

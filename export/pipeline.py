@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.contract import Precision, SchemaViolation, TensorSpec, from_json, to_json
-from export import golden
 from export.artifact import GOLDEN, Artifact, Calibration, KeptNode, Store
 from export.cache import adopt, is_twin, weights_key
 from export.child import Run, run_job
+from export.data import golden
 from export.draft import HALF, MODEL_FILE, Case, Draft
 from export.models import ONNX, ModelRef, installed
 from export.request import RANDOM, ExportRequest, to_job

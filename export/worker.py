@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.contract import Precision, from_json, to_json
-from export import golden
+from export.data import golden
 from export.models import ModelRef
 from export.request import ExportRequest, from_job
 from profiles.errors import EdgebenchError, ExportError
@@ -122,11 +122,11 @@ _HANDLERS: dict[str, Handler] = {
     "weights": _weights,
     "answers": _answers,
     "values": _values,
-    "gate": _elsewhere("export.gate"),
+    "gate": _elsewhere("export.judging.gate"),
     "convert": _elsewhere("export.precision.job"),
-    "samples": _elsewhere("export.samples"),
-    "explain": _elsewhere("export.explain"),
-    "reference": _elsewhere("export.reference"),
+    "samples": _elsewhere("export.data.samples"),
+    "explain": _elsewhere("export.judging.explain"),
+    "reference": _elsewhere("export.judging.reference"),
 }
 
 

@@ -9,7 +9,7 @@ from device_agents.contract import Precision, SchemaViolation
 FRAMEWORKS = ("pytorch", "tensorflow")
 
 TASKS = ("classification", "segmentation", "detection", "video", "optical_flow", "other")
-"""What a network is for: by what its outputs are judged beside their error (export.agreement). `other` has no more."""
+"""What a network is for: by what its outputs are judged beside their error. `other` has no more."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ImageInput:
 @dataclass(frozen=True)
 class FrameworkModel:
     """Where a framework has the network: `torchvision:NAME`, `keras:NAME`, or `twin:NAME` (the Keras model of
-    `export.frameworks.keras_models` that takes torchvision's weights). `weights` pins the pretrained set by its
+    `export.tf.twins` that takes torchvision's weights). `weights` pins the pretrained set by its
     upstream name."""
 
     source: str

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from device_agents.contract import DimRange, Precision, TensorSpec
-from export import golden
 from export.artifact import Artifact, Format, GraphFacts, Parity, Store, content_id, hash_files
+from export.data import golden
 from profiles.schema import ImageInput
 
 LOW, HIGH = -2.0, 2.0

@@ -55,7 +55,7 @@ class SampleRange:
 
 @dataclass(frozen=True)
 class ParityCheck:
-    """The outputs of the timed path against the framework's own FP32 ones; the error measure is export.parity's."""
+    """The outputs of the timed path against the framework's own FP32 ones, by export.judging.parity's measure."""
 
     error: float
     limit: float

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from device_agents.contract import Dim, Precision, TensorSpec
-from export import golden, graph, parity
+from export import graph
 from export.artifact import GOLDEN
 from export.cache import versions
+from export.data import golden
 from export.declared import finite, golden_inputs, image_of
 from export.draft import Draft
+from export.judging import parity
 from export.models import ModelRef
 from export.request import ExportRequest
 from profiles.errors import ExportError

@@ -10,30 +10,30 @@ from pathlib import Path
 import numpy as np
 
 from device_agents.contract import Dim, Precision
-from export import golden
 from export.artifact import GOLDEN
 from export.cache import versions
 from export.child import THREADS
+from export.data import golden
 from export.declared import samples
 from export.draft import Draft
-from export.frameworks import torch_catalog, torch_export, torch_user, torch_values, torch_weights
-from export.frameworks.torch_net import (
+from export.models import ModelRef
+from export.pt import catalog, exporters, user, values, weights
+from export.pt.net import (
     Arrays,
     Net,
     of_torchvision,
     refuse_bad_answers,
     refuse_bad_weights,
 )
-from export.frameworks.torch_net import (
+from export.pt.net import (
     answers as run,
 )
-from export.frameworks.user_code import failed
-from export.models import ModelRef
 from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest
+from export.user_code import failed
 from profiles.errors import ExportError
 from profiles.progress import Progress
 
-OPSETS = torch_export.OPSETS
+OPSETS = exporters.OPSETS
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Exporter:
             net = _halved(net)
         self.progress(f"export {self.name} with torch")
         gc.collect()
-        written = torch_export.write(_task(net, shapes, request, self.name), out)
+        written = exporters.write(_task(net, shapes, request, self.name), out)
         return Draft(
             task=net.task,
             batch=net.batch,
@@ -96,7 +96,7 @@ def write_values(
     prepare()
     progress(f"run {ref.name} with torch, step by step")
     net = load(ref, request)
-    torch_values.write(_task(net, _shapes(net, request, ref.name), request, ref.name), inputs, model, out)
+    values.write(_task(net, _shapes(net, request, ref.name), request, ref.name), inputs, model, out)
 
 
 def write_weights(ref: ModelRef, request: ExportRequest, out: Path, progress: Progress) -> Path:
@@ -104,7 +104,7 @@ def write_weights(ref: ModelRef, request: ExportRequest, out: Path, progress: Pr
     prepare()
     progress(f"load the weights of {ref.name} with torch")
     entry, pinned = _entry(ref)
-    network = torch_weights.load(entry, request, pinned)
+    network = weights.load(entry, request, pinned)
     path = out / "weights.npz"
     with path.open("wb") as stream:
         np.savez(stream, **{name: tensor.numpy() for name, tensor in network.state_dict().items()})
@@ -122,30 +122,30 @@ def prepare() -> None:
 def load(ref: ModelRef, request: ExportRequest) -> Net:
     """Errors: ConfigError for an unknown name, ExportError for weights or code of the user's that do not serve."""
     if ref.profile is None:
-        return torch_user.load(ref, request)
+        return user.load(ref, request)
     entry, pinned = _entry(ref)
     if request.size is not None:
         height, width = (side.opt for side in request.size)
         images = (replace(image, shape=(*image.shape[:-2], height, width)) for image in entry.images)
         entry = replace(entry, images=tuple(images))
-    return of_torchvision(torch_weights.load(entry, request, pinned), entry, request)
+    return of_torchvision(weights.load(entry, request, pinned), entry, request)
 
 
-def _entry(ref: ModelRef) -> tuple[torch_catalog.Entry, str | None]:
+def _entry(ref: ModelRef) -> tuple[catalog.Entry, str | None]:
     """torchvision's network and the pinned weights. A profile says its own image; a bare torchvision:NAME takes that of
     its weights."""
     if ref.profile is None:
         raise ExportError("only torchvision's networks have a twin", where=ref.name)
     model = ref.profile.frameworks["pytorch"]
-    entry = torch_catalog.find(model.source.partition(":")[2])
+    entry = catalog.find(model.source.partition(":")[2])
     if not ref.profile.name.startswith("torchvision:"):
         entry = replace(entry, images=(ref.profile.input,))
     return entry, model.weights
 
 
-def _task(net: Net, shapes: Mapping[str, tuple[Dim, ...]], request: ExportRequest, name: str) -> torch_export.Task:
+def _task(net: Net, shapes: Mapping[str, tuple[Dim, ...]], request: ExportRequest, name: str) -> exporters.Task:
     sides = {FREE_BATCH: max(2, _lowest(request)), **_sides(request)}  # 1 would be taken for a constant
-    return torch_export.Task(net.module, net.inputs, shapes, sides, request.opset, name, net.tracing)
+    return exporters.Task(net.module, net.inputs, shapes, sides, request.opset, name, net.tracing)
 
 
 def _shapes(net: Net, request: ExportRequest, name: str) -> Mapping[str, tuple[Dim, ...]]:

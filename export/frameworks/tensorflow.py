@@ -13,21 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_agents.contract import Dim
-from export import golden
 from export.cache import versions
 from export.child import THREADS
+from export.data import golden
 from export.declared import samples
 from export.draft import MODEL_FILE, Draft
-from export.frameworks import keras_apps, keras_models, keras_user, tf2onnx_fixes, tf_convert, tf_model
-from export.frameworks.keras_network import of_network
-from export.frameworks.tf_model import Model
-from export.frameworks.user_code import failed
 from export.models import ModelRef
 from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest
+from export.tf import apps, convert, tf2onnx_fixes, twins, user
+from export.tf import model as tf_model
+from export.tf.model import Model
+from export.tf.network import of_network
+from export.user_code import failed
 from profiles.errors import ConfigError, ExportError
 from profiles.progress import Progress
 
-OPSETS = tf_convert.OPSETS
+OPSETS = convert.OPSETS
 
 _LOGITS = "logits"
 
@@ -52,8 +53,8 @@ class Exporter:
         self.progress(f"export {self.name} with tf2onnx")
         function, inner = tf_model.trace(model)
         dims = {name: _dims(shape, shapes[name], request) for name, shape in inner.items()}
-        task = tf_convert.Task(function, model.inputs, dims, model.channels_first, request.opset, self.name)
-        tf_convert.write(task, out / MODEL_FILE)
+        task = convert.Task(function, model.inputs, dims, model.channels_first, request.opset, self.name)
+        convert.write(task, out / MODEL_FILE)
         return Draft(
             task=model.task,
             batch=model.batch,
@@ -100,10 +101,10 @@ def load(ref: ModelRef, request: ExportRequest) -> Model:
     if request.head != "full":
         raise ConfigError("only torchvision's detectors have a raw head", where=ref.name, fix="leave --head out")
     if ref.profile is None:
-        return keras_user.load(ref, request)
+        return user.load(ref, request)
     library, _, name = ref.profile.frameworks["tensorflow"].source.partition(":")
     image = ref.profile.input
-    network = keras_apps.load(name, image, request) if library == "keras" else _twin(ref, request)
+    network = apps.load(name, image, request) if library == "keras" else _twin(ref, request)
     return of_network(network, request, image=image, task=ref.profile.task, lone=_LOGITS)
 
 
@@ -126,7 +127,7 @@ def _twin(ref: ModelRef, request: ExportRequest) -> Any:
         raise ExportError("the Keras twin was given no weights file", where=ref.name)
     name = ref.profile.frameworks["tensorflow"].source.partition(":")[2]
     with np.load(request.weights_path, allow_pickle=False) as state:
-        return keras_models.build(name, dict(state), ref.profile.input)
+        return twins.build(name, dict(state), ref.profile.input)
 
 
 def _answered(model: Model, inputs: Mapping[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:

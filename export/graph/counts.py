@@ -12,7 +12,7 @@ import numpy as np
 
 from device_agents.contract import TensorSpec
 from export.artifact import GraphFacts
-from export.golden import Arrays
+from export.data.golden import Arrays
 from export.graph import macs
 from export.graph.checks import nodes
 from export.graph.files import load, weight_bytes

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_agents.contract import TensorSpec, to_json
-from export import golden, preprocess
 from export import graph as graphs
 from export.artifact import Calibration, KeptNode
+from export.data import golden, preprocess
 from export.precision import autocast, calibration, fp16, int8, overflow
 from export.precision.nodes import lift_constants
 from export.precision.overflow import Overflow

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import golden
+from export.data import golden
 from export.models import missing
 from profiles.schema import ImageInput
 from tests.operator import BRIEF, FAST, Answer, Operator

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from device_agents.contract import DimRange, Precision
-from export import golden, parity
 from export.artifact import Artifact, Parity
+from export.data import golden
+from export.judging import parity
 
 FRAMEWORKS = ("pytorch", "tensorflow")
 

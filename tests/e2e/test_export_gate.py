@@ -8,7 +8,8 @@ import onnx
 import pytest
 
 from device_agents.contract import Precision
-from export import golden, parity
+from export.data import golden
+from export.judging import parity
 from profiles.errors import ParityError
 
 FRAMEWORKS = ("pytorch", "tensorflow")

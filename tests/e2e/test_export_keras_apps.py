@@ -15,7 +15,7 @@ from device_agents.contract import DimRange, Precision
 from export import graph
 from export.artifact import Parity
 from export.asking import Options
-from export.frameworks.keras_pixels import keras_input
+from export.keras_pixels import keras_input
 
 LAYERS_OF_CONVNEXT_TINY = 18
 

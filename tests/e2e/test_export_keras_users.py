@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 from device_agents.contract import DimRange, Precision, TensorSpec, from_json
-from export import golden, graph, parity
+from export import graph
 from export.artifact import sha256_file
+from export.data import golden
 from export.draft import MODEL_FILE, Draft
+from export.judging import parity
 from export.request import ExportRequest, to_job
 
 if importlib.util.find_spec("tensorflow") is None or importlib.util.find_spec("tf2onnx") is None:

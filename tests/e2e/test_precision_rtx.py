@@ -13,9 +13,9 @@ import onnx
 import pytest
 
 from device_agents.contract import Precision
-from export import golden
 from export.artifact import Artifact
-from export.parity import relative_error, run
+from export.data import golden
+from export.judging.parity import relative_error, run
 from export.precision import fp16, job
 from export.precision.nodes import key_of
 from profiles.progress import silent

@@ -10,7 +10,7 @@ import pytest
 from device_agents import inputs
 from device_agents.contract import JobSpec, TensorSpec
 from device_agents.errors import DeviceError
-from export.parity import relative_error
+from export.judging.parity import relative_error
 from tests.jobs import job_spec
 
 COUNT = 8

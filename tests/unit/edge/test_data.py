@@ -16,8 +16,8 @@ from device_agents.contract import FileEntry, Precision, TensorSpec
 from edge import data_files
 from edge.data import fingerprint, prepare
 from edge.data_files import read
-from export import golden
 from export.artifact import Artifact, Format, GraphFacts, NotChecked, Store, hash_files
+from export.data import golden
 from profiles.errors import ConfigError
 from profiles.schema import ImageInput
 

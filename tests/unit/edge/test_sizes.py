@@ -17,8 +17,8 @@ from edge.plan import Cell
 from edge.planning import make_plan
 from edge.request import Request
 from edge.sources import artifact_source
-from export import boxes
 from export.artifact import Artifact, Format, NotChecked, Parity, Store
+from export.judging import boxes
 from profiles.errors import ConfigError, ExportError, RunError
 from profiles.progress import silent
 from profiles.schema import ImageInput

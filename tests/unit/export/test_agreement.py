@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.agreement import agreement
+from export.judging.agreement import agreement
 
 SCORES = np.eye(4, 10, dtype=np.float32) * 5 + np.linspace(0, 1, 10, dtype=np.float32)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from device_agents.contract import Precision
-from export import boxes
-from export.parity import compare, judge
+from export.judging import boxes
+from export.judging.parity import compare, judge
 from profiles.errors import ParityError
 
 RANDOM = np.random.default_rng(3)

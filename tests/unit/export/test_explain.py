@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export import explain, graph
-from export.explain import against_framework, first_departure
+from export import graph
+from export.judging import explain
+from export.judging.explain import against_framework, first_departure
 from profiles.errors import ExportError
 from tests.unit.export import small_graphs as small
 

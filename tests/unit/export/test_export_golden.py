@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import golden
+from export.data import golden
 from profiles.schema import ImageInput
 
 SPEC = ImageInput(shape=(3, 64, 48))

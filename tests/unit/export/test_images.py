@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import images
+from export.data import images
 from profiles.errors import ConfigError
 from profiles.schema import ImageInput
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from device_agents.contract import Precision
-from export.parity import compare, judge, relative_error, run
+from export.judging.parity import compare, judge, relative_error, run
 from profiles.errors import ExportError, ParityError
 
 RANDOM = np.random.default_rng(0)

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.parity import relative_error
+from export.judging.parity import relative_error
 from export.precision import fp16, int8
 from export.precision.placement import place
 

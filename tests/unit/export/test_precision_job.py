@@ -13,8 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from device_agents.contract import from_json
-from export import golden, preprocess
 from export.artifact import Calibration, KeptNode
+from export.data import golden, preprocess
 from export.precision import job
 from profiles.errors import ConfigError, ExportError
 from profiles.progress import silent

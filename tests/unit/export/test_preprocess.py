@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from device_agents.contract import Precision
-from export import golden, graph, preprocess
-from export.parity import run
+from export import graph
+from export.data import golden, preprocess
+from export.judging.parity import run
 from profiles.errors import ExportError
 from profiles.schema import ImageInput
 from tests.unit.export import small_graphs as small

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from device_agents.contract import Precision
-from export.frameworks import torch_catalog, torch_weights
+from export.pt import catalog, weights
 from export.request import ExportRequest
 from profiles.errors import ConfigError, ExportError
 
@@ -20,9 +20,9 @@ REQUEST = ExportRequest("a network", "pytorch", Precision.FP32, "dynamic", "rand
 def test_every_network_but_the_quantized_ones_has_an_entry() -> None:
     every = set(torchvision.models.list_models())
     quantized = {name for name in every if name.startswith("quantized_")}
-    assert set(torch_catalog.names()) == every - quantized
-    for name, task in torch_catalog.names().items():
-        entry = torch_catalog.find(name)
+    assert set(catalog.names()) == every - quantized
+    for name, task in catalog.names().items():
+        entry = catalog.find(name)
         assert entry.task == task
         assert len(entry.images) == (2 if task == "optical_flow" else 1)
         assert all(len(image.shape) == (4 if task == "video" else 3) for image in entry.images)
@@ -46,22 +46,22 @@ def test_every_network_but_the_quantized_ones_has_an_entry() -> None:
     ],
 )
 def test_the_images_and_labels_of_a_network(name: str, shape: tuple[int, ...], labels: int) -> None:
-    entry = torch_catalog.find(name)
+    entry = catalog.find(name)
     assert entry.images[0].shape == shape
     assert len(entry.labels) == labels
 
 
 def test_pixels_are_normalised_as_the_weights_want_them_or_by_the_detector_itself() -> None:
-    assert torch_catalog.find("efficientnet_v2_l").images[0].mean == (0.5, 0.5, 0.5)
-    assert torch_catalog.find("r3d_18").images[0].std == (0.22803, 0.22145, 0.216989)
-    detector = torch_catalog.find("fcos_resnet50_fpn").images[0]
+    assert catalog.find("efficientnet_v2_l").images[0].mean == (0.5, 0.5, 0.5)
+    assert catalog.find("r3d_18").images[0].std == (0.22803, 0.22145, 0.216989)
+    detector = catalog.find("fcos_resnet50_fpn").images[0]
     assert (detector.mean, detector.std) == ((0.0,) * 3, (1.0,) * 3)
 
 
 def test_sides_of_detectors_are_those_at_which_torchvision_does_not_resize() -> None:
     for name in ("ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn"):
-        entry = torch_catalog.find(name)
-        transform = torch_catalog.build(entry).transform
+        entry = catalog.find(name)
+        transform = catalog.build(entry).transform
         side = transform.fixed_size[0] if transform.fixed_size else transform.min_size[-1]
         assert entry.images[0].shape == (3, side, side)
 
@@ -69,7 +69,7 @@ def test_sides_of_detectors_are_those_at_which_torchvision_does_not_resize() -> 
 def test_unknown_names_are_told_the_nearest() -> None:
     for name, near in {"resnet81": "resnet18", "fcn_resnet5": "fcn_resnet50", "quantized_resnet18": "resnet18"}.items():
         with pytest.raises(ConfigError, match=f"unknown torchvision model '{name}' \\(did you mean '{near}'"):
-            torch_catalog.find(name)
+            catalog.find(name)
 
 
 @pytest.fixture
@@ -87,34 +87,34 @@ def test_pretrained_networks_are_as_torchvision_builds_them(cache: Path) -> None
     """GoogLeNet's weights want their images in another range, which it does itself with them alone."""
     trained = torchvision.models.googlenet(aux_logits=True, init_weights=False)
     torch.save(trained.state_dict(), cache / "googlenet-1378be20.pth")
-    entry = torch_catalog.find("googlenet")
-    network = torch_catalog.build_pretrained(entry, None)
+    entry = catalog.find("googlenet")
+    network = catalog.build_pretrained(entry, None)
     assert network.transform_input
     assert network.aux1 is None
     assert torch.equal(network.conv1.conv.weight, trained.conv1.conv.weight)
-    assert torch_catalog.build(entry).transform_input
+    assert catalog.build(entry).transform_input
 
 
 def test_weights_that_are_not_there(cache: Path) -> None:
-    entry = torch_catalog.find("squeezenet1_1")
+    entry = catalog.find("squeezenet1_1")
     with pytest.raises(ExportError, match=r"cannot be downloaded .* use --weights random, or --weights PATH"):
-        torch_catalog.build_pretrained(entry, None)
+        catalog.build_pretrained(entry, None)
     with pytest.raises(ConfigError, match="unknown weights of torchvision's squeezenet1_1 'IMAGENET1K_V9'"):
-        torch_catalog.build_pretrained(entry, "SqueezeNet1_1_Weights.IMAGENET1K_V9")
+        catalog.build_pretrained(entry, "SqueezeNet1_1_Weights.IMAGENET1K_V9")
     (cache / "squeezenet1_1-b8a52dc0.pth").write_bytes(b"no weights")
     with pytest.raises(ExportError, match=r"cannot read the pretrained weights .* remove .*squeezenet1_1-b8a52dc0.pth"):
-        torch_catalog.build_pretrained(entry, None)
+        catalog.build_pretrained(entry, None)
 
 
 def test_weights_from_a_file_are_the_networks(tmp_path: Path) -> None:
-    entry = torch_catalog.find("squeezenet1_1")
+    entry = catalog.find("squeezenet1_1")
     torch.manual_seed(5)
     trained = torchvision.models.squeezenet1_1()
     state = {f"module.{name}": value for name, value in trained.state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "mine.pth")
     request = ExportRequest("x", "pytorch", Precision.FP32, 1, "sha256:0", weights_path=tmp_path / "mine.pth")
-    network = torch_weights.load(entry, request, None)
+    network = weights.load(entry, request, None)
     assert torch.equal(network.features[0].weight, trained.features[0].weight)
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "mine.pth")
     with pytest.raises(ExportError, match=r"mine\.pth: the weights lack .* another network's"):
-        torch_weights.load(entry, request, None)
+        weights.load(entry, request, None)

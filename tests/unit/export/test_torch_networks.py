@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from device_agents.contract import DimRange, Precision
-from export import golden, graph, parity
+from export import graph
+from export.data import golden
 from export.draft import MODEL_FILE, Draft
-from export.frameworks import pytorch, torch_catalog, torch_heads, torch_raw
+from export.frameworks import pytorch
+from export.judging import parity
 from export.models import parse_model
+from export.pt import catalog, heads, raw_heads
 from export.request import ExportRequest
 from profiles.errors import ConfigError, ExportError
 from profiles.progress import silent
@@ -87,12 +90,12 @@ def test_a_size_that_a_network_does_not_take_is_told(tmp_path: Path) -> None:
 
 
 @cache
-def detector() -> tuple[Any, torch_catalog.Entry, Any]:
+def detector() -> tuple[Any, catalog.Entry, Any]:
     """(the network with a full head as a module, its entry, its golden images)."""
     request = replace(REQUEST, batch=8)
     ref = parse_model(f"torchvision:{DETECTOR}")
     net = pytorch.load(ref, request)
-    return net.module, torch_catalog.find(DETECTOR), torch.from_numpy(golden.images(net.images[0]))
+    return net.module, catalog.find(DETECTOR), torch.from_numpy(golden.images(net.images[0]))
 
 
 def found(module: Any, images: Any) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def found(module: Any, images: Any) -> dict[str, Any]:
 
 def test_the_full_head_is_torchvisions_own_answer_padded() -> None:
     module, entry, images = detector()
-    own = torch_catalog.build(entry)
+    own = catalog.build(entry)
     own.load_state_dict(module.network.state_dict())
     ours = found(module, images[:2])
     with torch.inference_mode():
@@ -132,7 +135,7 @@ def test_random_weights_find_something_and_see_colours() -> None:
 def test_the_raw_head_followed_by_nms_is_the_full_head() -> None:
     module, entry, images = detector()
     full, network = found(module, images[:2]), module.network
-    raw = found(torch_raw.as_raw_module(network, entry, entry.images[0]), images[:2])
+    raw = found(raw_heads.as_raw_module(network, entry, entry.images[0]), images[:2])
     scores = raw["class_logits"].softmax(-1)
     for index in range(2):
         kept = [scores[index, :, label].topk(network.topk_candidates) for label in range(1, 91)]
@@ -156,7 +159,7 @@ def test_pooling_on_all_levels_is_roi_align_on_each_ones_own() -> None:
     boxes[0, :3] = torch.tensor([[0, 0, 400, 320], [10, 10, 10, 10], [390, 300, 400, 320]])
     pool = torchvision.ops.MultiScaleRoIAlign(list(maps), 7, 2)
     theirs = pool(maps, list(boxes), [(320, 400)] * 2)
-    assert torch.allclose(torch_raw._pool(pool, maps, boxes), theirs, atol=1e-4)
+    assert torch.allclose(raw_heads._pool(pool, maps, boxes), theirs, atol=1e-4)
 
 
 def test_the_full_head_has_a_fixed_batch_and_says_so(tmp_path: Path) -> None:
@@ -211,10 +214,10 @@ def test_what_only_detectors_have_or_cannot_have(tmp_path: Path) -> None:
 
 def test_names_of_outputs_are_the_same_as_the_frameworks_own(tmp_path: Path) -> None:
     ref = parse_model("torchvision:squeezenet1_1")
-    inputs = {"images": golden.images(torch_catalog.find("squeezenet1_1").images[0], count=3)}
+    inputs = {"images": golden.images(catalog.find("squeezenet1_1").images[0], count=3)}
     whole = pytorch.answers(ref, REQUEST, inputs, silent)
     half = pytorch.answers(ref, replace(REQUEST, precision=Precision.FP16), inputs, silent)
     assert whole["logits"].shape == half["logits"].shape == (3, 1000)
     assert 1e-6 < parity.relative_error(whole["logits"], half["logits"]) < 2e-2
     assert half["logits"].dtype == np.float32
-    assert torch_heads.is_two_stage(detector()[0].network) is False
+    assert heads.is_two_stage(detector()[0].network) is False

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from device_agents.contract import DimRange, Precision, TensorSpec
-from export import golden, parity
+from export.data import golden
 from export.draft import MODEL_FILE, Draft
 from export.frameworks.pytorch import Exporter, answers
 from export.graph import load, specs
+from export.judging import parity
 from export.models import ModelRef
 from export.request import ExportRequest
 from profiles.errors import ConfigError, ExportError

@@ -1,0 +1,1 @@
+"""What goes into models and what came out: golden data, images, pixels."""

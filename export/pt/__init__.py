@@ -1,0 +1,1 @@
+"""PyTorch: torchvision's networks and users' own, ready to be run and exported."""

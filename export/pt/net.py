@@ -1,0 +1,145 @@
+"""A network that is ready to be run and exported: a module of tensors, and what goes into it and comes out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_agents.contract import Dim, TensorSpec
+from export.data import golden
+from export.pt.catalog import Entry
+from export.pt.heads import as_module
+from export.pt.raw_heads import as_raw_module
+from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest
+from profiles.errors import ConfigError, ExportError
+from profiles.schema import ImageInput
+
+Arrays = dict[str, NDArray[Any]]
+
+_VALUES = 8 * 3 * 224 * 224
+"""How many values of inputs go through a network at a time, where its batch is free: memory is bounded so."""
+
+_SIDES = (-2, -1)
+
+
+@dataclass(frozen=True)
+class Net:
+    """`module` is an adapter (export.pt.outputs), FP32; free dimensions of `inputs` have names. `tracing` says why
+    only the older exporter serves."""
+
+    module: Any
+    inputs: tuple[TensorSpec, ...]
+    task: str = "other"
+    images: tuple[ImageInput, ...] = ()
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    tracing: str | None = None
+
+    @property
+    def batch(self) -> Dim:
+        first = self.inputs[0].shape[0]
+        return "dynamic" if isinstance(first, str) else first
+
+
+def of_torchvision(network: Any, entry: Entry, request: ExportRequest) -> Net:
+    """At the size of `entry`'s images. Errors: ConfigError for a size or head that this kind of network cannot have."""
+    images = entry.images
+    batch: Dim = FREE_BATCH if request.batch == "dynamic" else request.batch
+    if entry.task != "detection":
+        if request.head != "full":
+            raise ConfigError("only detectors have a raw head", where=entry.name, fix="leave --head out")
+        specs = tuple(TensorSpec(image.name, "float32", (batch, *_shape(image, request))) for image in images)
+        return Net(as_module(network, entry), specs, entry.task, images, entry.labels)
+    if request.size and any(side.min < side.max for side in request.size):
+        raise ConfigError("the anchors of a detector are those of one size", where=entry.name, fix="give one --size")
+    if request.head == "raw":
+        notes = ["NMS is left to the host: boxes are decoded and clipped, class_logits are as the network gives them"]
+        module, tracing = as_raw_module(network, entry, images[0]), None
+    else:
+        notes = []
+        module, tracing = as_module(network, entry), "torch.export has no sizes for what NMS leaves"
+        if batch == FREE_BATCH:
+            batch = 1
+            notes.append("NMS works image by image: the batch is fixed to 1 (another with --batch N)")
+        if hasattr(network, "roi_heads") and network.roi_heads.has_mask():
+            notes.append("masks are 28 x 28 within each box: pasting them into the image is left to the host")
+    specs = (TensorSpec(images[0].name, "float32", (batch, *images[0].shape)),)
+    return Net(module, specs, entry.task, images, entry.labels, tuple(notes), tracing=tracing)
+
+
+def _shape(image: ImageInput, request: ExportRequest) -> tuple[Dim, ...]:
+    if request.size is None:
+        return image.shape
+    names = (FREE_HEIGHT, FREE_WIDTH)
+    sides: list[Dim] = [
+        name if side.min < side.max else side.opt for name, side in zip(names, request.size, strict=True)
+    ]
+    return (*image.shape[:-2], *sides)
+
+
+def answers(net: Net, inputs: Arrays, *, half: bool = False) -> Arrays:
+    """The network's own outputs by name, samples first; with `half` in FP16, as which it is left. Errors: ExportError
+    for outputs that are not usable."""
+    if half:
+        net.module.half()
+    step = net.batch if isinstance(net.batch, int) else _step(inputs)
+    try:
+        return golden.in_batches(lambda part: _run(net, part, half), inputs, step)
+    except RuntimeError as error:
+        if not half or "not implemented for 'Half'" not in str(error):
+            raise
+    # What torch has no FP16 for on a CPU is judged by weights that were rounded to it, as graphs are on a CPU.
+    net.module.float()
+    return golden.in_batches(lambda part: _run(net, part, half=False), inputs, step)
+
+
+def _step(inputs: Arrays) -> int:
+    values = sum(math.prod(array.shape[1:]) for array in inputs.values())
+    return max(1, min(golden.COUNT, _VALUES // max(1, values)))
+
+
+def _run(net: Net, part: golden.Arrays, half: bool) -> golden.Arrays:
+    import torch
+
+    tensors = [_tensor(part[spec.name], spec, half) for spec in net.inputs]
+    with torch.inference_mode():
+        outputs = net.module(*tensors)
+    count = len(tensors[0])
+    found = {}
+    for name, tensor in zip(net.module.names, outputs, strict=True):
+        if tensor.dim() == 0 or len(tensor) != count:
+            message = f"output {name!r} has the shape {tuple(tensor.shape)} for a batch of {count}"
+            raise ExportError(message, fix="return tensors whose first dimension is the batch")
+        found[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+    return found
+
+
+def _tensor(array: NDArray[Any], spec: TensorSpec, half: bool) -> Any:
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(array, spec.dtype))
+    return tensor.half() if half and tensor.is_floating_point() else tensor
+
+
+def refuse_bad_weights(net: Net, where: str) -> None:
+    """Errors: ExportError that names a weight with a NaN or an infinite value. A buffer may hold an infinite one: masks
+    of attention do."""
+    for name, tensor in net.module.network.named_parameters():
+        if not tensor.isfinite().all():
+            raise ExportError(f"weight {name!r} has values that are not finite", where=where)
+    for name, tensor in net.module.network.named_buffers():
+        if tensor.isnan().any():
+            raise ExportError(f"buffer {name!r} holds NaN", where=where)
+
+
+def refuse_bad_answers(outputs: Arrays, where: str) -> None:
+    """Errors: ExportError that names an output which is not finite in the framework itself."""
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ExportError(f"the network itself gives values that are not finite for {name!r}", where=where)
