@@ -206,9 +206,13 @@ class Recorder:
 
     def add(self, model: Model, step: str, outcome: Outcome) -> None:
         self._known.setdefault(model.name, {})[step] = outcome
-        line = json.dumps({"model": model.name, "step": step, **asdict(outcome)})
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+        line = json.dumps({"model": model.name, "step": step, **asdict(outcome)}).encode()
+        with self._path.open("ab+") as stream:
+            if stream.tell():
+                stream.seek(-1, os.SEEK_END)
+                if stream.read() != b"\n":  # a kill cut the line before
+                    stream.write(b"\n")
+            stream.write(line + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
 
