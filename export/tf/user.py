@@ -72,8 +72,8 @@ def _by_keras(path: Path, config: Any, version: str, request: ExportRequest) -> 
 def _by_keras_2(path: Path, error: ExportError, request: ExportRequest) -> Any:
     """Errors: ExportError where Keras 2 is not installed, or cannot read its own file."""
     if importlib.util.find_spec("tf_keras") is None:
-        raise ExportError(f"{error.message}: it is of Keras 2", where=str(path), fix="pip install tf_keras")
-    import tf_keras  # type: ignore[import-not-found]
+        raise ExportError(f"{error.message}: it is of Keras 2", where=str(path), fix="pip install 'edgebench[keras2]'")
+    import tf_keras  # type: ignore[import-untyped]
 
     try:
         return tf_keras.models.load_model(path, compile=False, safe_mode=not request.unsafe)

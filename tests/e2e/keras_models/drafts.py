@@ -3,6 +3,8 @@ test_export_keras_users.py. Cases come as JSON on stdin; each leaves a folder wi
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -18,7 +20,21 @@ def main(out: Path) -> None:
     for name, case in cases.items():
         folder = out / "cases" / name
         folder.mkdir(parents=True)
-        (folder / "result.json").write_text(json.dumps(draft(case, folder, out)))
+        with hidden() if name.endswith("_hidden") else nullcontext():
+            (folder / "result.json").write_text(json.dumps(draft(case, folder, out)))
+
+
+@contextmanager
+def hidden() -> Iterator[None]:
+    """tf_keras as if it were not installed."""
+    kept = sys.modules.get("tf_keras")
+    sys.modules["tf_keras"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.modules.pop("tf_keras")
+        if kept is not None:
+            sys.modules["tf_keras"] = kept
 
 
 def draft(case: dict, folder: Path, files: Path) -> dict:
