@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from device_agents.contract import Dim, TensorSpec
+from export.graph import pads
 from export.request import FREE_BATCH
 from profiles.errors import ExportError
 
@@ -21,7 +22,8 @@ SMALL = 4096
 
 def sanitise(model: Any) -> None:
     """In place: drop what says where and by which lines of code a graph was made (torch writes absolute paths), and
-    recorded shapes, which anyone can infer. The same request then gives the same bytes on every machine."""
+    recorded shapes, which anyone can infer. The same request then gives the same bytes on every machine, and
+    onnxruntime takes the graph for what it is."""
     own = opset(model)
     oldest = next((version for highest, version in _IR_VERSIONS if own <= highest), MAX_IR_VERSION)
     model.ir_version = min(model.ir_version, oldest)
@@ -31,6 +33,7 @@ def sanitise(model: Any) -> None:
         for node in function.node:
             _strip_node(node)
     _strip_graph(model.graph)
+    pads.keep_apart(model)
 
 
 def rename(model: Any, names: dict[str, str]) -> None:

@@ -1,5 +1,5 @@
-"""Zeros around an image that become the padding of the operation that reads it, where that is the same; and where it
-is not, a graph that onnxruntime does not take for one where it is."""
+"""Zeros around an image that become the padding of the operation that reads it, where that is the same. Where it is
+not, export.graph.pads keeps onnxruntime from thinking so."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ def fuse_padding(net: Net) -> None:
             node.attributes.pop("auto_pad", None)
             node.attributes["pads"] = [a + b for a, b in zip(own, amounts, strict=True)]
             net.set_inputs(node, [pad.inputs[0], *node.inputs[1:]])
-        elif node.op != "Conv":
-            _keep_apart(node)
     net.tidy()
     net.infer_shapes()
 
@@ -44,14 +42,6 @@ def _may_take(net: Net, node: Node, pad: Node, amounts: Sequence[int]) -> bool:
     if node.op == "AveragePool" or net.made_by(pad.inputs[0], "Relu") is None or _pads(node):
         return False
     return all(amount < size for amount, size in zip(amounts, node.attributes["kernel_shape"] * 2, strict=True))
-
-
-def _keep_apart(node: Node) -> None:
-    """onnxruntime 1.17 and later moves zeros into a MaxPool whatever its values are, and some into an AveragePool that
-    does not count them (its pad_fusion.cc; onnxruntime issue 22177): not where the padding is automatic."""
-    if not _pads(node):
-        node.attributes.pop("pads", None)
-        node.attributes["auto_pad"] = b"VALID"
 
 
 def _pads(node: Node) -> bool:
