@@ -1,8 +1,8 @@
 """Host keys as OpenSSH writes them: known_hosts files, SHA256 fingerprints. Nothing here opens a connection.
 
-A key is trusted when a known_hosts file holds exactly its bytes for exactly this host and port; nothing is ever trusted
-at first sight. Formats: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. `@cert-authority` lines are skipped (paramiko verifies no
-host certificates), `@revoked` ones are honoured.
+A key is trusted when a known_hosts file holds exactly its bytes for exactly this host and port, or the key of an
+authority whose certificate it comes with; nothing is ever trusted at first sight. Formats: sshd(8), SSH_KNOWN_HOSTS
+FILE FORMAT, with `@cert-authority` and `@revoked`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from profiles.errors import ConfigError, HostKeyError
+
+if TYPE_CHECKING:
+    from edge.host_certificates import HostCertificate
 
 DEFAULT_PORT = 22
 _FINGERPRINT = re.compile(r"\bSHA256:[A-Za-z0-9+/]{43}(?![A-Za-z0-9+/])=?")
@@ -54,9 +58,17 @@ class Entry:
 
     hosts: str
     key: HostKey
-    revoked: bool
+    marker: str
     file: Path
     number: int
+
+    @property
+    def revoked(self) -> bool:
+        return self.marker == "@revoked"
+
+    @property
+    def is_authority(self) -> bool:
+        return self.marker == "@cert-authority"
 
     def names(self, host: str) -> bool:
         """Whether the line speaks of `host` (as `host_name` writes it), by name, pattern or hash."""
@@ -84,20 +96,46 @@ def read(files: Iterable[Path]) -> tuple[Entry, ...]:
 
 
 def known_keys(entries: Iterable[Entry], host: str) -> tuple[Entry, ...]:
-    """The entries that vouch for `host`."""
-    return tuple(entry for entry in entries if not entry.revoked and entry.names(host))
+    """The entries that vouch for `host` by its own key."""
+    return tuple(entry for entry in entries if not entry.marker and entry.names(host))
 
 
-def verify(entries: Sequence[Entry], host: str, received: HostKey, *, where: str, device: str) -> None:
-    """Accept `received` as the key of `host`, or raise HostKeyError with both fingerprints and what to do."""
+def authorities(entries: Iterable[Entry], host: str) -> tuple[Entry, ...]:
+    """The entries of authorities that may vouch for `host`, whatever its port."""
+    names = {host, plain_name(host)}
+    return tuple(entry for entry in entries if entry.is_authority and any(entry.names(name) for name in names))
+
+
+def plain_name(host: str) -> str:
+    """`host` of `[host]:port`: what certificates name."""
+    return host[1:].rpartition("]:")[0] if host.startswith("[") and "]:" in host else host
+
+
+def verify(
+    entries: Sequence[Entry],
+    host: str,
+    received: HostKey,
+    *,
+    where: str,
+    device: str,
+    certificate: HostCertificate | None = None,
+) -> None:
+    """Accept `received` as the key of `host`, or raise HostKeyError with both fingerprints and what to do.
+    `certificate` is what it came with."""
     known = known_keys(entries, host)
-    if any(entry.revoked and entry.names(host) and entry.key == received for entry in entries):
-        raise HostKeyError(f"the host key of {host} is marked as revoked: {received}", where=where)
+    trusted = authorities(entries, host)
+    _refuse_revoked(entries, host, received, certificate, where)
+    if certificate is not None and any(entry.key == certificate.authority for entry in trusted):
+        if not certificate.fault:
+            return
+        fix = "have its authority sign its host key anew"
+        raise HostKeyError(f"the host key of {host} is not accepted: {certificate.fault}", where=where, fix=fix)
     if any(entry.key == received for entry in known):
         return
     if not known:
+        of_authority = f"; the authority in {trusted[0].file} line {trusted[0].number} has not signed it"
         raise HostKeyError(
-            f"the host key of {host} is not known: {received}",
+            f"the host key of {host} is not known: {received}{of_authority if trusted else ''}",
             where=where,
             fix=f"compare it with the device's own and run `edgebench devices trust {device}`",
         )
@@ -109,6 +147,18 @@ def verify(entries: Sequence[Entry], host: str, received: HostKey, *, where: str
         fix=f"find out which, for example with `ssh-keygen -lf` on the device's own console, before you run "
         f"`edgebench devices trust {device} --replace`",
     )
+
+
+def _refuse_revoked(
+    entries: Sequence[Entry], host: str, received: HostKey, certificate: HostCertificate | None, where: str
+) -> None:
+    names = {host, plain_name(host)}
+    revoked = {entry.key for entry in entries if entry.revoked and any(entry.names(name) for name in names)}
+    if received in revoked:
+        raise HostKeyError(f"the host key of {host} is marked as revoked: {received}", where=where)
+    if certificate is not None and certificate.authority in revoked:
+        told = f"the authority that signed the host key of {host} is marked as revoked: {certificate.authority}"
+        raise HostKeyError(told, where=where)
 
 
 def add(path: Path, host: str, keys: Iterable[HostKey], *, replace: bool = False) -> tuple[HostKey, ...]:
@@ -169,7 +219,7 @@ def _lines(path: Path) -> list[str]:
 def _entry(line: str, path: Path, number: int) -> Entry | None:
     words = line.split()
     marker = words.pop(0) if words and words[0].startswith("@") else ""
-    if len(words) < 3 or words[0].startswith("#") or marker not in ("", "@revoked"):
+    if len(words) < 3 or words[0].startswith("#") or marker not in ("", "@revoked", "@cert-authority"):
         return None
     hosts, kind, text = words[:3]
     try:
@@ -179,7 +229,7 @@ def _entry(line: str, path: Path, number: int) -> Entry | None:
     length = int.from_bytes(blob[:4], "big")
     if blob[4 : 4 + length] != kind.encode("utf-8", "surrogateescape"):
         return None
-    return Entry(hosts, HostKey(kind, blob), marker == "@revoked", path, number)
+    return Entry(hosts, HostKey(kind, blob), marker, path, number)
 
 
 def _hash_matches(hashed: str, host: str) -> bool:

@@ -109,6 +109,15 @@ class Sshd:
         for pid in self.processes():
             _signal(pid, signal.SIGCONT)
 
+    def restart(self, extra: str) -> None:
+        """Anew on the same port with more lines in its configuration."""
+        self.stop()
+        wait_until(lambda: not _answers_at(self.port), "the old sshd to be gone")
+        config = self.folder / "sshd_config"
+        config.write_text(f"{extra}\n{config.read_text()}")
+        self.process = _launch(self.folder)
+        wait_until(lambda: _listens(self), "sshd to listen")
+
     def stop(self) -> None:
         for pid in reversed(self.processes()):
             _signal(pid, signal.SIGKILL)
@@ -136,17 +145,8 @@ def start(folder: Path, *, name: str = "board", extra: str = "") -> Sshd:
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd confines itself
     port = free_port()
-    config = folder / "sshd_config"
-    config.write_text(_config(folder, port, extra))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(_sshd_path()), "-D", "-e", "-f", str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    server = Sshd(folder, port, process, name=name)
+    (folder / "sshd_config").write_text(_config(folder, port, extra))
+    server = Sshd(folder, port, _launch(folder), name=name)
     server.known_hosts.write_text("".join(f"[127.0.0.1]:{port} {server.host_key(kind)}\n" for kind in HOST_KEYS))
     try:
         wait_until(lambda: _listens(server), "sshd to listen")
@@ -154,6 +154,17 @@ def start(folder: Path, *, name: str = "board", extra: str = "") -> Sshd:
         server.stop()
         raise
     return server
+
+
+def _launch(folder: Path) -> subprocess.Popen[bytes]:
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
+            [str(_sshd_path()), "-D", "-e", "-f", str(folder / "sshd_config")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 def free_port() -> int:
@@ -269,9 +280,13 @@ def _keygen(path: Path, kind: str) -> None:
 def _listens(server: Sshd) -> bool:
     if server.process.poll() is not None:
         raise AssertionError(f"sshd ended: {server.log}")
+    return _answers_at(server.port)
+
+
+def _answers_at(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", server.port)) == 0
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _children(pid: int) -> list[int]:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edge import known_hosts
+from edge import host_certificates, known_hosts
 from edge.known_hosts import HostKey
 from edge.transport.base import Deadline
 from edge.transport.ssh.endpoint import Endpoint
@@ -34,6 +34,9 @@ itself for 30 s (seen with 5.1: after 255 commands that were sent 2 MB each)."""
 _DEAD_PEER_MS = 60_000
 _FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _JOIN_S = 2.0
+_ECDSA = tuple(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521))
+_CERTIFIED = tuple(kind + host_certificates.SUFFIX for kind in ("ssh-ed25519", *_ECDSA, "rsa-sha2-512", "rsa-sha2-256"))
+"""Algorithms of host keys that come with a certificate: asked for where an authority is known."""
 
 
 class Link:
@@ -44,6 +47,7 @@ class Link:
         self._socket: socket.socket | None = None
         self._session: paramiko.Transport | None = None
         self._killed = threading.Event()
+        self.certificate = b""  # that the host key came with
 
     @property
     def session(self) -> paramiko.Transport:
@@ -72,6 +76,7 @@ class Link:
             session.start_client(timeout=deadline.left())
             deadline.left()
             key = session.get_remote_server_key()
+        self.certificate = key.public_blob.key_blob if key.public_blob else b""
         return HostKey(key.get_name(), key.asbytes())
 
     def login(self, deadline: Deadline) -> None:
@@ -120,10 +125,13 @@ def connect(link: Link, deadline: Deadline) -> None:
     """Open `link` to a host whose key is known, and log in. Errors: ConnectError, HostKeyError, Timeout."""
     endpoint = link.endpoint
     entries = known_hosts.read(endpoint.known_hosts)
-    known = known_hosts.known_keys(entries, endpoint.host_key_name)
+    host = endpoint.host_key_name
+    known = [name for entry in known_hosts.known_keys(entries, host) for name in _algorithms(entry.key.kind)]
+    certified = known_hosts.authorities(entries, host)
     with _ended_on_error(link, deadline):
-        key = link.open(deadline, [name for entry in known for name in _algorithms(entry.key.kind)])
-        known_hosts.verify(entries, endpoint.host_key_name, key, where=endpoint.where, device=endpoint.name)
+        key = link.open(deadline, [*(_CERTIFIED if certified else ()), *known])
+        certificate = host_certificates.check(link.certificate, known_hosts.plain_name(host))
+        known_hosts.verify(entries, host, key, certificate=certificate, where=endpoint.where, device=endpoint.name)
         link.login(deadline)
 
 
@@ -137,7 +145,7 @@ def fetch_host_keys(endpoint: Endpoint, *, timeout: float) -> tuple[HostKey, ...
     deadline = Deadline(timeout, "fetching the host keys", endpoint.where)
     keys: list[HostKey] = []
     refusal: Exception | None = None
-    for algorithms in (("ssh-ed25519",), *_ecdsa(), _algorithms("ssh-rsa")):
+    for algorithms in (("ssh-ed25519",), *((kind,) for kind in _ECDSA), _algorithms("ssh-rsa")):
         link = Link(endpoint)
         with _ended_on_error(link, deadline):
             try:
@@ -217,7 +225,8 @@ def _prefer(session: paramiko.Transport, host_keys: Sequence[str]) -> None:
     options = session.get_security_options()
     fast = [name for name in _FAST_CIPHERS if name in options.ciphers]
     options.ciphers = (*fast, *(name for name in options.ciphers if name not in fast))
-    wanted = [name for name in dict.fromkeys(host_keys) if name in options.key_types]
+    usable = (*_CERTIFIED, *options.key_types)
+    wanted = [name for name in dict.fromkeys(host_keys) if name in usable]
     others = [] if "only" in host_keys else [name for name in options.key_types if name not in wanted]
     options.key_types = (*wanted, *others)
 
@@ -225,7 +234,3 @@ def _prefer(session: paramiko.Transport, host_keys: Sequence[str]) -> None:
 def _algorithms(kind: str) -> tuple[str, ...]:
     """An RSA key signs by SHA-2 today, under other names than its own."""
     return ("rsa-sha2-512", "rsa-sha2-256") if kind == "ssh-rsa" else (kind,)
-
-
-def _ecdsa() -> tuple[tuple[str, ...], ...]:
-    return tuple((f"ecdsa-sha2-nistp{bits}",) for bits in (256, 384, 521))

@@ -89,6 +89,19 @@ def test_lines_that_say_nothing_are_skipped(file: Path, line: str) -> None:
     assert _knows(file, f"{line}\norin-1 {B.line}", "orin-1")
 
 
+@pytest.mark.parametrize(
+    ("hosts", "host", "vouches"),
+    [
+        ("*.lab", "[orin.lab]:2222", True),
+        ("[orin.lab]:2222", "[orin.lab]:2222", True),
+        ("orin.lab", "board.lab", False),
+    ],
+)
+def test_an_authority_vouches_for_a_host_at_any_port(file: Path, hosts: str, host: str, vouches: bool) -> None:
+    assert not _knows(file, f"@cert-authority {hosts} {A.line}\n", host)
+    assert bool(known_hosts.authorities(known_hosts.read([file]), host)) is vouches
+
+
 def test_a_missing_file_knows_nobody(file: Path) -> None:
     assert known_hosts.read([file]) == ()
 

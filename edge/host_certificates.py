@@ -1,0 +1,82 @@
+"""Certificates of hosts, as OpenSSH makes them: a key that an authority vouches for, for some names and some time.
+
+Format: OpenSSH, PROTOCOL.certkeys; what is accepted: `sshkey_cert_check_host` in its sshkey.c. Read by cryptography,
+which paramiko brings along.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge.known_hosts import HostKey
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.serialization import SSHCertificate
+
+SUFFIX = "-cert-v01@openssh.com"
+
+
+@dataclass(frozen=True)
+class HostCertificate:
+    """`authority` is the key that signed it; `fault` says why it is not accepted for the host, "" when it is."""
+
+    authority: HostKey
+    fault: str
+
+
+def check(blob: bytes, host: str, now: float | None = None) -> HostCertificate | None:
+    """What a certificate, as it goes over the wire, says of `host` (its name alone, without a port); None for what is
+    none. Its signature, its kind, its names and its dates are checked; whether the authority is trusted is not."""
+    kind = blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii", "replace")
+    if not kind.endswith(SUFFIX):
+        return None
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
+
+    try:
+        made = load_ssh_public_identity(f"{kind} ".encode() + base64.b64encode(blob))
+        if not isinstance(made, SSHCertificate):
+            return None
+        authority = _authority(made)
+        made.verify_cert_signature()
+    except InvalidSignature:
+        return HostCertificate(authority, "the signature of its certificate is wrong")
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return HostCertificate(authority, _fault(made, host.lower(), time.time() if now is None else now))
+
+
+def _authority(made: SSHCertificate) -> HostKey:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    line = made.signature_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    kind, text = line.split()[:2]
+    return HostKey(kind.decode(), base64.b64decode(text))
+
+
+def _fault(made: SSHCertificate, host: str, now: float) -> str:
+    from cryptography.hazmat.primitives.serialization import SSHCertificateType
+
+    if made.type is not SSHCertificateType.HOST:
+        return "its certificate is one of a user"
+    if made.critical_options:
+        return f"its certificate wants what is not known: {', '.join(_text(name) for name in made.critical_options)}"
+    if now < made.valid_after:
+        return f"its certificate is valid from {_date(made.valid_after)} on"
+    if now >= made.valid_before:
+        return f"its certificate was valid until {_date(made.valid_before)}"
+    names = [_text(name).lower() for name in made.valid_principals]
+    if names and host not in names:
+        return f"its certificate is for {', '.join(names)}"
+    return ""
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "replace")
+
+
+def _date(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(min(seconds, 253_402_300_799)))  # 9999
