@@ -8,6 +8,11 @@
     profile = "jetson-agx-orin-64gb"
     tags = ["lab"]
     builder = true          with --engines per-class it builds the engines of every device of its profile
+    gateway = "site-a"      a gateway of this file, or user@host:port as ProxyJump has it, or several with commas
+                            between, or "none"; without it ~/.ssh/config decides
+
+    [gateways.site-a]       user, port, key, known_hosts, gateway, as for a device
+    host = "bastion.site-a.example"
 
     [deploy]
     models = ["resnet50"]   what `edgebench deploy` without a model takes
@@ -25,6 +30,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from device_agents.contract import SchemaViolation
+from edge.hops import Hop, parse_hop
 from profiles.errors import ConfigError
 from profiles.load import device_profile, device_profile_names, parse, read_toml, unknown
 from profiles.schema import DeviceProfile
@@ -42,7 +48,8 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,63}\Z")
 @dataclass(frozen=True)
 class Device:
     """One device of the fleet. What is None is left to ~/.ssh/config and OpenSSH's defaults (user, port, key), to the
-    default places (known_hosts, workdir), to what the device has (python), or to its profile (power_mode)."""
+    default places (known_hosts, workdir), to what the device has (python), or to its profile (power_mode). `gateways`
+    lead to it, the first one first; () for none, None where ~/.ssh/config says."""
 
     name: str
     host: str
@@ -56,6 +63,7 @@ class Device:
     workdir: PurePosixPath | None = None
     power_mode: str | None = None
     builder: bool = False
+    gateways: tuple[Hop, ...] | None = None
 
     @property
     def expected_power_mode(self) -> str | None:
@@ -105,7 +113,8 @@ def load_fleet(source: Path | None) -> Fleet:
     if source is None:
         return Fleet({LOCAL: _local(_LocalEntry())})
     file = parse(_File, read_toml(source), where=source)
-    devices = {name: _device(name, entry, file.defaults, source) for name, entry in file.devices.items()}
+    gateways = _Gateways(file.gateways, source)
+    devices = {name: _device(name, entry, file.defaults, gateways, source) for name, entry in file.devices.items()}
     _check_builders(devices.values(), source)
     names_local = LOCAL in devices
     if not names_local:
@@ -126,11 +135,36 @@ class _LocalEntry:
 
 
 @dataclass(frozen=True)
-class _Defaults:
+class _Reach:
+    """How a host is reached, a device or a gateway."""
+
     user: str | None = None
     port: int | None = None
     key: str | None = None
     known_hosts: str | None = None
+    gateway: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.user is not None and not _USER.match(self.user):
+            raise SchemaViolation("user", f"{self.user!r} is no user name")
+        if self.port is not None and not 1 <= self.port <= 65_535:
+            raise SchemaViolation("port", f"{self.port} is not between 1 and 65535")
+        for key in ("key", "known_hosts", "gateway"):
+            if getattr(self, key) == "":
+                raise SchemaViolation(key, "is empty; leave it out instead")
+
+
+@dataclass(frozen=True)
+class _Gateway(_Reach):
+    host: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_host(self.host)
+
+
+@dataclass(frozen=True)
+class _Defaults(_Reach):
     profile: str | None = None
     tags: tuple[str, ...] | None = None
     python: str | None = None
@@ -138,14 +172,8 @@ class _Defaults:
     power_mode: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_common(self)
-        if self.user is not None and not _USER.match(self.user):
-            raise SchemaViolation("user", f"{self.user!r} is no user name")
-        if self.port is not None and not 1 <= self.port <= 65_535:
-            raise SchemaViolation("port", f"{self.port} is not between 1 and 65535")
-        for key in ("key", "known_hosts"):
-            if getattr(self, key) == "":
-                raise SchemaViolation(key, "is empty; leave it out instead")
 
 
 @dataclass(frozen=True)
@@ -155,10 +183,7 @@ class _Entry(_Defaults):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.host is not None and not _HOST.match(self.host):
-            raise SchemaViolation(
-                "host", f"{self.host!r} is no host name or address (user and port are keys of their own)"
-            )
+        _check_host(self.host)
 
 
 @dataclass(frozen=True)
@@ -170,7 +195,13 @@ class _Deploy:
 class _File:
     defaults: _Defaults = field(default_factory=_Defaults)
     devices: dict[str, Any] = field(default_factory=dict)
+    gateways: dict[str, Any] = field(default_factory=dict)
     deploy: _Deploy = field(default_factory=_Deploy)
+
+
+def _check_host(host: str | None) -> None:
+    if host is not None and not _HOST.match(host):
+        raise SchemaViolation("host", f"{host!r} is no host name or address (user and port are keys of their own)")
 
 
 def _check_common(entry: _LocalEntry | _Defaults) -> None:
@@ -193,7 +224,41 @@ def _plain_absolute(path: str) -> bool:
     return parts.is_absolute() and ".." not in parts.parts and len(parts.parts) > 1 and path.isprintable()
 
 
-def _device(name: str, data: Any, defaults: _Defaults, source: Path) -> Device:
+class _Gateways:
+    """The [gateways] of a fleet file, and what `gateway =` means."""
+
+    def __init__(self, entries: Mapping[str, Any], source: Path) -> None:
+        self._source = source
+        self._entries = {
+            name: parse(_Gateway, data, where=source, at=f"gateways.{name}") for name, data in entries.items()
+        }
+        for name, entry in self._entries.items():
+            self.find(entry.gateway, f"gateways.{name}.gateway")
+
+    def find(self, text: str | None, key: str, seen: tuple[str, ...] = ()) -> tuple[Hop, ...] | None:
+        """Errors: ConfigError for what is neither a gateway of the file nor an address, and for a circle."""
+        if text is None:
+            return None
+        if text.strip().lower() == "none":
+            return ()
+        return tuple(self._hop(word.strip(), key, seen) for word in text.split(","))
+
+    def _hop(self, word: str, key: str, seen: tuple[str, ...]) -> Hop:
+        entry = self._entries.get(word)
+        if word in seen:
+            raise ConfigError(f"the gateway {word!r} leads to itself", where=f"{self._source}, key {key!r}")
+        if entry is None:
+            try:
+                return parse_hop(word)
+            except ValueError as error:
+                known = f"; gateways of this file: {', '.join(self._entries)}" if self._entries else ""
+                raise ConfigError(f"{error}{known}", where=f"{self._source}, key {key!r}") from None
+        gateways = self.find(entry.gateway, f"gateways.{word}.gateway", (*seen, word))
+        keys = (_path(entry.key, self._source), _path(entry.known_hosts, self._source))
+        return Hop(entry.host or word, entry.user, entry.port, *keys, gateways)
+
+
+def _device(name: str, data: Any, defaults: _Defaults, gateways: _Gateways, source: Path) -> Device:
     key = f"devices.{name}"
     if not WORD.match(name) or name in RESERVED:
         raise ConfigError(f"{name!r} cannot name a device; use {_WORD_RULE}", where=f"{source}, key {key!r}")
@@ -218,6 +283,7 @@ def _device(name: str, data: Any, defaults: _Defaults, source: Path) -> Device:
         workdir=PurePosixPath(values["workdir"]) if values["workdir"] else None,
         power_mode=values["power_mode"],
         builder=entry.builder,
+        gateways=gateways.find(values["gateway"], f"{key}.gateway" if entry.gateway else "defaults.gateway"),
     )
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from profiles.errors import ConfigError, HostKeyError
 
 if TYPE_CHECKING:
-    from edge.host_certificates import HostCertificate
+    from edge.certificates import HostCertificate
 
 DEFAULT_PORT = 22
 _FINGERPRINT = re.compile(r"\bSHA256:[A-Za-z0-9+/]{43}(?![A-Za-z0-9+/])=?")
@@ -133,9 +133,9 @@ def verify(
     if any(entry.key == received for entry in known):
         return
     if not known:
-        of_authority = f"; the authority in {trusted[0].file} line {trusted[0].number} has not signed it"
+        named = [f"; the authority in {entry.file} line {entry.number} has not signed it" for entry in trusted]
         raise HostKeyError(
-            f"the host key of {host} is not known: {received}{of_authority if trusted else ''}",
+            f"the host key of {host} is not known: {received}{''.join(named[:1])}",
             where=where,
             fix=f"compare it with the device's own and run `edgebench devices trust {device}`",
         )

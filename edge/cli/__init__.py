@@ -56,7 +56,16 @@ def main() -> None:
         sys.exit(_explain_usage(error))
     except typer.Abort:
         sys.exit(INTERRUPTED)
+    finally:
+        _leave_gateways()
     sys.exit(code)
+
+
+def _leave_gateways() -> None:
+    """Their connections outlive the devices' behind them: a command may come back to those."""
+    ssh = sys.modules.get("edge.transport.ssh")
+    if ssh is not None:
+        ssh.close_gateways()
 
 
 def _explain_usage(error: Any) -> int:

@@ -103,12 +103,21 @@ class Deadline:
     def passed(self) -> bool:
         return time.monotonic() >= self._end
 
+    @property
+    def remaining(self) -> float:
+        """Seconds left, 0 when there are none."""
+        return max(0.0, self._end - time.monotonic())
+
     def left(self) -> float:
         """Seconds left, above 0. Errors: Timeout when there are none."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise self.error()
         return left
+
+    def extend(self, seconds: float) -> None:
+        """Later: what the operator takes to answer a question is not the device's time."""
+        self._end += seconds
 
     def error(self) -> Timeout:
         return Timeout(f"{self._what} did not finish within {self.seconds:g} s", where=self._where)

@@ -131,8 +131,9 @@ def missing() -> str | None:
     return None if shutil.which("ssh-keygen") else "no ssh-keygen here (apt-get install openssh-client)"
 
 
-def start(folder: Path, *, name: str = "board", extra: str = "") -> Sshd:
-    """Start a server whose files lie in `folder`; `extra` lines go first into its configuration, and so win."""
+def start(folder: Path, *, name: str = "board", extra: str = "", program: str = "sshd") -> Sshd:
+    """Start a server whose files lie in `folder`; `extra` lines go first into its configuration, and so win. `program`
+    is the name that it runs under, and with it the PAM service that it uses."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "home").mkdir(exist_ok=True)
     _keygen(folder / "host_ed25519", "ed25519")
@@ -146,7 +147,7 @@ def start(folder: Path, *, name: str = "board", extra: str = "") -> Sshd:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd confines itself
     port = free_port()
     (folder / "sshd_config").write_text(_config(folder, port, extra))
-    server = Sshd(folder, port, _launch(folder), name=name)
+    server = Sshd(folder, port, _launch(folder, program), name=name)
     server.known_hosts.write_text("".join(f"[127.0.0.1]:{port} {server.host_key(kind)}\n" for kind in HOST_KEYS))
     try:
         wait_until(lambda: _listens(server), "sshd to listen")
@@ -156,10 +157,14 @@ def start(folder: Path, *, name: str = "board", extra: str = "") -> Sshd:
     return server
 
 
-def _launch(folder: Path) -> subprocess.Popen[bytes]:
+def _launch(folder: Path, program: str = "sshd") -> subprocess.Popen[bytes]:
+    path = Path(str(_sshd_path()))
+    if program != path.name:
+        (folder / program).symlink_to(path)
+        path = folder / program
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
-            [str(_sshd_path()), "-D", "-e", "-f", str(folder / "sshd_config")],
+            [str(path), "-D", "-e", "-f", str(folder / "sshd_config")],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -202,8 +207,8 @@ def start_sshd() -> Iterator[Callable[..., Sshd]]:
     _skip_without()
     with contextlib.ExitStack() as stack:
 
-        def begin(name: str = "board", extra: str = "") -> Sshd:
-            server = start(_folder(stack), name=name, extra=extra)
+        def begin(name: str = "board", extra: str = "", program: str = "sshd") -> Sshd:
+            server = start(_folder(stack), name=name, extra=extra, program=program)
             stack.callback(server.stop)
             return server
 

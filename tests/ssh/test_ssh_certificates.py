@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import host_certificates
+from edge import certificates
 from edge.transport.ssh import Endpoint, SSHTransport
 from profiles.errors import HostKeyError
 from tests.ssh.sshd import HOST_KEYS, Sshd
@@ -81,7 +81,7 @@ def test_a_certificate_that_does_not_hold_is_refused(
     sign = ["ssh-keygen", "-q", "-s", str(authority), "-I", "a board", *options, "-n", names, f"{key}.pub"]
     subprocess.run(sign, check=True)
     kind, text = (tmp_path / "host-cert.pub").read_text().split()[:2]
-    found = host_certificates.check(base64.b64decode(text), HOST)
+    found = certificates.check(base64.b64decode(text), HOST)
     assert found is not None
     assert found.fault.startswith(told), (kind, found)
     if options[:1] == ("-h",):
@@ -112,12 +112,12 @@ def test_a_signature_that_was_tampered_with_is_refused(tmp_path: Path, authority
     sign = ["ssh-keygen", "-q", "-h", "-s", str(authority), "-I", "a board", "-n", HOST, f"{key}.pub"]
     subprocess.run(sign, check=True)
     blob = base64.b64decode((tmp_path / "host-cert.pub").read_text().split()[1])
-    good = host_certificates.check(blob, HOST)
+    good = certificates.check(blob, HOST)
     assert good is not None
     assert good.fault == ""
     changed = blob.replace(HOST.encode(), b"orin-8.lab")
-    bad = host_certificates.check(changed, "orin-8.lab")
+    bad = certificates.check(changed, "orin-8.lab")
     assert bad is not None
     assert "signature" in bad.fault
-    assert host_certificates.check(blob[:40], HOST) is None
-    assert host_certificates.check(b"", HOST) is None
+    assert certificates.check(blob[:40], HOST) is None
+    assert certificates.check(b"", HOST) is None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.hops import Hop
 from edge.inventory import Device
 from edge.places import Places
 from edge.transport.ssh import Endpoint, resolve
@@ -83,8 +84,8 @@ def test_an_include_in_a_block_keeps_its_condition(home: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ("Host orin\n ProxyJump gate\n", "is reached through ProxyJump gate"),
-        ("Host orin\n ProxyCommand nc %h %p\n", "is reached through ProxyCommand"),
+        ("Host orin\n ProxyJump gate:ssh\n", "'gate:ssh' is no [user@]host[:port]"),
+        ("Host orin\n ProxyJump one\nHost one\n ProxyJump two\nHost two\n ProxyJump one\n", "without end"),
         ("Host orin\n Port many\n", "port 'many' is no number"),
         ("Host orin\n UserKnownHostsFile %d/kh\n", "placeholder"),
         ("Include config\n", "includes itself"),
@@ -99,8 +100,48 @@ def test_what_cannot_be_done_is_said(home: Path, config: str, says: str) -> None
 
 
 @pytest.mark.parametrize("value", ["none", "NONE"])
-def test_no_proxy_is_no_proxy(home: Path, value: str) -> None:
-    assert reached(home, f"Host orin\n ProxyJump {value}\n").host == "orin"
+@pytest.mark.parametrize("option", ["ProxyJump", "ProxyCommand"])
+def test_no_proxy_is_no_proxy(home: Path, option: str, value: str) -> None:
+    endpoint = reached(home, f"Host orin\n {option} {value}\n")
+    assert (endpoint.host, endpoint.via, endpoint.proxy_command) == ("orin", None, None)
+
+
+def test_a_chain_of_jumps(home: Path) -> None:
+    """The first by what the config says of it; the others through the one before, whatever the config says."""
+    endpoint = reached(
+        home,
+        "Host orin\n ProxyJump me@one:2201,two\n"
+        "Host one\n HostName one.example\n ProxyJump zero\n User other\n"
+        "Host two\n HostName two.example\n ProxyJump elsewhere\n Port 2202\n User you\n",
+    )
+    two = endpoint.via
+    assert two is not None
+    assert two.where == "gateway two (you@two.example:2202)"
+    one = two.via
+    assert one is not None
+    assert one.address == "me@one.example:2201"
+    assert one.via is not None
+    assert (one.via.host, one.via.via) == ("zero", None)
+
+
+def test_a_proxy_command_is_filled_in(home: Path) -> None:
+    endpoint = reached(home, "Host orin\n HostName 10.0.0.21\n Port 2222\n ProxyCommand nc -X connect %h %p\n")
+    assert (endpoint.proxy_command, endpoint.via) == ("nc -X connect 10.0.0.21 2222", None)
+
+
+def test_gateways_of_the_fleet_file_win(home: Path) -> None:
+    config = "Host orin\n ProxyJump gate\nHost site\n User me\n"
+    assert reached(home, config).via is not None
+    assert reached(home, config, replace(DEVICE, gateways=())).via is None
+    hop = Hop("site", port=2222, key=Path("/k"), known_hosts=Path("/kh"))
+    via = reached(home, config, replace(DEVICE, gateways=(hop,))).via
+    assert via is not None
+    assert (via.address, via.keys, via.known_hosts) == ("me@site:2222", (Path("/k"),), (Path("/kh"),))
+
+
+def test_certificates_for_the_login(home: Path) -> None:
+    endpoint = reached(home, "Host orin\n CertificateFile ~/.ssh/board-cert.pub\n")
+    assert endpoint.certificates == (home / ".ssh" / "board-cert.pub",)
 
 
 def test_paramiko_is_not_imported_before_it_is_needed() -> None:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edge import host_certificates, known_hosts
+from edge import certificates, known_hosts
 from edge.known_hosts import HostKey
 from edge.transport.base import Deadline
+from edge.transport.ssh.dial import Command, Tcp, Way
 from edge.transport.ssh.endpoint import Endpoint
 from edge.transport.ssh.errors import translated
+from edge.transport.ssh.gateways import Gateways
 from edge.transport.ssh.login import login
 from profiles.errors import ConnectError, EdgebenchError
 
@@ -31,20 +32,19 @@ REKEY_BYTES = 1 << 35
 is reached while shipping models, and when the server closes a channel in just that moment paramiko's thread waits for
 itself for 30 s (seen with 5.1: after 255 commands that were sent 2 MB each)."""
 
-_DEAD_PEER_MS = 60_000
 _FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _JOIN_S = 2.0
 _ECDSA = tuple(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521))
-_CERTIFIED = tuple(kind + host_certificates.SUFFIX for kind in ("ssh-ed25519", *_ECDSA, "rsa-sha2-512", "rsa-sha2-256"))
+_CERTIFIED = tuple(kind + certificates.SUFFIX for kind in ("ssh-ed25519", *_ECDSA, "rsa-sha2-512", "rsa-sha2-256"))
 """Algorithms of host keys that come with a certificate: asked for where an authority is known."""
 
 
 class Link:
-    """A TCP connection and the SSH session on it."""
+    """A way to a server and the SSH session on it."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._socket: socket.socket | None = None
+        self._way: Way | None = None
         self._session: paramiko.Transport | None = None
         self._killed = threading.Event()
         self.certificate = b""  # that the host key came with
@@ -64,8 +64,8 @@ class Link:
         import paramiko
 
         logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its threads print tracebacks
-        connection = self._dial(deadline)
-        self._session = session = paramiko.Transport(connection)
+        way = self._dial(deadline)
+        self._session = session = paramiko.Transport(way.carrier)
         session.daemon = True
         session.banner_timeout = session.handshake_timeout = deadline.left()
         session.packetizer.REKEY_BYTES = REKEY_BYTES
@@ -79,6 +79,11 @@ class Link:
         self.certificate = key.public_blob.key_blob if key.public_blob else b""
         return HostKey(key.get_name(), key.asbytes())
 
+    @property
+    def complaint(self) -> str:
+        """What carries the bytes has to say of a failure, "" for nothing."""
+        return self._way.complaint() if self._way is not None else ""
+
     def login(self, deadline: Deadline) -> None:
         with watch(deadline, self.kill):
             login(self.session, self.endpoint, deadline)
@@ -87,38 +92,29 @@ class Link:
     def kill(self) -> None:
         """End it at once; whoever waits on it gets an error. From any thread, repeatedly."""
         self._killed.set()
-        connection, session = self._socket, self._session
+        way, session = self._way, self._session
         if session is not None:
             session.close()
             session.packetizer.complete_handshake()  # ends a timer that a failed handshake leaves running
-        if connection is not None:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits on it; close alone does not
-            connection.close()
+        if way is not None:
+            way.end()
         if session is not None and session.ident and session is not threading.current_thread():
             session.join(_JOIN_S)
 
-    def _dial(self, deadline: Deadline) -> socket.socket:
-        addresses = _addresses(self.endpoint, deadline)
-        errors: list[OSError] = []
-        for number, (family, address) in enumerate(addresses):
-            self._socket = connection = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                connection.settimeout(deadline.left() / (len(addresses) - number))
-                if self._killed.is_set():
-                    raise OSError("closed")
-                connection.connect(address)
-                _notice_dead_peers(connection)
-            except OSError as error:
-                connection.close()
-                errors.append(error)
-            except BaseException:
-                connection.close()
-                raise
-            else:
-                return connection
-        deadline.left()
-        raise errors[0]
+    def _dial(self, deadline: Deadline) -> Way:
+        """Errors: ConnectError, Timeout, OSError."""
+        endpoint = self.endpoint
+        if endpoint.via is not None:
+            self._way = GATEWAYS.tunnel(endpoint.via, endpoint, deadline, self._killed)
+        elif endpoint.proxy_command is not None:
+            self._way = Command(endpoint.proxy_command, endpoint)
+        else:
+            self._way = tcp = Tcp()
+            tcp.open(endpoint, deadline)
+        if self._killed.is_set():
+            self._way.end()
+            raise OSError("closed")
+        return self._way
 
 
 def connect(link: Link, deadline: Deadline) -> None:
@@ -130,7 +126,7 @@ def connect(link: Link, deadline: Deadline) -> None:
     certified = known_hosts.authorities(entries, host)
     with _ended_on_error(link, deadline):
         key = link.open(deadline, [*(_CERTIFIED if certified else ()), *known])
-        certificate = host_certificates.check(link.certificate, known_hosts.plain_name(host))
+        certificate = certificates.check(link.certificate, known_hosts.plain_name(host))
         known_hosts.verify(entries, host, key, certificate=certificate, where=endpoint.where, device=endpoint.name)
         link.login(deadline)
 
@@ -164,14 +160,22 @@ def fetch_host_keys(endpoint: Endpoint, *, timeout: float) -> tuple[HostKey, ...
 @contextlib.contextmanager
 def watch(deadline: Deadline, stop: Callable[[], None]) -> Iterator[None]:
     """Calls `stop` when the deadline passes inside the block: paramiko has calls that take no timeout."""
-    timer = threading.Timer(deadline.left(), stop)
-    timer.daemon = True
-    timer.start()
+    over = threading.Event()
+
+    def guard() -> None:
+        while not deadline.passed:
+            if over.wait(deadline.remaining):
+                return
+        stop()
+
+    thread = threading.Thread(target=guard, name="edgebench-watch", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        timer.cancel()
-        timer.join(_JOIN_S)
+        over.set()
+        if thread is not threading.current_thread():
+            thread.join(_JOIN_S)
 
 
 @contextlib.contextmanager
@@ -179,6 +183,7 @@ def _ended_on_error(link: Link, deadline: Deadline) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        complaint = link.complaint
         link.kill()
         if not isinstance(error, Exception):
             raise
@@ -186,39 +191,19 @@ def _ended_on_error(link: Link, deadline: Deadline) -> Iterator[None]:
             raise deadline.error() from None
         if isinstance(error, EdgebenchError):
             raise
+        if complaint:  # a proxy command knows better why nothing came
+            told = f"no connection ({complaint})"
+            raise ConnectError(told, where=link.endpoint.where, fix="run the command by hand") from None
         raise translated(error, link.endpoint) from None  # whatever a server's bytes made paramiko raise
 
 
-def _addresses(endpoint: Endpoint, deadline: Deadline) -> list[tuple[int, tuple[object, ...]]]:
-    """The name resolved, in a thread of its own: getaddrinfo takes no timeout and cannot be stopped."""
-    found: list[tuple[int, tuple[object, ...]]] = []
-    failed: list[OSError] = []
-    done = threading.Event()
-
-    def ask() -> None:
-        try:
-            for family, _, _, _, address in socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM):
-                found.append((family, address))
-        except OSError as error:
-            failed.append(error)
-        except UnicodeError:  # a name with an empty or overlong label
-            failed.append(socket.gaierror(socket.EAI_NONAME, "not a host name"))
-        done.set()
-
-    thread = threading.Thread(target=ask, name="edgebench-resolve", daemon=True)
-    thread.start()
-    if not done.wait(deadline.left()):
-        raise deadline.error()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return found
+GATEWAYS: Gateways[Link] = Gateways(Link, connect)
+"""Of this process."""
 
 
-def _notice_dead_peers(connection: socket.socket) -> None:
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a peer that acknowledges nothing for so long is gone
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MS)
+def close_gateways() -> None:
+    """End the connections to gateways, which outlive the transports behind them. Repeatedly."""
+    GATEWAYS.close()
 
 
 def _prefer(session: paramiko.Transport, host_keys: Sequence[str]) -> None:

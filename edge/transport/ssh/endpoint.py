@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.hops import Hop, parse_hop
 from edge.inventory import Device
 from edge.known_hosts import DEFAULT_PORT, host_name
 from edge.places import Places
@@ -22,12 +23,14 @@ _GLOBAL_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 _INCLUDE = re.compile(r"\s*include(?:\s+|\s*=\s*)(.+)", re.IGNORECASE)
 _BLOCK = re.compile(r"\s*(?:host|match)(?:\s|=)", re.IGNORECASE)
 _MAX_INCLUDES = 16
+_MAX_JUMPS = 8
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """Everything that a connection needs. `host_key_name` is how known_hosts files name the host; `trust_file` is where
-    a newly trusted key belongs; `own_keys` says that `keys` were asked for by name and must exist."""
+    a newly trusted key belongs; `own_keys` says that `keys` were asked for by name and must exist. `via` is the gateway
+    to go through, `proxy_command` the program that carries the bytes instead."""
 
     name: str
     host: str
@@ -40,6 +43,9 @@ class Endpoint:
     host_key_name: str
     agent_only_for_keys: bool = False
     connect_timeout: float = CONNECT_TIMEOUT_S
+    certificates: tuple[Path, ...] = ()
+    via: Endpoint | None = None
+    proxy_command: str | None = None
 
     @property
     def address(self) -> str:
@@ -58,24 +64,82 @@ def resolve(device: Device, places: Places, config: Path | None = None) -> Endpo
     Errors: ConfigError for a config file that cannot be read, or that asks for what edgebench does not do.
     """
     config = config or Path.home() / ".ssh" / "config"
-    options = _options(device.host, config)
-    _refuse_proxies(options, device, config)
-    host = options.get("hostname", device.host)
-    port = device.port or _number(options, "port", DEFAULT_PORT, config)
-    own_keys = (device.key,) if device.key else tuple(_home(path) for path in options.get("identityfile", ()))
-    return Endpoint(
-        name=device.name,
-        host=host,
-        port=port,
-        user=device.user or options.get("user") or getpass.getuser(),
-        keys=own_keys or _default_keys(),
-        own_keys=bool(own_keys),
-        known_hosts=(device.known_hosts,) if device.known_hosts else _known_hosts(options, places, config),
-        trust_file=device.known_hosts or places.known_hosts,
-        host_key_name=options["hostkeyalias"].lower() if "hostkeyalias" in options else host_name(host, port),
-        agent_only_for_keys=options.get("identitiesonly", "no").lower() == "yes",
-        connect_timeout=float(_number(options, "connecttimeout", int(CONNECT_TIMEOUT_S), config)),
-    )
+    asked = Hop(device.host, device.user, device.port, device.key, device.known_hosts)
+    return _Resolver(places, config).endpoint(device.name, asked, device.gateways)
+
+
+@dataclass(frozen=True)
+class _Resolver:
+    """Turns what was asked into endpoints. The fleet file wins over ~/.ssh/config, key by key."""
+
+    places: Places
+    config: Path
+
+    def endpoint(
+        self, name: str, asked: Hop, gateways: tuple[Hop, ...] | None, via: Endpoint | None = None, depth: int = 0
+    ) -> Endpoint:
+        """`gateways` are those of the fleet file, () for none whatever ~/.ssh/config says, None where it decides."""
+        options = _options(asked.host, self.config)
+        host = options.get("hostname", asked.host)
+        port = asked.port or _number(options, "port", DEFAULT_PORT, self.config)
+        own_keys = (asked.key,) if asked.key else tuple(_home(path) for path in options.get("identityfile", ()))
+        command = None
+        if via is None:
+            via, command = self._way(options, gateways, depth)
+        return Endpoint(
+            name=name,
+            host=host,
+            port=port,
+            user=asked.user or options.get("user") or getpass.getuser(),
+            keys=own_keys or _default_keys(),
+            own_keys=bool(own_keys),
+            known_hosts=(asked.known_hosts,) if asked.known_hosts else self._known_hosts(options),
+            trust_file=asked.known_hosts or self.places.known_hosts,
+            host_key_name=options["hostkeyalias"].lower() if "hostkeyalias" in options else host_name(host, port),
+            agent_only_for_keys=options.get("identitiesonly", "no").lower() == "yes",
+            connect_timeout=float(_number(options, "connecttimeout", int(CONNECT_TIMEOUT_S), self.config)),
+            certificates=tuple(_home(path) for path in _listed(options.get("certificatefile"))),
+            via=via,
+            proxy_command=command,
+        )
+
+    def _way(
+        self, options: Mapping[str, Any], gateways: tuple[Hop, ...] | None, depth: int
+    ) -> tuple[Endpoint | None, str | None]:
+        """The gateway, or the proxy command. As with ssh, ProxyJump wins over ProxyCommand: paramiko keeps both."""
+        if gateways is not None:
+            return self._chain(gateways, depth), None
+        jump, command = (str(options.get(key, "none")) for key in ("proxyjump", "proxycommand"))
+        if jump.lower() != "none":
+            try:
+                return self._chain(tuple(map(parse_hop, jump.split(","))), depth), None
+            except ValueError as error:
+                raise ConfigError(f"ProxyJump {jump}: {error}", where=str(self.config)) from None
+        return None, None if command.lower() == "none" else command
+
+    def _chain(self, hops: tuple[Hop, ...], depth: int) -> Endpoint | None:
+        """The last of several gateways, each reached through the one before it; the first by its own ProxyJump."""
+        if depth > _MAX_JUMPS:
+            fix = "look for a ProxyJump that leads back to itself"
+            raise ConfigError("gateways lead to gateways without end", where=str(self.config), fix=fix)
+        via: Endpoint | None = None
+        for hop in hops:
+            via = self.endpoint(f"gateway {hop.host}", hop, hop.gateways, via, depth + 1)
+        return via
+
+    def _known_hosts(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
+        named = options.get("userknownhostsfile")
+        if named is None:
+            user: tuple[Path, ...] = (Path.home() / ".ssh" / "known_hosts",)
+        elif "%" in named:
+            raise ConfigError(
+                f"UserKnownHostsFile {named} has a placeholder, which edgebench cannot fill in",
+                where=str(self.config),
+                fix="set known_hosts of the device in fleet.toml",
+            )
+        else:
+            user = tuple(_home(path) for path in shlex.split(named) if path.lower() != "none")
+        return (*user, self.places.known_hosts, _GLOBAL_KNOWN_HOSTS)
 
 
 def _options(host: str, config: Path) -> Mapping[str, Any]:
@@ -131,32 +195,6 @@ def _text(path: Path) -> str:
         raise ConfigError(f"cannot be read ({error.strerror})", where=str(path)) from None
 
 
-def _refuse_proxies(options: Mapping[str, Any], device: Device, config: Path) -> None:
-    for key, name in (("proxyjump", "ProxyJump"), ("proxycommand", "ProxyCommand")):
-        value = options.get(key)
-        if value and str(value).lower() != "none":
-            raise ConfigError(
-                f"{device.name} is reached through {name} {value}, which edgebench cannot do yet",
-                where=f"{config}, host {device.host}",
-                fix="run edgebench where the device can be reached directly, or forward a port and set host and port",
-            )
-
-
-def _known_hosts(options: Mapping[str, Any], places: Places, config: Path) -> tuple[Path, ...]:
-    named = options.get("userknownhostsfile")
-    if named is None:
-        user: tuple[Path, ...] = (Path.home() / ".ssh" / "known_hosts",)
-    elif "%" in named:
-        raise ConfigError(
-            f"UserKnownHostsFile {named} has a placeholder, which edgebench cannot fill in",
-            where=str(config),
-            fix="set known_hosts of the device in fleet.toml",
-        )
-    else:
-        user = tuple(_home(path) for path in shlex.split(named) if path.lower() != "none")
-    return (*user, places.known_hosts, _GLOBAL_KNOWN_HOSTS)
-
-
 def _default_keys() -> tuple[Path, ...]:
     folder = Path.home() / ".ssh"
     return tuple(path for path in (folder / name for name in _DEFAULT_KEYS) if path.is_file())
@@ -169,6 +207,11 @@ def _number(options: Mapping[str, Any], key: str, default: int, config: Path) ->
     if not text.isdecimal() or not 1 <= int(text) <= 65_535:
         raise ConfigError(f"{key} {text!r} is no number between 1 and 65535", where=str(config))
     return int(text)
+
+
+def _listed(value: Any) -> Sequence[str]:
+    """An option that may be given several times: paramiko has a list for some, and a text for others."""
+    return value if isinstance(value, list) else [value] if value else []
 
 
 def _home(path: str) -> Path:

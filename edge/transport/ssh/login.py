@@ -1,21 +1,33 @@
-"""Logging in by key: the files that were named, the agent, OpenSSH's default files. Passwords are never asked for."""
+"""Logging in by key: the files that were named, with their certificates, the agent, OpenSSH's default files. Where a
+server wants more than a key (a one-time password) and somebody sits at a terminal, its questions are passed on."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.certificates import certified_key
 from edge.known_hosts import HostKey
 from edge.transport.base import Deadline
+from edge.transport.ssh import prompts
 from edge.transport.ssh.endpoint import Endpoint
-from profiles.errors import ConnectError
+from profiles.errors import ConnectError, printable
 
 if TYPE_CHECKING:
     import paramiko
+
+
+_QUESTIONS = "keyboard-interactive"
+_PATIENCE_S = 600.0
+_ATTEMPTS = 3
+_PASSPHRASES: dict[Path, str] = {}
+_PASSPHRASES_LOCK = threading.Lock()
 
 
 def login(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadline) -> None:
@@ -25,26 +37,74 @@ def login(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadline) -
     tried: list[str] = []
     problems: list[str] = []
     with closing(paramiko.Agent()) as agent:
-        for label, key in _candidates(endpoint, agent, problems):
+        for label, key in _candidates(endpoint, agent, problems, deadline):
             session.auth_timeout = deadline.left()
             tried.append(label)
             try:
                 still_needed = session.auth_publickey(endpoint.user, key)
-            except paramiko.BadAuthenticationType:
-                raise
+            except paramiko.BadAuthenticationType as error:
+                if _QUESTIONS not in error.allowed_types:
+                    raise
+                break
             except paramiko.AuthenticationException:
                 deadline.left()
                 if not session.is_active():  # too many keys for its MaxAuthTries
                     break
                 continue
             if still_needed:
-                raise paramiko.ssh_exception.PartialAuthentication(still_needed)
+                _answer(session, endpoint, deadline, still_needed)
             return
+    if session.is_active() and prompts.possible() and _answered(session, endpoint, deadline):
+        return
     raise _refused(endpoint, tried, problems)
 
 
-def _candidates(endpoint: Endpoint, agent: paramiko.Agent, problems: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
-    files = _from_files(endpoint, problems)
+def _answer(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadline, needed: list[str]) -> None:
+    """The second factor. Errors: paramiko's for one that is no question."""
+    import paramiko
+
+    if _QUESTIONS not in needed:
+        raise paramiko.ssh_exception.PartialAuthentication(needed)
+    if not prompts.possible():
+        raise ConnectError(
+            f"the login as {endpoint.user} wants an answer beside the key, and there is no terminal to ask at",
+            where=endpoint.where,
+            fix="run it at a terminal, or allow this user to log in by key alone (sshd_config, AuthenticationMethods)",
+        )
+    if not _answered(session, endpoint, deadline):
+        raise ConnectError(f"the answers of {endpoint.user} were refused", where=endpoint.where, fix="try again")
+
+
+def _answered(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadline) -> bool:
+    """Whether the server took the operator's answers. Its own clock (LoginGraceTime) bounds the asking."""
+    import paramiko
+
+    session.auth_timeout = _PATIENCE_S
+
+    def handler(title: str, text: str, questions: list[tuple[str, bool]]) -> list[str]:
+        begin = time.monotonic()
+        told = " ".join(printable(part) for part in (title, text) if part)
+        try:
+            return [
+                prompts.ask(
+                    f"{endpoint.address} asks{f' ({told})' if told else ''}: {printable(one)}", secret=not shown
+                )
+                or ""
+                for one, shown in questions
+            ]
+        finally:
+            deadline.extend(time.monotonic() - begin)
+
+    try:
+        return not session.auth_interactive(endpoint.user, handler)
+    except paramiko.AuthenticationException:
+        return False
+
+
+def _candidates(
+    endpoint: Endpoint, agent: paramiko.Agent, problems: list[str], deadline: Deadline
+) -> Iterator[tuple[str, paramiko.PKey]]:
+    files = _from_files(endpoint, problems, deadline)
     from_agent = _from_agent(endpoint, agent)
     if endpoint.own_keys:
         yield from files
@@ -61,25 +121,72 @@ def _from_agent(endpoint: Endpoint, agent: paramiko.Agent) -> Iterator[tuple[str
             yield f"{HostKey(key.get_name(), key.asbytes())} of the agent", key
 
 
-def _from_files(endpoint: Endpoint, problems: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
+def _from_files(endpoint: Endpoint, problems: list[str], deadline: Deadline) -> Iterator[tuple[str, paramiko.PKey]]:
+    """As ssh does it: a key with its certificate first, then without."""
     for path in endpoint.keys:
-        key = _load(path, endpoint, problems)
-        if key is not None:
-            yield str(path), key
+        key = _load(path, endpoint, problems, deadline)
+        if key is None:
+            continue
+        key.public_blob = None
+        for certificate in _certificates(path, endpoint, key, problems):
+            yield f"{path} with {certificate.name}", key
+            key.public_blob = None
+        yield str(path), key
 
 
-def _load(path: Path, endpoint: Endpoint, problems: list[str]) -> paramiko.PKey | None:
+def _certificates(path: Path, endpoint: Endpoint, key: paramiko.PKey, problems: list[str]) -> Iterator[Path]:
+    """Each in turn loaded into the key that it is for: those of CertificateFile, and the one beside the key."""
+    for certificate in (*endpoint.certificates, path.with_name(f"{path.name}-cert.pub")):
+        if not certificate.is_file():
+            continue
+        try:
+            fits = certified_key(certificate.read_bytes()) == key.asbytes()
+            if fits:
+                key.load_certificate(str(certificate))
+        except Exception as error:  # noqa: BLE001 - a certificate is foreign input
+            problems.append(f"the certificate {certificate} cannot be understood ({error})")
+            continue
+        if fits:
+            yield certificate
+
+
+def _load(path: Path, endpoint: Endpoint, problems: list[str], deadline: Deadline) -> paramiko.PKey | None:
     import paramiko
 
     try:
-        return paramiko.PKey.from_path(path)
+        try:
+            return paramiko.PKey.from_path(path)
+        except (TypeError, paramiko.PasswordRequiredException):
+            return _unlocked(path, problems, deadline)
     except OSError as error:
         if endpoint.own_keys:
             problems.append(f"the key file {path} cannot be read ({error.strerror})")
-    except (TypeError, paramiko.PasswordRequiredException):
-        problems.append(f"the key {path} needs a passphrase (ssh-add {path})")
     except Exception as error:  # noqa: BLE001 - a key file is foreign input, and its readers raise what they like
-        problems.append(f"the key file {path} cannot be understood ({error})")
+        beside = path.with_name(f"{path.name}-cert.pub")  # which paramiko reads as well
+        what = f"the key file {path}{', or the certificate beside it,' if beside.is_file() else ''}"
+        problems.append(f"{what} cannot be understood ({error})")
+    return None
+
+
+def _unlocked(path: Path, problems: list[str], deadline: Deadline) -> paramiko.PKey | None:
+    """A key whose passphrase the operator types, once for all devices of this process."""
+    import paramiko
+
+    with _PASSPHRASES_LOCK:
+        for attempt in range(_ATTEMPTS):
+            begin = time.monotonic()
+            phrase = _PASSPHRASES.get(path) or prompts.ask(f"Passphrase of {path}{' (again)' if attempt else ''}:")
+            deadline.extend(time.monotonic() - begin)
+            if not phrase:
+                break
+            try:
+                key = paramiko.PKey.from_path(path, phrase.encode())  # type: ignore[arg-type]  # bytes, as cryptography wants
+            except ValueError:  # "Incorrect password?"
+                _PASSPHRASES.pop(path, None)
+                continue
+            _PASSPHRASES[path] = phrase
+            return key
+    problems.append(f"the key {path} needs a passphrase (ssh-add {path})")
     return None
 
 

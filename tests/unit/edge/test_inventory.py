@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from edge.hops import Hop
 from edge.inventory import load_fleet
 from profiles.errors import ConfigError
 
@@ -130,6 +131,15 @@ def test_defaults_are_not_for_local(fleet_file: Path) -> None:
         ("[devices]\na = 3", "key 'devices.a': expected a table"),
         ('[deploy]\nmodels = "resnet50"', "key 'deploy.models': expected a list"),
         ("[devices.a", "not valid TOML"),
+        (
+            '[devices.a]\nprofile = "t4-16gb"\ngateway = "a b"',
+            "'devices.a.gateway': 'a b' is no [user@]host[:port]",
+        ),
+        ('[defaults]\ngateway = "x:0"\n[devices.a]\nprofile = "t4-16gb"', "key 'defaults.gateway': 'x:0' is no"),
+        ('[gateways.s]\nprofile = "t4-16gb"', "key 'gateways.s': unknown key 'profile'"),
+        ('[gateways.s]\nhost = "-x"', "key 'gateways.s.host': '-x' is no host name"),
+        ('[gateways.s]\ngateway = "t"\n[gateways.t]\ngateway = "s"', "leads to itself"),
+        ('[gateways.s]\nhost = "s"\n[devices.a]\nprofile = "t4-16gb"\ngateway = "?"', "; gateways of this file: s"),
     ],
 )
 def test_a_mistake_names_file_and_key(fleet_file: Path, text: str, says: str) -> None:
@@ -138,6 +148,35 @@ def test_a_mistake_names_file_and_key(fleet_file: Path, text: str, says: str) ->
         load_fleet(fleet_file)
     assert says in str(caught.value)
     assert str(caught.value).startswith(str(fleet_file))
+
+
+def test_gateways(fleet_file: Path) -> None:
+    fleet_file.write_text(
+        """
+        [gateways.outer]
+        host = "bastion.example"
+        user = "me"
+        [gateways.inner]
+        port = 2222
+        key = "keys/inner"
+        gateway = "outer"
+        [defaults]
+        profile = "t4-16gb"
+        gateway = "inner"
+        [devices.a]
+        [devices.b]
+        gateway = "you@[fe80::1%eth0]:23, outer"
+        [devices.c]
+        gateway = "none"
+        """
+    )
+    devices = load_fleet(fleet_file).devices
+    outer = Hop("bastion.example", "me")
+    inner = Hop("inner", port=2222, key=fleet_file.parent / "keys" / "inner", gateways=(outer,))
+    assert devices["a"].gateways == (inner,)
+    assert devices["b"].gateways == (Hop("fe80::1%eth0", "you", 23), outer)
+    assert devices["c"].gateways == ()
+    assert devices["local"].gateways is None
 
 
 def test_a_file_that_is_not_there(fleet_file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Certificates of hosts, as OpenSSH makes them: a key that an authority vouches for, for some names and some time.
+"""Certificates as OpenSSH makes them: a key that an authority vouches for, for some names and some time.
 
 Format: OpenSSH, PROTOCOL.certkeys; what is accepted: `sshkey_cert_check_host` in its sshkey.c. Read by cryptography,
 which paramiko brings along.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.known_hosts import HostKey
 
@@ -49,12 +49,25 @@ def check(blob: bytes, host: str, now: float | None = None) -> HostCertificate |
     return HostCertificate(authority, _fault(made, host.lower(), time.time() if now is None else now))
 
 
+def certified_key(line: bytes) -> bytes:
+    """The key that a `-cert.pub` file is for, as it goes over the wire. Errors: ValueError for what is none."""
+    from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
+
+    made = load_ssh_public_identity(line)
+    if not isinstance(made, SSHCertificate):
+        raise ValueError("it is a key and no certificate")  # noqa: TRY004  it is data
+    return _wire(made.public_key())
+
+
 def _authority(made: SSHCertificate) -> HostKey:
+    blob = _wire(made.signature_key())
+    return HostKey(blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode(), blob)
+
+
+def _wire(key: Any) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    line = made.signature_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    kind, text = line.split()[:2]
-    return HostKey(kind.decode(), base64.b64decode(text))
+    return base64.b64decode(key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1])
 
 
 def _fault(made: SSHCertificate, host: str, now: float) -> str:
