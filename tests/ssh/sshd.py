@@ -257,7 +257,7 @@ PermitRootLogin yes
 AuthorizedKeysFile {folder}/authorized_keys
 PasswordAuthentication no
 KbdInteractiveAuthentication no
-MaxStartups 200:30:400
+{"" if "MaxStartups" in extra else "MaxStartups 200:30:400"}
 MaxSessions 100
 Subsystem sftp internal-sftp
 SetEnv HOME={folder}/home

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from edge.transport.ssh import SSHTransport, close_gateways
+from edge.transport.ssh import Endpoint, SSHTransport, close_gateways
 from profiles.errors import ConnectError, HostKeyError, Timeout, TransportError
 from tests.ssh.proxy import Proxy
 from tests.ssh.sshd import Sshd, free_port, start, wait_until
@@ -67,6 +68,37 @@ def test_forty_devices_share_one_login_at_their_gateway(start_sshd: Callable[...
             done = list(pool.map(lambda transport: transport.run(["true"], timeout=120).ok, transports))
     assert all(done)
     assert (logins(gateway), logins(device)) == (1, MANY)
+
+
+def test_a_server_that_turns_many_away_is_asked_again(start_sshd: Callable[..., Sshd]) -> None:
+    server = start_sshd(extra="MaxStartups 2:100:2")
+    with ExitStack() as stack:
+        transports = [stack.enter_context(closing(SSHTransport(server.endpoint))) for _ in range(12)]
+        with ThreadPoolExecutor(12) as pool:
+            assert all(pool.map(lambda transport: transport.run(["true"], timeout=60).ok, transports))
+    assert logins(server) == 12
+    assert "MaxStartups" in server.log, "somebody was turned away"
+
+
+def test_a_server_that_turns_everybody_away_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        calls: list[float] = []
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    calls.append(time.monotonic())
+                    connection.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        port = listener.getsockname()[1]
+        endpoint = Endpoint("board", "127.0.0.1", port, "me", (), False, (), Path("/none"), f"[127.0.0.1]:{port}")
+        with closing(SSHTransport(endpoint)) as transport, pytest.raises(ConnectError, match="hung up"):
+            transport.run(["true"], timeout=30)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert len(calls) == 5
+    assert calls[-1] - calls[0] < 8
 
 
 def test_a_gateway_that_restarted_is_logged_in_to_again_once(start_sshd: Callable[..., Sshd]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from edge.known_hosts import HostKey
 from edge.transport.base import Deadline
 from edge.transport.ssh.dial import Command, Tcp, Way
 from edge.transport.ssh.endpoint import Endpoint
-from edge.transport.ssh.errors import translated
+from edge.transport.ssh.errors import hung_up, translated
 from edge.transport.ssh.gateways import Gateways
 from edge.transport.ssh.login import login
 from profiles.errors import ConnectError, EdgebenchError
@@ -34,6 +35,7 @@ itself for 30 s (seen with 5.1: after 255 commands that were sent 2 MB each)."""
 
 _FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _JOIN_S = 2.0
+_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 _ECDSA = tuple(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521))
 _CERTIFIED = tuple(kind + certificates.SUFFIX for kind in ("ssh-ed25519", *_ECDSA, "rsa-sha2-512", "rsa-sha2-256"))
 """Algorithms of host keys that come with a certificate: asked for where an authority is known."""
@@ -60,10 +62,27 @@ class Link:
         return self._session is not None and self._session.is_active() and self._session.saved_exception is None
 
     def open(self, deadline: Deadline, host_keys: Sequence[str] = ()) -> HostKey:
-        """Connect and agree on keys; the host key is returned, not judged. `host_keys` are algorithms, best first."""
+        """Connect and agree on keys; the host key is returned, not judged. `host_keys` are algorithms, best first.
+
+        A server that hangs up before it has said anything is asked again, a few times and each time later: one that is
+        logging in too many others does so (sshd_config, MaxStartups).
+        """
+        logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its threads print tracebacks
+        for pause in _PAUSES_S:
+            try:
+                return self._open(deadline, host_keys)
+            except Exception as error:
+                pause *= random.uniform(0.5, 1.5)  # noqa: PLW2901  many that were turned away come at many times
+                if not hung_up(error) or self.complaint or self._killed.is_set() or deadline.remaining < pause:
+                    raise
+            self._end()
+            if self._killed.wait(pause):
+                raise OSError("closed")
+        return self._open(deadline, host_keys)
+
+    def _open(self, deadline: Deadline, host_keys: Sequence[str]) -> HostKey:
         import paramiko
 
-        logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its threads print tracebacks
         way = self._dial(deadline)
         self._session = session = paramiko.Transport(way.carrier)
         session.daemon = True
@@ -92,6 +111,9 @@ class Link:
     def kill(self) -> None:
         """End it at once; whoever waits on it gets an error. From any thread, repeatedly."""
         self._killed.set()
+        self._end()
+
+    def _end(self) -> None:
         way, session = self._way, self._session
         if session is not None:
             session.close()

@@ -20,6 +20,12 @@ def translated(error: BaseException, endpoint: Endpoint) -> TransportError:
     return _unforeseen(error, endpoint)
 
 
+def hung_up(error: BaseException) -> bool:
+    """Whether the server closed the connection before its first line: paramiko says so in what led to its error."""
+    ends = (EOFError, ConnectionResetError, BrokenPipeError)
+    return isinstance(error, ends) or ("banner" in str(error) and isinstance(error.__context__, ends))
+
+
 def lost(endpoint: Endpoint, detail: object = "") -> ConnectError:
     """The connection ended in the middle of a call."""
     more = f" ({detail})" if str(detail) else ""
@@ -78,6 +84,12 @@ def _incompatible(error: BaseException, endpoint: Endpoint) -> TransportError:
 
 
 def _protocol(error: BaseException, endpoint: Endpoint) -> TransportError:
+    if hung_up(error):
+        return ConnectError(
+            "the server hung up before it said anything, several times",
+            where=endpoint.where,
+            fix="check that it is sshd at this port, and how many logins at once it takes (MaxStartups)",
+        )
     return ConnectError(
         f"what answers does not speak SSH as expected ({error})", where=endpoint.where, fix="check host and port"
     )
