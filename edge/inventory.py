@@ -10,6 +10,7 @@
     builder = true          with --engines per-class it builds the engines of every device of its profile
     gateway = "site-a"      a gateway of this file, or user@host:port as ProxyJump has it, or several with commas
                             between, or "none"; without it ~/.ssh/config decides
+    bandwidth = "500 kB/s"  the most that goes over its link, in both directions (kB/s, MB/s, kbit/s, Mbit/s)
 
     [gateways.site-a]       user, port, key, known_hosts, gateway, as for a device
     host = "bastion.site-a.example"
@@ -31,6 +32,7 @@ from typing import Any
 
 from device_agents.contract import SchemaViolation
 from edge.hops import Hop, parse_hop
+from edge.transport.pace import parse_rate
 from profiles.errors import ConfigError
 from profiles.load import device_profile, device_profile_names, parse, read_toml, unknown
 from profiles.schema import DeviceProfile
@@ -49,7 +51,7 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,63}\Z")
 class Device:
     """One device of the fleet. What is None is left to ~/.ssh/config and OpenSSH's defaults (user, port, key), to the
     default places (known_hosts, workdir), to what the device has (python), or to its profile (power_mode). `gateways`
-    lead to it, the first one first; () for none, None where ~/.ssh/config says."""
+    lead to it, the first one first; () for none, None where ~/.ssh/config says. `bandwidth`: bytes a second."""
 
     name: str
     host: str
@@ -64,6 +66,7 @@ class Device:
     power_mode: str | None = None
     builder: bool = False
     gateways: tuple[Hop, ...] | None = None
+    bandwidth: float | None = None
 
     @property
     def expected_power_mode(self) -> str | None:
@@ -170,10 +173,16 @@ class _Defaults(_Reach):
     python: str | None = None
     workdir: str | None = None
     power_mode: str | None = None
+    bandwidth: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_common(self)
+        if self.bandwidth is not None:
+            try:
+                parse_rate(self.bandwidth)
+            except ValueError as error:
+                raise SchemaViolation("bandwidth", str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -283,6 +292,7 @@ def _device(name: str, data: Any, defaults: _Defaults, gateways: _Gateways, sour
         workdir=PurePosixPath(values["workdir"]) if values["workdir"] else None,
         power_mode=values["power_mode"],
         builder=entry.builder,
+        bandwidth=parse_rate(values["bandwidth"]) if values["bandwidth"] else None,
         gateways=gateways.find(values["gateway"], f"{key}.gateway" if entry.gateway else "defaults.gateway"),
     )
 

@@ -6,7 +6,7 @@ import getpass
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ _MAX_JUMPS = 8
 class Endpoint:
     """Everything that a connection needs. `host_key_name` is how known_hosts files name the host; `trust_file` is where
     a newly trusted key belongs; `own_keys` says that `keys` were asked for by name and must exist. `via` is the gateway
-    to go through, `proxy_command` the program that carries the bytes instead."""
+    to go through, `proxy_command` the program that carries the bytes instead; `bandwidth` is the most bytes a second
+    that go to or come from it, None for no limit."""
 
     name: str
     host: str
@@ -46,6 +47,7 @@ class Endpoint:
     certificates: tuple[Path, ...] = ()
     via: Endpoint | None = None
     proxy_command: str | None = None
+    bandwidth: float | None = None
 
     @property
     def address(self) -> str:
@@ -65,7 +67,8 @@ def resolve(device: Device, places: Places, config: Path | None = None) -> Endpo
     """
     config = config or Path.home() / ".ssh" / "config"
     asked = Hop(device.host, device.user, device.port, device.key, device.known_hosts)
-    return _Resolver(places, config).endpoint(device.name, asked, device.gateways)
+    found = _Resolver(places, config).endpoint(device.name, asked, device.gateways)
+    return replace(found, bandwidth=device.bandwidth)
 
 
 @dataclass(frozen=True)

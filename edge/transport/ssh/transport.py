@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from edge.transport import files
 from edge.transport.base import CHUNK, MAX_OUTPUT, Completed, Deadline, closed, program, quoted, too_much
 from edge.transport.files import Step
+from edge.transport.pace import Pace
 from edge.transport.ssh.channel import Sink, converse, feed
 from edge.transport.ssh.connection import Link, connect, watch
 from edge.transport.ssh.endpoint import Endpoint
@@ -45,6 +46,7 @@ class SSHTransport:
         self._endpoint = endpoint
         self._closed = threading.Event()
         self._connecting = threading.Lock()
+        self._pace = Pace(endpoint.bandwidth)
         self._link: Link | None = None
 
     @property
@@ -69,8 +71,13 @@ class SSHTransport:
         output = _Output(MAX_OUTPUT, too_much(argv, MAX_OUTPUT, self._endpoint.where))
         with files.arriving(local) as target:
             sink = files.Limited(target, limit, remote, self.name)
-            with self._command(argv, deadline) as command:
-                status = command.end(b"", sink.write, output.err)
+
+            def take(data: bytes) -> None:
+                sink.write(data)
+                self._pace.spend(len(data), deadline, self._closed)
+
+            with self._command(argv, deadline, self._pace.window) as command:
+                status = command.end(b"", take, output.err)
             if status == _WRONG_KIND:
                 raise TransferError(f"{remote} is no regular file", where=self.name)
             if status:
@@ -97,8 +104,13 @@ class SSHTransport:
     def send(self, file: BinaryIO, part: PurePosixPath, *, fresh: bool, deadline: Deadline, step: Step) -> None:
         argv = _script(_FRESH if fresh else _APPEND, str(part))
         output = _Output(MAX_OUTPUT, too_much(argv, MAX_OUTPUT, self._endpoint.where))
+
+        def count(sent: int) -> None:
+            step(sent)
+            self._pace.spend(sent, deadline, self._closed)
+
         with self._command(argv, deadline) as command:
-            command.feed(files.chunks(file, CHUNK), step)
+            command.feed(files.chunks(file, CHUNK), count)
             status = command.end(b"", output.out, output.err)
         if status:
             raise self._unwritable(part, Completed(status, b"", bytes(output.stderr)))
@@ -120,12 +132,12 @@ class SSHTransport:
         return Completed(status, bytes(output.stdout), bytes(output.stderr))
 
     @contextmanager
-    def _command(self, argv: Sequence[str], deadline: Deadline) -> Iterator[_Command]:
+    def _command(self, argv: Sequence[str], deadline: Deadline, window: int | None = None) -> Iterator[_Command]:
         """A command that runs on a channel of its own; what goes wrong in the block comes out as an error of ours."""
         line = quoted(argv)
         link = self._connected(deadline)
         with self._failing_cleanly(link, deadline), watch(deadline, link.kill):
-            channel = link.session.open_session(timeout=deadline.left())
+            channel = link.session.open_session(window_size=window, timeout=deadline.left())
             try:
                 channel.exec_command(line)  # takes no timeout: the watch bounds it
                 yield _Command(channel, link, deadline)

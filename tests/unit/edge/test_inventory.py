@@ -136,6 +136,8 @@ def test_defaults_are_not_for_local(fleet_file: Path) -> None:
             "'devices.a.gateway': 'a b' is no [user@]host[:port]",
         ),
         ('[defaults]\ngateway = "x:0"\n[devices.a]\nprofile = "t4-16gb"', "key 'defaults.gateway': 'x:0' is no"),
+        ('[devices.a]\nprofile = "t4-16gb"\nbandwidth = "fast"', "key 'devices.a.bandwidth': 'fast' is no rate; write"),
+        ('[defaults]\nbandwidth = "0 MB/s"', "key 'defaults.bandwidth': '0 MB/s' is no rate"),
         ('[gateways.s]\nprofile = "t4-16gb"', "key 'gateways.s': unknown key 'profile'"),
         ('[gateways.s]\nhost = "-x"', "key 'gateways.s.host': '-x' is no host name"),
         ('[gateways.s]\ngateway = "t"\n[gateways.t]\ngateway = "s"', "leads to itself"),
@@ -168,6 +170,7 @@ def test_gateways(fleet_file: Path) -> None:
         gateway = "you@[fe80::1%eth0]:23, outer"
         [devices.c]
         gateway = "none"
+        bandwidth = "2.5 Mbit/s"
         """
     )
     devices = load_fleet(fleet_file).devices
@@ -176,6 +179,7 @@ def test_gateways(fleet_file: Path) -> None:
     assert devices["a"].gateways == (inner,)
     assert devices["b"].gateways == (Hop("fe80::1%eth0", "you", 23), outer)
     assert devices["c"].gateways == ()
+    assert [devices[name].bandwidth for name in "abc"] == [None, None, 312_500]
     assert devices["local"].gateways is None
 
 
