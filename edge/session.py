@@ -31,6 +31,7 @@ from edge import bundle
 from edge.inventory import Device
 from edge.results.store import check_samples
 from edge.transport.base import Completed, Transport
+from edge.transport.files import Upload
 from export.artifact import sha256_file
 from profiles.errors import AgentError, BuildError, ResultError, RunError, SchemaError, TransferError
 from profiles.progress import Progress, silent
@@ -138,16 +139,9 @@ class Session:
     def ship(self, artifact: str, folder: Path, files: Sequence[FileEntry], progress: Progress = silent) -> int:
         """Put an artifact's files on the device, where they are not there already. Returns the bytes sent."""
         home = self._find_workdir() / "artifacts" / artifact
-        return sum(
-            self._transport.put(
-                folder / entry.name,
-                home / entry.name,
-                sha256=entry.sha256,
-                timeout=_CALL_S + entry.size / _SLOWEST_LINK,
-                progress=progress,
-            )
-            for entry in files
-        )
+        uploads = [Upload(folder / entry.name, home / entry.name, entry.sha256) for entry in files]
+        timeout = _CALL_S + sum(entry.size for entry in files) / _SLOWEST_LINK
+        return self._transport.put_all(uploads, timeout=timeout, progress=progress)
 
     def run(self, spec: JobSpec, say: Say = _nobody) -> None:
         """Start the job, or join the one of this id that was started before, and wait for its end.

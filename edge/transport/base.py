@@ -11,10 +11,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from profiles.errors import Timeout, TransportError
 from profiles.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from edge.transport.files import Upload
 
 MAX_OUTPUT = 1 << 20
 """Bytes of stdout and stderr together that `run` reads before it gives up on a command."""
@@ -72,11 +75,14 @@ class Transport(Protocol):
         timeout: float,
         progress: Progress = silent,
     ) -> int:
-        """Make `remote` a file with this hash, and say how many bytes were sent: 0 when it is there already.
+        """`put_all` of one file."""
 
-        The file arrives as `<name>.part`, is hashed on the device and renamed. A `.part` that a cut upload left is
+    def put_all(self, uploads: Sequence[Upload], *, timeout: float, progress: Progress = silent) -> int:
+        """Make each a file with its hash, and say how many bytes were sent: 0 when they are there already.
+
+        A file arrives as `<name>.part`, is hashed on the device and renamed. A `.part` that a cut upload left is
         resumed, and sent anew when its hash turns out wrong. Folders are made with mode 0700, files with 0600.
-        Errors: TransferError, after which no `.part` is left; ConnectError and Timeout, after which it stays for
+        Errors: TransferError, after which no `.part` is left; ConnectError and Timeout, after which they stay for
         the next attempt.
         """
 

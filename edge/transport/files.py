@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
@@ -17,100 +18,129 @@ from profiles.progress import Progress
 DISK_FULL = "the disk of the device is full"
 
 
+@dataclass(frozen=True)
+class Upload:
+    """A local file that is to be `remote` on the device, with this hash."""
+
+    local: Path
+    remote: PurePosixPath
+    sha256: str
+
+    @property
+    def part(self) -> PurePosixPath:
+        """What it is called until it has proved its hash."""
+        return self.remote.with_name(self.remote.name + ".part")
+
+
+@dataclass
+class Piece:
+    """What is still to be sent of an upload: the bytes from `start` to `size`. `pieces` reads them."""
+
+    upload: Upload
+    start: int
+    size: int
+    progress: Progress
+    at: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.at = self.start
+
+    def step(self, sent: int) -> None:
+        self.at += sent
+        self.progress(f"upload {self.upload.local.name}", self.at, self.size)
+
+    def pieces(self, most: int) -> Iterator[bytes]:
+        """Exactly as many bytes as were announced. Errors: TransferError for a file that is shorter by now."""
+        left = self.size - self.start
+        with _opened(self.upload.local) as file:
+            file.seek(self.start)
+            for chunk in chunks(file, most):
+                yield chunk[:left]
+                left -= len(chunk[:left])
+                if not left:
+                    return
+        if left:
+            raise TransferError("became shorter while it was sent", where=str(self.upload.local))
+
+
 class Uploads(Protocol):
-    """The steps of an upload. `part` lies beside `remote`; errors are profiles.errors types."""
+    """The steps of uploads, of several files at a time: a slow link pays its round trips once. Errors are
+    profiles.errors types."""
 
     @property
     def name(self) -> str: ...
 
-    def look(self, remote: PurePosixPath, part: PurePosixPath, sha256: str, deadline: Deadline) -> int | None:
-        """Make the folder. None when `remote` has this hash, else the size of `part` in bytes, 0 without one."""
+    def look(self, uploads: Sequence[Upload], deadline: Deadline) -> list[int | None]:
+        """Make the folders. None for each that has its hash already, else the size of its part, 0 without one."""
 
-    def send(self, file: BinaryIO, part: PurePosixPath, *, fresh: bool, deadline: Deadline, step: Step) -> None:
-        """Append the rest of `file` to `part`, to a new file when `fresh`; call `step` with the bytes of each write."""
+    def send(self, pieces: Sequence[Piece], deadline: Deadline) -> list[str | None]:
+        """Append each to its part, to a new one where it starts at 0; then rename the parts that have their hash: None
+        for those, for others the hash that they have instead. Calls `step` of a piece with the bytes of each write."""
 
-    def settle(self, part: PurePosixPath, remote: PurePosixPath, sha256: str, deadline: Deadline) -> str | None:
-        """Rename `part` to `remote` when it has this hash, else remove it. None, or the hash that it has instead."""
-
-    def discard(self, part: PurePosixPath, deadline: Deadline) -> None:
-        """Remove `part`."""
+    def discard(self, uploads: Sequence[Upload], deadline: Deadline) -> None:
+        """Remove their parts."""
 
 
-class Step(Protocol):
-    def __call__(self, sent: int) -> None: ...
+def upload(device: Uploads, uploads: Sequence[Upload], *, deadline: Deadline, progress: Progress) -> int:
+    """Put files on a device; see Transport.put_all."""
+    sizes = [_checked(one) for one in uploads]
+    there = device.look(uploads, deadline)
+    todo = [
+        Piece(one, found if found <= size else 0, size, progress)
+        for one, size, found in zip(uploads, sizes, there, strict=True)
+        if found is not None
+    ]
+    sent = 0
+    again = todo
+    for last in (False, True):
+        wrong = _attempt(device, again, deadline)
+        sent += sum(piece.at - piece.start for piece in again)
+        final = [(piece, found) for piece, found in wrong if last or not piece.start]
+        if final:
+            device.discard([piece.upload for piece, _ in final], deadline)
+            raise _mismatch(device, final[0][0].upload, final[0][1])
+        again = [Piece(piece.upload, 0, piece.size, progress) for piece, _ in wrong]  # its part was another file's
+    return sent
 
 
-def upload(
-    device: Uploads, local: Path, remote: PurePosixPath, *, sha256: str, deadline: Deadline, progress: Progress
-) -> int:
-    """Put `local` on a device; see Transport.put."""
-    absolute(remote)
-    with _opened(local) as file:
-        size = os.fstat(file.fileno()).st_size
-        part = remote.with_name(remote.name + ".part")
-        there = device.look(remote, part, sha256, deadline)
-        if there is None:
-            return 0
-        start = there if there <= size else 0
-        meter = _Meter(f"upload {local.name}", size, progress)
-        wrong = _attempt(device, file, part, remote, start=start, sha256=sha256, deadline=deadline, meter=meter)
-        if wrong and start:
-            wrong = _attempt(device, file, part, remote, start=0, sha256=sha256, deadline=deadline, meter=meter)
-    if wrong:
-        raise _mismatch(device, local, remote, sha256, wrong)
-    return meter.sent
+def named(uploads: Sequence[Upload]) -> str:
+    """For messages."""
+    more = f" and {len(uploads) - 1} more" if len(uploads) > 1 else ""
+    return f"{uploads[0].local.name}{more}" if uploads else "nothing"
 
 
-def _attempt(
-    device: Uploads,
-    file: BinaryIO,
-    part: PurePosixPath,
-    remote: PurePosixPath,
-    *,
-    start: int,
-    sha256: str,
-    deadline: Deadline,
-    meter: _Meter,
-) -> str | None:
-    meter.at = start
-    file.seek(start)
+def _checked(one: Upload) -> int:
+    """The size of the local file. Errors: TransferError where there is none; ValueError for a relative path."""
+    absolute(one.remote)
+    with _opened(one.local) as file:
+        return os.fstat(file.fileno()).st_size
+
+
+def _attempt(device: Uploads, pieces: Sequence[Piece], deadline: Deadline) -> list[tuple[Piece, str]]:
+    """Those that arrived with another hash, and that."""
+    if not pieces:
+        return []
     try:
-        device.send(file, part, fresh=start == 0, deadline=deadline, step=meter)
+        found = device.send(pieces, deadline)
     except TransferError:
         with suppress(TransportError):  # the first error is the one to tell
-            device.discard(part, deadline)
+            device.discard([piece.upload for piece in pieces], deadline)
         raise
-    return device.settle(part, remote, sha256, deadline)
+    return [(piece, other) for piece, other in zip(pieces, found, strict=True) if other is not None]
 
 
-def _mismatch(device: Uploads, local: Path, remote: PurePosixPath, sha256: str, wrong: str) -> TransferError:
-    if sha256_file(local) != sha256:
+def _mismatch(device: Uploads, one: Upload, wrong: str) -> TransferError:
+    if sha256_file(one.local) != one.sha256:
         return TransferError(
-            f"{local} is damaged: its SHA-256 is not {sha256[:16]}…, the one on record",
+            f"{one.local} is damaged: its SHA-256 is not {one.sha256[:16]}…, the one on record",
             where=device.name,
             fix="make it again",
         )
     return TransferError(
-        f"{remote} arrived damaged: SHA-256 {wrong[:16]}… instead of {sha256[:16]}…",
+        f"{one.remote} arrived damaged: SHA-256 {wrong[:16]}… instead of {one.sha256[:16]}…",
         where=device.name,
         fix="run it again; if another edgebench ships to the same folder, let it finish first",
     )
-
-
-class _Meter:
-    """Counts what was sent and tells who waits. `at` is the place in the file."""
-
-    def __init__(self, what: str, size: int, progress: Progress) -> None:
-        self.sent = 0
-        self.at = 0
-        self._what = what
-        self._size = size
-        self._progress = progress
-
-    def __call__(self, sent: int) -> None:
-        self.sent += sent
-        self.at += sent
-        self._progress(self._what, self.at, self._size)
 
 
 class Limited:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from edge.transport import files
 from edge.transport.base import CHUNK, MAX_OUTPUT, Completed, Deadline, closed, program, too_much
-from edge.transport.files import Step
+from edge.transport.files import Piece, Upload
 from profiles.errors import TransferError
 from profiles.progress import Progress, silent
 
@@ -58,8 +58,11 @@ class LocalTransport:
     def put(
         self, local: Path, remote: PurePosixPath, *, sha256: str, timeout: float, progress: Progress = silent
     ) -> int:
-        deadline = Deadline(timeout, f"the upload of {local.name}", self._name)
-        return files.upload(self, local, remote, sha256=sha256, deadline=deadline, progress=progress)
+        return self.put_all([Upload(local, remote, sha256)], timeout=timeout, progress=progress)
+
+    def put_all(self, uploads: Sequence[Upload], *, timeout: float, progress: Progress = silent) -> int:
+        deadline = Deadline(timeout, f"the upload of {files.named(uploads)}", self._name)
+        return files.upload(self, uploads, deadline=deadline, progress=progress)
 
     def get(self, remote: PurePosixPath, local: Path, *, limit: int, timeout: float) -> None:
         files.absolute(remote)
@@ -77,39 +80,44 @@ class LocalTransport:
         for child in children:
             _kill_group(child)
 
-    def look(self, remote: PurePosixPath, part: PurePosixPath, sha256: str, deadline: Deadline) -> int | None:
-        with _translated(remote, self._name):
-            _make_folder(Path(remote).parent)
-            if Path(remote).is_dir():
-                raise TransferError(f"{remote} is a folder", where=self._name)
-            if Path(remote).is_file() and self._hash(Path(remote), deadline) == sha256:
-                return None
-            return Path(part).stat().st_size if Path(part).is_file() else 0
+    def look(self, uploads: Sequence[Upload], deadline: Deadline) -> list[int | None]:
+        return [self._look(one, deadline) for one in uploads]
 
-    def send(self, file: BinaryIO, part: PurePosixPath, *, fresh: bool, deadline: Deadline, step: Step) -> None:
-        target = Path(part)
-        with _translated(part, self._name):
-            if fresh:
-                target.unlink(missing_ok=True)
-            handle = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    def _look(self, one: Upload, deadline: Deadline) -> int | None:
+        target, part = Path(one.remote), Path(one.part)
+        with _translated(one.remote, self._name):
+            _make_folder(target.parent)
+            if target.is_dir():
+                raise TransferError(f"{one.remote} is a folder", where=self._name)
+            if target.is_file() and self._hash(target, deadline) == one.sha256:
+                return None
+            return part.stat().st_size if part.is_file() else 0
+
+    def send(self, pieces: Sequence[Piece], deadline: Deadline) -> list[str | None]:
+        return [self._send(piece, deadline) for piece in pieces]
+
+    def _send(self, piece: Piece, deadline: Deadline) -> str | None:
+        one, part = piece.upload, Path(piece.upload.part)
+        with _translated(one.part, self._name):
+            if not piece.start:
+                part.unlink(missing_ok=True)
+            handle = os.open(part, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             with os.fdopen(handle, "wb", buffering=0) as sink:
-                for chunk in files.chunks(file, CHUNK):
+                for chunk in piece.pieces(CHUNK):
                     self._go_on(deadline)
                     _write_all(sink, chunk)
-                    step(len(chunk))
-
-    def settle(self, part: PurePosixPath, remote: PurePosixPath, sha256: str, deadline: Deadline) -> str | None:
-        with _translated(remote, self._name):
-            found = self._hash(Path(part), deadline)
-            if found != sha256:
-                Path(part).unlink()
+                    piece.step(len(chunk))
+        with _translated(one.remote, self._name):
+            found = self._hash(part, deadline)
+            if found != one.sha256:
                 return found
-            Path(part).replace(remote)
+            part.replace(one.remote)
             return None
 
-    def discard(self, part: PurePosixPath, deadline: Deadline) -> None:
+    def discard(self, uploads: Sequence[Upload], deadline: Deadline) -> None:
         del deadline
-        Path(part).unlink(missing_ok=True)
+        for one in uploads:
+            Path(one.part).unlink(missing_ok=True)
 
     def _start(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
         with self._lock:

@@ -9,11 +9,13 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from edge.transport.base import Transport
+from edge.transport.files import Upload
 from edge.transport.local import LocalTransport
 from edge.transport.ssh import SSHTransport
 from profiles.errors import Timeout, TransferError, TransportError
@@ -142,6 +144,70 @@ class TestRun:
             thread.join()
         transport.run(["rm", "-r", folder], timeout=20)
         assert answers == [True, True]
+
+
+class TestPutAll:
+    @pytest.fixture
+    def uploads(self, tmp_path: Path, device: PurePosixPath) -> list[Upload]:
+        """Seventy files of unlike sizes, with odd names among them, in two folders."""
+        names = [*ODD_NAMES, *(f"file-{number}" for number in range(70 - len(ODD_NAMES)))]
+        found = []
+        for number, name in enumerate(names):
+            path = _file(tmp_path / f"{number}.bin", os.urandom(number * 101))
+            found.append(Upload(path, device / f"folder {number % 2}" / name, _hash(path)))
+        return found
+
+    def test_all_arrive_and_nothing_is_sent_twice(self, transport: Transport, uploads: list[Upload]) -> None:
+        total = sum(one.local.stat().st_size for one in uploads)
+        assert transport.put_all(uploads, timeout=60) == total
+        for one in uploads:
+            assert Path(one.remote).read_bytes() == one.local.read_bytes()
+        assert transport.put_all(uploads, timeout=60) == 0
+        assert transport.put_all([], timeout=60) == 0
+
+    def test_each_goes_on_from_what_is_there(self, transport: Transport, uploads: list[Upload]) -> None:
+        data = [one.local.read_bytes() for one in uploads]
+        _there(uploads[60].part, data[60][:1000])
+        _there(uploads[61].part, data[61])
+        _there(uploads[62].part, b"x" * 500)
+        _there(uploads[63].part, b"x" * 100_000)
+        _there(uploads[64].remote, data[64])
+        chosen = uploads[60:66]
+        sizes = [len(one) for one in data[60:66]]
+        expected = sizes[0] - 1000 + 0 + (sizes[2] - 500) + sizes[2] + sizes[3] + 0 + sizes[5]
+        assert transport.put_all(chosen, timeout=60) == expected
+        for one in chosen:
+            assert Path(one.remote).read_bytes() == one.local.read_bytes()
+            assert not Path(one.part).exists()
+
+    def test_one_that_is_not_what_its_hash_says_does_not_keep_others_from_arriving(
+        self, transport: Transport, uploads: list[Upload]
+    ) -> None:
+        wrong = replace(uploads[5], sha256="0" * 64)
+        with pytest.raises(TransferError, match=r"5\.bin is damaged"):
+            transport.put_all([*uploads[:5], wrong, *uploads[6:10]], timeout=60)
+        assert not Path(wrong.remote).exists()
+        assert [Path(one.remote).exists() for one in uploads[:10]] == [number != 5 for number in range(10)]
+        assert not any(Path(one.part).exists() for one in uploads)
+
+    def test_a_folder_in_the_way_is_named(self, transport: Transport, uploads: list[Upload]) -> None:
+        Path(uploads[7].remote).mkdir(parents=True)
+        with pytest.raises(TransferError, match=r"is a folder"):
+            transport.put_all(uploads[:10], timeout=60)
+
+    def test_one_that_becomes_shorter_under_way_ends_it(self, transport: Transport, uploads: list[Upload]) -> None:
+        def shorten(what: str, done: int, total: int) -> None:
+            uploads[30].local.write_bytes(b"")
+
+        with pytest.raises(TransferError, match="became shorter while it was sent"):
+            transport.put_all(uploads[20:40], timeout=60, progress=shorten)
+        assert not any(Path(one.part).exists() for one in uploads)
+        assert not Path(uploads[30].remote).exists()
+
+    def test_progress_is_of_each_file(self, transport: Transport, uploads: list[Upload]) -> None:
+        told: dict[str, int] = {}
+        transport.put_all(uploads[1:9], timeout=60, progress=lambda what, done, _: told.update({what: done}))
+        assert told == {f"upload {one.local.name}": one.local.stat().st_size for one in uploads[1:9]}
 
 
 class TestPut:
@@ -333,7 +399,7 @@ def _file(path: Path, data: bytes) -> Path:
 
 
 def _there(remote: PurePosixPath, data: bytes) -> PurePosixPath:
-    Path(remote).parent.mkdir(parents=True, mode=0o700)
+    Path(remote).parent.mkdir(parents=True, mode=0o700, exist_ok=True)
     Path(remote).write_bytes(data)
     return remote
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from edge.transport.files import Upload
 from edge.transport.ssh import Endpoint, SSHTransport
 from profiles.errors import ConnectError, HostKeyError, Timeout, TransferError, TransportError
 from tests.ssh.proxy import Proxy
@@ -116,6 +117,23 @@ class TestLostConnection:
             assert proxy.passed - before < 20 << 20
         assert _hash(Path(remote)) == _hash(model)
         assert [path.name for path in Path(remote).parent.iterdir()] == ["model.onnx"]
+
+    @pytest.mark.parametrize("cut_at", [100_000, 9 << 20, 17 << 20])
+    def test_a_batch_that_is_cut_is_taken_up_where_it_was(self, sshd: Sshd, tmp_path: Path, cut_at: int) -> None:
+        """What has arrived is whole; of the file under way what has arrived; of the others nothing."""
+        models = [_model(tmp_path / str(number), 6 << 20) for number in range(3)]
+        folder = PurePosixPath(sshd.home / f"batch-{cut_at}")
+        uploads = [Upload(path, folder / path.parent.name, _hash(path)) for path in models]
+        with Proxy(sshd.port, cut_after=cut_at) as proxy, to(sshd.at_port(proxy.port)) as transport:
+            with pytest.raises(ConnectError, match="connection was lost"):
+                transport.put_all(uploads, timeout=60)
+            wait_until(lambda: all(_settled(path) for path in Path(folder).iterdir()), "what was under way")
+            whole = [one for one in uploads if Path(one.remote).exists()]
+            assert all(_hash(Path(one.remote)) == one.sha256 for one in whole)
+            sent = transport.put_all(uploads, timeout=60)
+            assert sent <= (18 << 20) - cut_at + (4 << 20), "at most what a window holds is sent again"
+        assert sorted(path.name for path in Path(folder).iterdir()) == ["0", "1", "2"]
+        assert all(_hash(Path(one.remote)) == one.sha256 for one in uploads)
 
     def test_a_killed_session_is_no_timeout(self, start_sshd: Start) -> None:
         server = start_sshd()
@@ -368,6 +386,7 @@ def _known(server: Sshd) -> str:
 
 
 def _model(folder: Path, size: int) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / "model.onnx"
     path.write_bytes(os.urandom(size))
     return path

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from edge.transport import files
 from edge.transport.base import CHUNK, MAX_OUTPUT, Completed, Deadline, closed, program, quoted, too_much
-from edge.transport.files import Step
+from edge.transport.files import Piece, Upload
 from edge.transport.pace import Pace
 from edge.transport.ssh.channel import Sink, converse, feed
 from edge.transport.ssh.connection import Link, connect, watch
@@ -24,17 +25,25 @@ if TYPE_CHECKING:
 
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _WRONG_KIND = 65
+_AT_ONCE = 64
+"""Files that one command takes: its words have to fit into one of 128 KiB."""
 
 # Scripts for a POSIX shell; their words come as arguments, never as text. Exit codes of our own are 64 and above.
+# Few processes: on a small board each costs more than the file that it is for.
 _LOOK = """\
-export LC_ALL=C; umask 077; mkdir -p -- "$1" || exit 64; [ ! -d "$2" ] || exit 65; \
-if [ -f "$2" ] && s=$(sha256sum < "$2") && [ "${s%% *}" = "$4" ]; then echo present; \
-elif [ -f "$3" ]; then wc -c < "$3"; else echo 0; fi"""
-_FRESH = 'export LC_ALL=C; umask 077; rm -f -- "$1" && exec cat > "$1"'
-_APPEND = 'export LC_ALL=C; umask 077; exec cat >> "$1"'
-_SETTLE = """\
-export LC_ALL=C; s=$(sha256sum < "$1") || exit 64; \
-if [ "${s%% *}" = "$3" ]; then mv -f -- "$1" "$2" && echo stored; else rm -f -- "$1"; echo "${s%% *}"; fi"""
+export LC_ALL=C; umask 077; while [ $# -ge 4 ]; do [ -d "$1" ] || mkdir -p -- "$1" || exit 64; \
+if [ -d "$2" ]; then exit 65; \
+elif [ -f "$2" ] && s=$(sha256sum < "$2") && [ "${s%% *}" = "$4" ]; then echo eb:present; \
+elif [ -f "$3" ]; then n=$(wc -c < "$3") && echo eb:$((n)); else echo eb:0; fi; shift 4; done"""
+_SEND = """\
+export LC_ALL=C; umask 077; n=$1; shift; i=0; want=; nl=$(printf '\\nx'); nl=${nl%x}; \
+while [ $i -lt $n ]; do [ "$4" = more ] || rm -f -- "$1" || exit 64; i=$((i + 1)); \
+if [ $i -lt $n ]; then head -c "$2" >> "$1"; else cat >> "$1"; fi || exit 64; \
+want="$want $3"; set -- "$@" "$1"; shift 4; done; \
+sums=$(sha256sum -- "$@") || exit 64; \
+for part do s=${sums%% *}; \
+s=${s#\\\\}; sums=${sums#*"$nl"}; want=${want# }; w=${want%% *}; want=${want#"$w"}; \
+if [ "$s" = "$w" ]; then mv -f -- "$part" "${part%.part}" && echo eb:stored || exit 64; else echo "eb:$s"; fi; done"""
 _READ = 'export LC_ALL=C; [ ! -e "$1" ] || [ -f "$1" ] || exit 65; exec cat -- "$1"'
 
 
@@ -61,8 +70,14 @@ class SSHTransport:
     def put(
         self, local: Path, remote: PurePosixPath, *, sha256: str, timeout: float, progress: Progress = silent
     ) -> int:
-        deadline = Deadline(timeout, f"the upload of {local.name}", self._endpoint.where)
-        return files.upload(self, local, remote, sha256=sha256, deadline=deadline, progress=progress)
+        return self.put_all([Upload(local, remote, sha256)], timeout=timeout, progress=progress)
+
+    def put_all(self, uploads: Sequence[Upload], *, timeout: float, progress: Progress = silent) -> int:
+        deadline = Deadline(timeout, f"the upload of {files.named(uploads)}", self._endpoint.where)
+        return sum(
+            files.upload(self, uploads[at : at + _AT_ONCE], deadline=deadline, progress=progress)
+            for at in range(0, len(uploads), _AT_ONCE)
+        )
 
     def get(self, remote: PurePosixPath, local: Path, *, limit: int, timeout: float) -> None:
         files.absolute(remote)
@@ -90,40 +105,51 @@ class SSHTransport:
         if link is not None:
             link.kill()
 
-    def look(self, remote: PurePosixPath, part: PurePosixPath, sha256: str, deadline: Deadline) -> int | None:
-        done = self._run(_script(_LOOK, str(remote.parent), str(remote), str(part), sha256), b"", deadline)
-        if done.returncode == _WRONG_KIND:
-            raise TransferError(f"{remote} is a folder", where=self.name)
-        answer = _answer(done)
-        if answer == "present":
-            return None
-        if not done.ok or not answer.isdecimal():
+    def look(self, uploads: Sequence[Upload], deadline: Deadline) -> list[int | None]:
+        words = [(str(one.remote.parent), str(one.remote), str(one.part), one.sha256) for one in uploads]
+        done = self._run(_script(_LOOK, *chain.from_iterable(words)), b"", deadline)
+        answers = _answers(done)
+        if len(answers) < len(uploads) or not done.ok:
+            remote = uploads[min(len(answers), len(uploads) - 1)].remote
+            if done.returncode == _WRONG_KIND:
+                raise TransferError(f"{remote} is a folder", where=self.name)
             raise self._unwritable(remote, done)
-        return int(answer)
+        return [None if answer == "present" else int(answer) for answer in answers]
 
-    def send(self, file: BinaryIO, part: PurePosixPath, *, fresh: bool, deadline: Deadline, step: Step) -> None:
-        argv = _script(_FRESH if fresh else _APPEND, str(part))
+    def send(self, pieces: Sequence[Piece], deadline: Deadline) -> list[str | None]:
+        words = [
+            (str(one.upload.part), str(one.size - one.start), one.upload.sha256, "more" if one.start else "new")
+            for one in pieces
+        ]
+        argv = _script(_SEND, str(len(pieces)), *chain.from_iterable(words))
         output = _Output(MAX_OUTPUT, too_much(argv, MAX_OUTPUT, self._endpoint.where))
+        under_way = pieces[0]
+
+        def everything() -> Iterator[bytes]:
+            nonlocal under_way
+            for under_way in pieces:
+                yield from under_way.pieces(CHUNK)
 
         def count(sent: int) -> None:
-            step(sent)
+            under_way.step(sent)
             self._pace.spend(sent, deadline, self._closed)
 
         with self._command(argv, deadline) as command:
-            command.feed(files.chunks(file, CHUNK), count)
+            try:
+                command.feed(everything(), count)
+            except TransferError:  # of ours: what is under way there ends first, or it would outlive its removal
+                with suppress(TransportError):
+                    command.end(b"", output.out, output.err)
+                raise
             status = command.end(b"", output.out, output.err)
-        if status:
-            raise self._unwritable(part, Completed(status, b"", bytes(output.stderr)))
+        done = Completed(status, bytes(output.stdout), bytes(output.stderr))
+        answers = _answers(done)
+        if status or len(answers) != len(pieces):
+            raise self._unwritable(pieces[min(len(answers), len(pieces) - 1)].upload.remote, done)
+        return [None if answer == "stored" else answer for answer in answers]
 
-    def settle(self, part: PurePosixPath, remote: PurePosixPath, sha256: str, deadline: Deadline) -> str | None:
-        done = self._run(_script(_SETTLE, str(part), str(remote), sha256), b"", deadline)
-        answer = _answer(done)
-        if not done.ok or not answer:
-            raise self._unwritable(remote, done)
-        return None if answer == "stored" else answer
-
-    def discard(self, part: PurePosixPath, deadline: Deadline) -> None:
-        self._run(["rm", "-f", "--", str(part)], b"", deadline)
+    def discard(self, uploads: Sequence[Upload], deadline: Deadline) -> None:
+        self._run(["rm", "-f", "--", *(str(one.part) for one in uploads)], b"", deadline)
 
     def _run(self, argv: Sequence[str], stdin: bytes, deadline: Deadline, max_output: int = MAX_OUTPUT) -> Completed:
         output = _Output(max_output, too_much(argv, max_output, self._endpoint.where))
@@ -204,7 +230,7 @@ class _Command:
         self._link = link
         self._deadline = deadline
 
-    def feed(self, pieces: Iterable[bytes], step: Step) -> None:
+    def feed(self, pieces: Iterable[bytes], step: Callable[[int], None]) -> None:
         feed(self._channel, pieces, step=step, deadline=self._deadline)
 
     def end(self, stdin: bytes, stdout: Sink, stderr: Sink) -> int:
@@ -240,7 +266,7 @@ def _script(script: str, *words: str) -> list[str]:
     return ["sh", "-c", script, "sh", *words]
 
 
-def _answer(done: Completed) -> str:
-    """The last word that our script printed: a login shell may have talked before it."""
+def _answers(done: Completed) -> list[str]:
+    """What our script printed: a login shell may have talked before it."""
     words = done.stdout.decode(errors="replace").split()
-    return words[-1] if words else ""
+    return [word.removeprefix("eb:") for word in words if word.startswith("eb:")]
