@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence
 
-from device_agents.contract import JobSpec, ParityCheck, TensorSpec
+from device_agents.contract import JobSpec, ParityCheck, Precision, TensorSpec
 from device_agents.errors import DeviceError
-from device_agents.formats import detections
+from device_agents.formats import detections, differences
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,10 +26,12 @@ _NOISE_VALUES = (1 << 20) + 7  # no power of two, so that no two buffers are ali
 @dataclass(frozen=True)
 class Golden:
     """Samples and their reference outputs, each with the samples first: (n, ...). The golden ones are seeded, with the
-    framework's own FP32 outputs; of the operator's own data `outputs` may be empty: there is no reference then."""
+    framework's own FP32 outputs; of the operator's own data `outputs` may be empty: there is no reference then.
+    `precision` is that of the model that is judged by them."""
 
     inputs: Dict[str, Array]
     outputs: Dict[str, Array]
+    precision: Precision = Precision.FP32
 
     @property
     def count(self) -> int:
@@ -70,27 +72,36 @@ class Golden:
             raise ValueError("there is no reference to compare with")
         found = {name: np.concatenate([batch[name] for batch in batches])[: self.count] for name in self.outputs}
         errors = self._matched(found) if check == "detection" else self._relative(found)
-        own = {name: limit if limits is None else limits.get(name, limit) for name in errors}
+        own = {name: self._limit(name, limit, check) for name in errors}
+        own.update({name: bound for name, bound in (limits or {}).items() if name in errors})
         worst = max(errors, key=lambda name: errors[name] / (own[name] or 1.0))
         return ParityCheck(errors[worst], own[worst], worst)
 
+    def _limit(self, name: str, limit: float, check: str) -> float:
+        """Of an output that the job gives none of its own, where `limit` is that of the worst that the gate saw."""
+        if differences.is_whole(self.outputs[name]):
+            return max(limit, differences.WHOLE_LIMITS[self.precision])
+        return differences.LIMITS[self.precision] if check == "detection" else limit
+
     def _relative(self, found: Mapping[str, Array]) -> Dict[str, float]:
-        """Error = ||y - y'|| / ||y - mean over the samples of y||: a plain relative error has no power on random
-        weights."""
+        """By the measure of the gate, device_agents.formats.differences."""
         import numpy as np
 
         errors = {}
         for name, reference in self.outputs.items():
-            wanted, given = reference.astype(np.float64), found[name].astype(np.float64)
-            if given.shape != wanted.shape:
-                message = f"output {name!r} of the golden samples is {given.shape}, the reference {wanted.shape}"
+            given = found[name]
+            if given.shape != reference.shape:
+                message = f"output {name!r} of the golden samples is {given.shape}, the reference {reference.shape}"
                 raise DeviceError("artifact_damaged", "parity", message, fix="export the model again")
-            scale = float(np.linalg.norm(wanted - wanted.mean(axis=0)))
-            if not scale:
-                raise DeviceError("artifact_damaged", "parity", f"output {name!r} is the same for every golden sample")
-            errors[name] = float(np.linalg.norm(wanted - given)) / scale
-            if not np.isfinite(errors[name]):
+            if not (np.isfinite(given).all() and np.isfinite(reference).all()):
                 raise DeviceError("not_finite", "parity", f"output {name!r} has values that are not finite numbers")
+            try:
+                errors[name] = differences.error(reference, given)
+            except ValueError as error:
+                raise DeviceError("artifact_damaged", "parity", f"output {name!r}: {error}") from None
+        if not any(differences.varies(reference) for reference in self.outputs.values()):
+            names = ", ".join(map(repr, self.outputs))
+            raise DeviceError("artifact_damaged", "parity", f"output {names} is the same for every golden sample")
         return errors
 
     def _matched(self, found: Mapping[str, Array]) -> Dict[str, float]:
@@ -108,7 +119,7 @@ def read_golden(path: Path, spec: JobSpec) -> Golden:
     with np.load(path, allow_pickle=False) as arrays:
         inputs = {tensor.name: _array(arrays, f"input:{tensor.name}", path) for tensor in spec.inputs}
         outputs = {tensor.name: _array(arrays, f"output:{tensor.name}", path) for tensor in spec.outputs}
-    return Golden(inputs, outputs)
+    return Golden(inputs, outputs, spec.precision)
 
 
 def read_data(path: Path, spec: JobSpec) -> Golden:
@@ -120,9 +131,9 @@ def read_data(path: Path, spec: JobSpec) -> Golden:
 
     with np.load(path, allow_pickle=False) as arrays:
         inputs = {tensor.name: _array(arrays, f"input:{tensor.name}", path) for tensor in spec.inputs}
-        keys = {tensor.name: f"output:{tensor.name}" for tensor in spec.outputs}
-        outputs = {name: arrays[key] for name, key in keys.items() if key in arrays}
-    found = Golden(inputs, outputs)
+        keys = {f"output:{tensor.name}": tensor for tensor in spec.outputs}
+        outputs = {tensor.name: _as_whole(arrays[key], tensor) for key, tensor in keys.items() if key in arrays}
+    found = Golden(inputs, outputs, spec.precision)
     for tensor in spec.inputs:
         _check_fit(f"input {tensor.name!r}", inputs[tensor.name], tensor, found.count, path)
         _check_castable(tensor, inputs[tensor.name], path)
@@ -194,6 +205,18 @@ def _array(arrays: Mapping[str, Array], key: str, path: Path) -> Array:
             "artifact_damaged", "load", f"no array {key!r}", where=str(path), fix="export the model again"
         )
     return arrays[key]
+
+
+def _as_whole(array: Array, tensor: TensorSpec) -> Array:
+    """The reference of an output of whole numbers in a type of those, which says how it is judged: the operator's side
+    ships all as floats."""
+    import numpy as np
+
+    if np.dtype(tensor.dtype).kind not in "iub" or differences.is_whole(array):
+        return array
+    with np.errstate(invalid="ignore", over="ignore"):
+        whole = array.astype(tensor.dtype)
+    return whole if np.array_equal(whole, array) else array
 
 
 def _check_fit(what: str, array: Array, tensor: TensorSpec, count: int, path: Path) -> None:

@@ -8,7 +8,9 @@ scores each of the reference's boxes takes the free box of the same label that o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Tuple
+
+from device_agents.formats import differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,13 +21,18 @@ _OVERLAP = 0.5
 _AT_THE_CUT = 0.05
 """Of the range of a sample's scores: boxes this near to the last one may as well have been cut off."""
 
+_FINAL = ("boxes", "scores", "labels")
+_KNOWN = (*_FINAL, "masks", "keypoints")
+"""What has a measure of its own."""
+
 
 @dataclass(frozen=True)
 class Compared:
     """`errors` by output: of `boxes` and `masks` what matched ones do not have in common, on average; of `scores` the
     difference of matched ones; of `labels` the share of boxes that match none; of `keypoints` how far they are apart,
-    relative to the size of their box. `agreement`: `matched`, the share of boxes that match, and `box_iou`, what these
-    have in common on average (`mask_iou`, `keypoints` likewise)."""
+    relative to the size of their box; of any other output what device_agents.formats.differences says, over matched
+    boxes where it holds something of each. `agreement`: `matched`, the share of boxes that match, and `box_iou`, what
+    these have in common on average (`mask_iou`, `keypoints` likewise)."""
 
     errors: Dict[str, float]
     agreement: Dict[str, float]
@@ -40,6 +47,7 @@ class _Tally:
     scores: "List[Array]" = field(default_factory=list)
     masks: List[float] = field(default_factory=list)
     points: "List[Array]" = field(default_factory=list)
+    further: "Dict[str, List[Tuple[Array, Array]]]" = field(default_factory=dict)
     counted: int = 0
     found: int = 0
     theirs_counted: int = 0
@@ -49,7 +57,7 @@ class _Tally:
 
 def are_final(outputs: "Mapping[str, Array]") -> bool:
     """Whether these are boxes after NMS: (N, D, 4) with scores and labels of (N, D)."""
-    if not {"boxes", "scores", "labels"} <= set(outputs):
+    if not set(_FINAL) <= set(outputs):
         return False
     return outputs["boxes"].ndim == 3 and outputs["scores"].ndim == outputs["labels"].ndim == 2
 
@@ -57,23 +65,15 @@ def are_final(outputs: "Mapping[str, Array]") -> bool:
 def compare(reference: "Mapping[str, Array]", outputs: "Mapping[str, Array]") -> Compared:
     """Errors: ValueError when there is nothing to match, naming the output, or what is not finite or of another
     form."""
-    import numpy as np
-
-    for name, array in reference.items():
-        if outputs[name].shape[0] != array.shape[0] or outputs[name].shape[2:] != array.shape[2:]:
-            raise ValueError(f"output {name!r}: its shape is {outputs[name].shape}, the framework's {array.shape}")
-        if not (np.isfinite(array).all() and np.isfinite(outputs[name]).all()):
-            raise ValueError(f"output {name!r}: it holds values that are not finite")
+    padded = _padded(reference, outputs)
+    _check(reference, outputs, padded)
     tally = _Tally()
     for sample in range(len(reference["boxes"])):
-        _match(
-            {name: array[sample] for name, array in reference.items()},
-            {name: array[sample] for name, array in outputs.items()},
-            tally,
-        )
+        theirs, ours = ({name: one[name][sample] for name in padded} for one in (reference, outputs))
+        _match(theirs, ours, tally)
     if not tally.counted:
         raise ValueError("the framework finds nothing in any of the images, so no boxes can be compared")
-    return _told(tally, reference)
+    return _told(tally, padded, _further(tally, reference, outputs, padded))
 
 
 def iou(boxes: "Array", others: "Array") -> "Array":
@@ -86,6 +86,26 @@ def iou(boxes: "Array", others: "Array") -> "Array":
     areas, other_areas = (np.clip(one[:, 2:] - one[:, :2], 0, None).prod(axis=1) for one in (boxes, others))
     union = areas[:, None] + other_areas[None] - shared
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+
+
+def _padded(reference: "Mapping[str, Array]", outputs: "Mapping[str, Array]") -> List[str]:
+    """The outputs that hold something of each box: (N, D, ...), where the two sides may be padded to other D."""
+    rooms = [one["boxes"].shape[1:2] for one in (reference, outputs)]
+    return [name for name in reference if [one[name].shape[1:2] for one in (reference, outputs)] == rooms]
+
+
+def _check(reference: "Mapping[str, Array]", outputs: "Mapping[str, Array]", padded: Collection[str]) -> None:
+    """Errors: ValueError naming the output that is of another form, or not finite."""
+    import numpy as np
+
+    for name, array in reference.items():
+        shapes = [list(one.shape) for one in (array, outputs[name])]
+        if name in padded:
+            shapes = [shape[:1] + shape[2:] for shape in shapes]
+        if shapes[0] != shapes[1] or (name in _FINAL and name not in padded):
+            raise ValueError(f"output {name!r}: its shape is {outputs[name].shape}, the framework's {array.shape}")
+        if not (np.isfinite(array).all() and np.isfinite(outputs[name]).all()):
+            raise ValueError(f"output {name!r}: it holds values that are not finite")
 
 
 def _match(theirs: "Dict[str, Array]", ours: "Dict[str, Array]", tally: _Tally) -> None:
@@ -115,6 +135,8 @@ def _match(theirs: "Dict[str, Array]", ours: "Dict[str, Array]", tally: _Tally) 
         sizes = np.sqrt(np.clip(box[:, 2:] - box[:, :2], 1, None).prod(axis=1))
         apart = theirs["keypoints"][left][..., :2].astype(np.float64) - ours["keypoints"][right][..., :2]
         tally.points.append(np.linalg.norm(apart, axis=-1).mean(axis=-1) / sizes)
+    for name in theirs.keys() - set(_KNOWN):
+        tally.further.setdefault(name, []).append((theirs[name][left], ours[name][right]))
 
 
 def _real(sample: "Dict[str, Array]") -> "Dict[str, Array]":
@@ -128,8 +150,12 @@ def _real(sample: "Dict[str, Array]") -> "Dict[str, Array]":
 def _count(
     theirs: "Dict[str, Array]", left: List[int], ours: "Dict[str, Array]", right: List[int], tally: _Tally
 ) -> None:
-    """Boxes clear of the cut must find a partner, whichever that is; those at the cut need not."""
+    """Boxes clear of the cut must find a partner, whichever that is; those at the cut need not. What lies far below
+    the reference's own cut was to be cut off, however little it is above the least of ours."""
     clear, others = _clear_of_the_cut(theirs["scores"]), _clear_of_the_cut(ours["scores"])
+    if len(theirs["scores"]):
+        low, margin = _cut(theirs["scores"])
+        others |= ours["scores"] < low - margin
     tally.counted += int(clear.sum())
     tally.found += int(clear[left].sum())
     tally.theirs_counted += int(others.sum())
@@ -142,8 +168,13 @@ def _clear_of_the_cut(scores: "Array") -> "Array":
 
     if not len(scores):
         return np.zeros(0, bool)
-    margin = _AT_THE_CUT * float(scores.max() - scores.min())
-    return np.asarray(scores >= scores.min() + margin)
+    low, margin = _cut(scores)
+    return np.asarray(scores >= low + margin)
+
+
+def _cut(scores: "Array") -> Tuple[float, float]:
+    """(the least of the scores, how near to it is at the cut)."""
+    return float(scores.min()), _AT_THE_CUT * float(scores.max() - scores.min())
 
 
 def _shared(mask: "Array", other: "Array") -> float:
@@ -154,22 +185,52 @@ def _shared(mask: "Array", other: "Array") -> float:
     return float(np.minimum(mask, other).sum()) / union if union else 1.0
 
 
-def _told(tally: _Tally, reference: "Mapping[str, Array]") -> Compared:
+def _told(tally: _Tally, padded: Collection[str], further: Dict[str, float]) -> Compared:
     import numpy as np
 
     share = min(tally.found / tally.counted, tally.theirs_found / max(tally.theirs_counted, 1))
     overlap = _mean(tally.overlaps)
     told = {"matched": share, "box_iou": overlap}
-    errors = {"boxes": 1.0 - overlap, "scores": _mean(tally.scores, 1.0), "labels": 1.0 - share}
-    if "masks" in reference:
+    errors = {"boxes": 1.0 - overlap, "scores": _mean(tally.scores, 1.0), "labels": 1.0 - share, **further}
+    if "masks" in padded:
         told["mask_iou"] = float(np.mean(tally.masks)) if tally.masks else 0.0
         errors["masks"] = 1.0 - told["mask_iou"]
-    if "keypoints" in reference:
+    if "keypoints" in padded:
         errors["keypoints"] = _mean(tally.points, 1.0)
         told["keypoints"] = 1.0 - errors["keypoints"]
     total = tally.counted + tally.left_out
     note = f"{tally.left_out} of {total} boxes lie at the cut of the scores and were left out" if tally.left_out else ""
     return Compared(errors, told, note)
+
+
+def _further(
+    tally: _Tally, reference: "Mapping[str, Array]", outputs: "Mapping[str, Array]", padded: Collection[str]
+) -> Dict[str, float]:
+    """The errors of what has no measure of its own. Errors: ValueError naming the output whose error has no scale."""
+    errors = {}
+    for name, array in reference.items():
+        if name in padded:
+            if name not in _KNOWN:
+                errors[name] = _of_matched(tally.further.get(name, []))
+            continue
+        try:
+            errors[name] = differences.error(array, outputs[name])
+        except ValueError as error:
+            raise ValueError(f"output {name!r}: {error}") from None
+    return errors
+
+
+def _of_matched(pairs: "List[Tuple[Array, Array]]") -> float:
+    """Relative to the spread over matched boxes, or, where these are all alike, to their size."""
+    import numpy as np
+
+    if not pairs:
+        return 1.0
+    theirs, ours = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
+    if differences.is_whole(theirs) or differences.varies(theirs):
+        return differences.error(theirs, ours)
+    size = float(np.linalg.norm(theirs.astype(np.float64)))
+    return float(np.linalg.norm(theirs.astype(np.float64) - ours)) / (size or 1.0)
 
 
 def _mean(parts: "List[Array]", nothing: float = 0.0) -> float:

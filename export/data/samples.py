@@ -4,8 +4,6 @@ as reading images wants Pillow and memory.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_agents.contract import TensorSpec, from_json
-from export.data import golden, images, preprocess
+from export.data import golden, images, npz, preprocess
 from export.declared import finite
 from profiles.errors import ExportError
 from profiles.progress import Progress
@@ -22,8 +20,6 @@ from profiles.schema import ImageInput
 
 MOST = 1024
 """Samples that are read, in the order of their names: more changes neither ranges nor shares."""
-
-_UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def compute(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -60,34 +56,13 @@ def _of_folder(
 
 
 def _of_arrays(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            raw = {key: file[key] for key in file.files}
-    except _UNREADABLE as error:
-        fix = "save plain arrays of numbers with np.savez"
-        raise ExportError(
-            "neither a folder of images nor an .npz that numpy reads", where=str(path), fix=fix
-        ) from error
-    found = {spec.name: _fitting(raw, spec, path) for spec in inputs}
-    counts = {len(array) for array in found.values()}
-    if len(counts) != 1 or not counts.pop():
-        raise ExportError("its arrays hold no samples, or unlike numbers of them", where=str(path))
-    return found
+    raw = npz.read(path, "neither a folder of images nor an .npz that numpy reads")
+    found = {spec.name: _of_kind(npz.chosen(raw, "input", spec, path), spec, path) for spec in inputs}
+    npz.check_samples(found.values(), path)
+    return {name: array[:MOST] for name, array in found.items()}
 
 
-def _fitting(raw: dict[str, NDArray[Any]], spec: TensorSpec, path: Path) -> NDArray[Any]:
-    key = next((key for key in (f"input:{spec.name}", spec.name) if key in raw), None)
-    if key is None:
-        there = ", ".join(map(repr, raw)) or "nothing"
-        raise ExportError(f"no array for input {spec.name!r} (there is {there})", where=str(path))
-    array = raw[key][:MOST]
-    wanted = spec.shape[1:]
-    fits = array.ndim == len(spec.shape) and all(
-        isinstance(dim, str) or size == dim for size, dim in zip(array.shape[1:], wanted, strict=True)
-    )
-    if not fits:
-        told = ", ".join(map(str, ("samples", *wanted)))
-        raise ExportError(f"input {spec.name!r} has the shape {raw[key].shape}, wanted is ({told})", where=str(path))
+def _of_kind(array: NDArray[Any], spec: TensorSpec, path: Path) -> NDArray[Any]:
     if (array.dtype.kind in "iub") != (np.dtype(spec.dtype).kind in "iub"):
         raise ExportError(f"input {spec.name!r} holds {array.dtype}, the model takes {spec.dtype}", where=str(path))
     return array

@@ -6,17 +6,16 @@ be compared with, and says so.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from device_agents.contract import Dim, Precision, TensorSpec
 from export import graph
 from export.artifact import GOLDEN
 from export.cache import versions
-from export.data import golden
+from export.data import golden, npz
 from export.declared import finite, golden_inputs, image_of
 from export.draft import Draft
 from export.judging import parity
@@ -70,14 +69,18 @@ class Exporter:
 
 def answers(
     ref: ModelRef,
-    request: ExportRequest,  # noqa: ARG001  the file has one precision, whatever is asked for
+    request: ExportRequest,
     inputs: golden.Arrays,
     progress: Progress,
 ) -> dict[str, golden.Array]:
-    """The file's own outputs in onnxruntime."""
+    """The file's own outputs in onnxruntime, in the precision that it has: of the graph as it is drafted, since
+    onnxruntime does not read every format that onnx writes."""
     path = _path(ref)
     progress(f"run {path.name} with onnxruntime")
-    return parity.run(path, inputs, Precision.FP32)
+    model = _read(path, request)
+    held = _precision(model, graph.specs(model.graph.input), path)
+    with tempfile.TemporaryDirectory() as folder:
+        return parity.run(graph.save(model, Path(folder)), inputs, held)
 
 
 def _path(ref: ModelRef) -> Path:
@@ -176,34 +179,9 @@ def _given(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The reference that came with the model: an .npz with `input:<name>` and `output:<name>`, samples first, or plain
     names. Errors: ExportError for what does not fit, naming the array."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            raw = {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, EOFError) as error:
-        fix = "save plain arrays of numbers with np.savez"
-        raise ExportError("not an .npz that numpy reads", where=str(path), fix=fix) from error
-    found_in = {spec.name: _array(raw, "input", spec, path) for spec in inputs}
-    found_out = {spec.name: _array(raw, "output", spec, path) for spec in outputs}
-    counts = {len(array) for array in (*found_in.values(), *found_out.values())}
-    if len(counts) != 1:
-        raise ExportError("its arrays hold unlike numbers of samples", where=str(path))
+    raw = npz.read(path)
+    found_in = {spec.name: npz.chosen(raw, "input", spec, path) for spec in inputs}
+    found_out = {spec.name: npz.chosen(raw, "output", spec, path) for spec in outputs}
+    npz.check_samples((*found_in.values(), *found_out.values()), path)
     finite({**found_in, **found_out}, str(path))
     return found_in, found_out
-
-
-def _array(raw: dict[str, Any], side: str, spec: TensorSpec, path: Path) -> Any:
-    key = next((key for key in (f"{side}:{spec.name}", spec.name) if key in raw), None)
-    if key is None:
-        there = ", ".join(map(repr, raw)) or "nothing"
-        fix = f"name the array {side}:{spec.name}"
-        raise ExportError(f"no array for {side} {spec.name!r} (there is {there})", where=str(path), fix=fix)
-    array = raw[key]
-    fits = array.ndim == len(spec.shape) and all(
-        isinstance(dim, str) or size == dim for size, dim in zip(array.shape[1:], spec.shape[1:], strict=True)
-    )
-    if not fits:
-        message = (
-            f"{side} {spec.name!r} has the shape {array.shape}, the model's is ({', '.join(map(str, spec.shape))})"
-        )
-        raise ExportError(message, where=str(path))
-    return array

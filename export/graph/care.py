@@ -14,7 +14,7 @@ from typing import Any
 
 from export.graph.affine import fold_affine
 from export.graph.checks import refuse_training, why_invalid
-from export.graph.form import sanitise
+from export.graph.form import sanitise, skeleton
 
 _FOLDED_INPUT, _FOLDED_OUTPUT = 1 << 24, 1 << 20
 """Elements of a constant that is computed ahead, and of what may become of it where that is more than went in."""
@@ -51,7 +51,7 @@ def tidy(model: Any) -> Care:
     A graph that the optimizer cannot take is left with less, and the note says so. Errors: ExportError for one that
     was exported in training mode.
     """
-    refuse_training(model)
+    refuse_training(_inlined(model))
     note = ""
     for work in (_all, _simplest):
         try:
@@ -66,6 +66,21 @@ def tidy(model: Any) -> Care:
         note = note or f"the graph is less tidy than others: its optimizer failed ({reason})"
     sanitise(model)
     return Care(model, (), note)
+
+
+def _inlined(model: Any) -> Any:
+    """The model itself, or, where it has functions, a copy without large weights that has them written out."""
+    import onnx_ir as ir
+    from onnx_ir.passes import common
+
+    if not model.functions:
+        return model
+    copy = ir.serde.deserialize_model(skeleton(model))
+    try:
+        common.InlinePass()(copy)
+    except Exception:  # noqa: BLE001  as below, where the note tells of it
+        return model
+    return ir.serde.serialize_model(copy)
 
 
 def _with(work: Callable[[Any], None], model: Any) -> tuple[Any, tuple[str, ...]]:

@@ -22,7 +22,7 @@ _DAMAGED = "check that it is the file that was exported, and that it arrived who
 
 def load(path: Path) -> Any:
     """The ModelProto with all its weights, those in other files included. Errors: ExportError for a damaged file, and
-    for weights that are missing, cut short, or outside the folder of the file."""
+    for weights that are missing, cut short, outside the folder of the file, or in a link."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -37,9 +37,7 @@ def load(path: Path) -> Any:
     for tensor in tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _check_place(tensor, path)
-            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
-            tensor.ClearField("external_data")
-            tensor.ClearField("data_location")
+            _bring_in(tensor, path)
     return model
 
 
@@ -106,6 +104,21 @@ def _check_place(tensor: Any, path: Path) -> None:
     if end > file.stat().st_size:
         message = f"{named} ends at byte {end} of {location!r}, which has {file.stat().st_size}"
         raise ExportError(message, where=str(path), fix=_DAMAGED)
+
+
+def _bring_in(tensor: Any, path: Path) -> None:
+    """In place: the weight's bytes. onnx follows no link, not even a hard one."""
+    import onnx
+
+    location = next(entry.value for entry in tensor.external_data if entry.key == "location")
+    try:
+        onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+    except (onnx.checker.ValidationError, OSError, ValueError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        message = f"weight {tensor.name[:100]!r} cannot be read from {location!r} ({reason[:200]})"
+        raise ExportError(message, where=str(path), fix="put the file itself there, not a link to it") from None
+    tensor.ClearField("external_data")
+    tensor.ClearField("data_location")
 
 
 def _move_outside(initializers: Sequence[Any], data: Path) -> None:

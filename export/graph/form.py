@@ -32,8 +32,8 @@ def sanitise(model: Any) -> None:
         _strip(function)
         for node in function.node:
             _strip_node(node)
+        pads.keep_apart(function)
     _strip_graph(model.graph)
-    pads.keep_apart(model)
 
 
 def rename(model: Any, names: dict[str, str]) -> None:
@@ -78,9 +78,14 @@ def put_in_order(model: Any) -> None:
 
 
 def set_batch(model: Any, batch: Dim) -> None:
-    """In place: the first dimension of every input and output: a number, or `batch` for a free one."""
+    """In place: the first dimension of every input and output: a number, or `batch` for a free one. Errors: ExportError
+    naming what has none."""
     for value in (*model.graph.input, *model.graph.output):
-        first = value.type.tensor_type.shape.dim[0]
+        dims = value.type.tensor_type.shape.dim
+        if not dims:
+            fix = "leave it out of the model's outputs, or give it the samples first"
+            raise ExportError(f"{value.name!r} has no dimension, so its first is not the batch", fix=fix)
+        first = dims[0]
         if isinstance(batch, int):
             first.dim_value = batch
         else:
@@ -209,3 +214,4 @@ def _strip_graph(graph: Any) -> None:
         _strip(value)
     for node in graph.node:
         _strip_node(node)
+    pads.keep_apart(graph)

@@ -16,13 +16,14 @@ def agreement(task: str, reference: Arrays, outputs: Arrays) -> dict[str, float]
     """By the name of the measure; shares of 1, where 1 is the same. Outputs are samples first; empty where the task has
     no measure, or no output of its form. (Final boxes of a detector: export.judging.boxes.)
 
-    classification, video: `top1` and `top5`, the share of the reference's best that are among the best
+    classification, video: `top1` and `top5`, the share of the reference's best that are among the best; of scores, not
+        of flags or class ids, nor of a single column, whose best is always the same
     segmentation: `pixels` of the same class, `mean_iou` of the classes that either shows
     optical_flow: `end_point_error`, relative to the mean flow: 0 is the same
     """
     if task in ("classification", "video"):
         pair = _pair(reference, outputs, "logits", 2)
-        return _classes(*pair) if pair else {}
+        return _classes(*pair) if pair and pair[0].dtype.kind == "f" and pair[0].shape[1] > 1 else {}
     if task == "segmentation":
         pair = _pair(reference, outputs, "out", 4)
         return _maps(*pair) if pair else {}

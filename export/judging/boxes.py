@@ -9,10 +9,11 @@ from device_agents.formats.detections import Compared, are_final, compare, iou
 
 __all__ = ["LIMITS", "MEASURES", "Compared", "are_final", "compare", "iou"]
 
+_OUTPUTS = ("boxes", "scores", "labels", "masks", "keypoints", "keypoint_scores")
 LIMITS = {
-    Precision.FP32: {"boxes": 5e-3, "scores": 1e-3, "labels": 0.02, "masks": 1e-2, "keypoints": 5e-3},
-    Precision.FP16: {"boxes": 5e-2, "scores": 2e-2, "labels": 0.1, "masks": 5e-2, "keypoints": 5e-2},
-    Precision.INT8: {"boxes": 0.25, "scores": 0.2, "labels": 0.5, "masks": 0.3, "keypoints": 0.25},
+    Precision.FP32: dict(zip(_OUTPUTS, (5e-3, 1e-3, 0.02, 1e-2, 5e-3, 5e-3), strict=True)),
+    Precision.FP16: dict(zip(_OUTPUTS, (5e-2, 2e-2, 0.1, 5e-2, 5e-2, 5e-2), strict=True)),
+    Precision.INT8: dict(zip(_OUTPUTS, (0.25, 0.2, 0.5, 0.3, 0.25, 0.5), strict=True)),
 }
 """NMS decides between boxes of almost the same score: a few of hundreds come out otherwise without any fault. FP16 has
 a step of half a pixel from 512 on."""
@@ -23,5 +24,6 @@ MEASURES = {
     "labels": "of the boxes, which match none",
     "masks": "of what the masks of matched boxes have in common",
     "keypoints": "of the size of matched boxes",
+    "keypoint_scores": "of their spread over matched boxes",
 }
 """What the error of an output is of, for sentences."""

@@ -4,12 +4,13 @@ own with onnx and onnxruntime alone: a runtime that crashes on a graph takes not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from device_agents.contract import Precision, TensorSpec, dumps, from_json, to_json
+from device_agents.formats.differences import varies
 from export import graph
 from export.artifact import (
     GOLDEN,
@@ -23,7 +24,7 @@ from export.artifact import (
 )
 from export.data import golden, preprocess
 from export.draft import MODEL_FILE, Case, Draft
-from export.judging import parity
+from export.judging import boxes, parity
 from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest, from_job
 from profiles.errors import ExportError
 from profiles.progress import Progress
@@ -49,7 +50,7 @@ def compute(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
     judged = judge.golden(samples)
     if judged is None:
         return {"ask": "half"}
-    of_images = judge.images()
+    of_images, left_out = judge.images(inputs)
     _write(Path(case.out), samples, request)
     files = hash_files(Path(case.out))
     artifact = Artifact(
@@ -81,7 +82,7 @@ def compute(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
         kept_fp32=case.kept_fp32,
         calibration=case.calibration,
         parity_images=of_images,
-        notes=(*case.draft.notes, *notes),
+        notes=(*case.draft.notes, *notes, *left_out),
         sources=case.draft.sources,
     )
     told: dict[str, Any] = to_json(artifact)
@@ -97,8 +98,11 @@ def _graph(case: Case, request: ExportRequest) -> tuple[Any, tuple[str, ...], tu
     unread: tuple[str, ...] = ()
     notes = []
     if case.care:
+        had_functions = bool(model.functions)
         cared = graph.tidy(model)
         model, unread = cared.model, cared.dropped
+        if had_functions:  # what was inside of them is seen only now
+            graph.refuse_bad(model)
         notes = [cared.note] if cared.note else []
         notes += [f"input {name!r} is dropped: nothing in the graph reads it" for name in unread]
     if request.pixels == "uint8" and not preprocess.tensors(model):
@@ -126,21 +130,27 @@ def _inputs(model: Any, draft: Draft, request: ExportRequest) -> tuple[TensorSpe
 def _golden(
     case: Case, inputs: tuple[TensorSpec, ...], unread: tuple[str, ...]
 ) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """(inputs, outputs) by file name, the inputs as the graph takes them: whole pixels where it wants those, and
-    without those that it does not read."""
-    images = {image.name: image for image in case.draft.images}
-    whole = {spec.name for spec in inputs if spec.dtype == "uint8" and spec.name in images}
+    """(inputs, outputs) by file name, the inputs as the graph takes them."""
     found = {}
     for path in sorted(Path(case.golden).glob("golden*.npz")):
         given, answers = golden.load(path)
-        given = {name: array for name, array in given.items() if name not in unread}
-        for name in whole & given.keys():
-            if given[name].dtype.kind == "f":
-                given[name] = preprocess.to_pixels(given[name], images[name])
-        found[path.name] = (given, answers)
+        found[path.name] = (_as_taken(given, given.keys() - set(unread), inputs, case.draft), answers)
     if GOLDEN not in found:
         raise ExportError("the framework gave no golden data", where=case.name)
     return found
+
+
+def _as_taken(
+    given: Mapping[str, Any], read: Collection[str], inputs: tuple[TensorSpec, ...], draft: Draft
+) -> dict[str, Any]:
+    """The arrays of the inputs that are read: whole pixels where the graph wants those."""
+    images = {image.name: image for image in draft.images}
+    whole = {spec.name for spec in inputs if spec.dtype == "uint8" and spec.name in images}
+    return {
+        name: preprocess.to_pixels(array, images[name]) if name in whole and array.dtype.kind == "f" else array
+        for name, array in given.items()
+        if name in read
+    }
 
 
 def _expect_inputs(inputs: tuple[TensorSpec, ...], given: Mapping[str, Any]) -> None:
@@ -193,12 +203,20 @@ class _Judge:
         size = name.removeprefix("golden").removesuffix(".npz").lstrip("-")
         return replace(worst, note="; ".join(filter(None, (worst.note, size and f"at {size}, the worst size"))))
 
-    def images(self) -> Parity | None:
-        """Of the operator's own images. Errors: ParityError."""
+    def images(self, taken: tuple[TensorSpec, ...]) -> tuple[Parity | None, tuple[str, ...]]:
+        """(of the operator's own images, notes). What has no scale there is left out, and told. Errors: ParityError."""
         if self.case.images is None:
-            return None
-        compared = self._compare(*golden.load(Path(self.case.images)))
-        return parity.judge(compared, self.precision)
+            return None, ()
+        given, reference = golden.load(Path(self.case.images))
+        judged = _with_scale(reference, self.task)
+        left = ", ".join(repr(name) for name in reference if name not in judged)
+        notes = (f"not compared on your images, as it is the same for all of them: output {left}",) if left else ()
+        if not judged:
+            return None, notes
+        inputs = _as_taken(given, {spec.name for spec in taken}, taken, self.case.draft)
+        outputs = parity.run(self.path, inputs, self.precision)
+        compared = parity.compare(judged, {name: outputs[name] for name in judged if name in outputs}, self.task)
+        return parity.judge(compared, self.precision), notes
 
     def _compare(self, inputs: dict[str, Any], reference: dict[str, Any]) -> parity.Comparison:
         outputs = parity.run(self.path, inputs, self.precision)
@@ -208,6 +226,14 @@ class _Judge:
         if self.case.half is None:
             return None
         return parity.compare(reference, golden.load(Path(self.case.half))[1], self.task)
+
+
+def _with_scale(reference: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """The outputs that an error can be told of: all that are not the same for every sample, as all are of one image,
+    and boxes where any was found."""
+    final = task == "detection" and boxes.are_final(reference) and bool((reference["scores"] > 0).any())
+    room = reference["boxes"].shape[1:2] if final else None
+    return {name: array for name, array in reference.items() if varies(array) or array.shape[1:2] == room}
 
 
 def _write(out: Path, samples: Mapping[str, tuple[dict[str, Any], dict[str, Any]]], request: ExportRequest) -> None:

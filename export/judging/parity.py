@@ -1,10 +1,8 @@
 """Whether an exported graph computes what its framework does: the gate that every export passes or is not made.
 
-    error = ||y - ŷ|| / ||y - mean of y over the batch||        y the framework's FP32 output, ŷ the graph's
-
-Subtracting the mean gives the measure its power: on random weights most of an output is the same for every image, and
-a plain relative error hardly notices a channel swap. Final boxes of a detector are judged as they match instead
-(export.judging.boxes): their order is that of scores which may be almost equal.
+How far off an output is, device_agents.formats.differences says, the framework's FP32 output being the reference.
+Final boxes of a detector are judged as they match instead (export.judging.boxes): their order is that of scores which
+may be almost equal.
 """
 
 from __future__ import annotations
@@ -18,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_agents.contract import Precision
+from device_agents.formats import differences
+from device_agents.formats.differences import LIMITS, WHOLE_LIMITS, relative_error
 from export.artifact import Parity
 from export.data.golden import Arrays, in_batches
 from export.judging import boxes
 from export.judging.agreement import agreement
 from profiles.errors import ExportError, ParityError
 
-LIMITS = {Precision.FP32: 1e-3, Precision.FP16: 2e-2, Precision.INT8: 0.5}
-"""Of INT8 it only finds what is broken, such as a wrong scale; what the quantisation costs is told by agreement."""
+__all__ = ["LIMITS", "WHOLE_LIMITS", "Comparison", "compare", "judge", "numpy_type", "relative_error", "run"]
 
 STORAGE_ONLY = "storage only"
 """What parity of FP16 on a CPU says: it computes much of FP16 in FP32."""
@@ -35,7 +34,8 @@ _AT_ONCE_BYTES = 5 << 20  # of inputs: eight images of 224 x 224 in float32
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found between two sets of outputs. `errors` are by output; with `by_boxes` those of the boxes."""
+    """What was found between two sets of outputs. `errors` are by output; with `by_boxes` those of the boxes. `whole`
+    are the outputs of whole numbers that have no measure of their own."""
 
     errors: Mapping[str, float]
     cosines: Mapping[str, float]
@@ -43,41 +43,40 @@ class Comparison:
     agreement: Mapping[str, float]
     by_boxes: bool = False
     note: str = ""
+    whole: frozenset[str] = frozenset()
 
     def limit(self, output: str, precision: Precision) -> float:
-        return boxes.LIMITS[precision][output] if self.by_boxes else LIMITS[precision]
+        own = boxes.LIMITS[precision] if self.by_boxes else {}
+        return own.get(output, (WHOLE_LIMITS if output in self.whole else LIMITS)[precision])
 
     def over_limit(self, precision: Precision) -> bool:
         return any(error > self.limit(name, precision) for name, error in self.errors.items())
 
-
-def relative_error(reference: NDArray[Any], output: NDArray[Any]) -> float:
-    """The measure above, for (samples, ...). Errors: ValueError for unlike shapes, anything that is not finite, or a
-    reference that is the same for every sample (its norm is 0: nothing can be judged)."""
-    if reference.shape != output.shape:
-        raise ValueError(f"its shape is {output.shape}, the framework's {reference.shape}")
-    y, z = reference.astype(np.float64), output.astype(np.float64)
-    if not (np.isfinite(y).all() and np.isfinite(z).all()):
-        raise ValueError("it holds values that are not finite")
-    spread = float(np.linalg.norm(y - y.mean(axis=0)))
-    if spread == 0.0:
-        raise ValueError("the framework's output is the same for every input, so nothing can be compared")
-    return float(np.linalg.norm(y - z)) / spread
+    def measure(self, output: str) -> str:
+        """What the error of the output is of, for sentences."""
+        own = boxes.MEASURES if self.by_boxes else {}
+        return own.get(output, "of its whole numbers, which differ" if output in self.whole else "of its spread")
 
 
 def compare(reference: Arrays, outputs: Arrays, task: str = "other") -> Comparison:
     """The error of every output by name, samples first, and the agreement of the task. Errors: ParityError for
-    outputs that are missing, unlike, not finite, or the same for every sample."""
+    outputs that are missing, unlike or not finite, for one whose error has no scale, and where all are the same for
+    every sample: nothing could be found then."""
     if set(reference) != set(outputs):
         raise ParityError(f"the graph's outputs are {sorted(outputs)}, the framework's {sorted(reference)}")
     if task == "detection" and boxes.are_final(reference):
         return _by_boxes(reference, outputs)
     errors = {name: _named_error(name, reference[name], outputs[name]) for name in reference}
+    if not any(differences.varies(array) for array in reference.values()):
+        what = f"output {', '.join(map(repr, reference))}: the framework's is the same for every input"
+        fix = "compare two samples or more that it answers otherwise to"
+        raise ParityError(f"{what}, so nothing can be compared", fix=fix)
     return Comparison(
         errors=errors,
         cosines={name: _cosine(reference[name], outputs[name]) for name in reference},
         samples=_samples(reference),
         agreement=agreement(task, reference, outputs),
+        whole=_whole(reference),
     )
 
 
@@ -88,7 +87,8 @@ def judge(
     limit: float | None = None,
     framework: Comparison | None = None,
 ) -> Parity:
-    """The verdict on a comparison. `limit` replaces the one of the precision; `framework` are the framework's own
+    """The verdict on a comparison: what it says of the worst output, is of numbers where there are any, as the limits
+    of whole numbers are others. `limit` replaces the one of the precision; `framework` are the framework's own
     outputs at this precision, held against the same reference: a graph may be twice as far off as they are.
 
     Errors: ParityError naming the worst output, its error and its limit.
@@ -97,14 +97,17 @@ def judge(
     own = None
     if framework is not None:
         limits = {name: max(bound, 2 * framework.errors[name]) for name, bound in limits.items()}
-    worst = max(comparison.errors, key=lambda name: comparison.errors[name] / limits[name])
+    over = {name: comparison.errors[name] / bound for name, bound in limits.items()}
+    worst = max(over, key=lambda name: over[name])
+    if over[worst] > 1.0:
+        error, what = comparison.errors[worst], comparison.measure(worst)
+        message = f"output {worst!r} is off by {error:.2e} {what}, over the limit of {limits[worst]:.2g}"
+        raise ParityError(message, fix="the graph is not what the framework computes, so no artifact was made")
+    numbers = [name for name in over if name not in comparison.whole]
+    worst = max(numbers or over, key=lambda name: over[name])
     error, bound = comparison.errors[worst], limits[worst]
     if framework is not None:
         own = framework.errors[worst]
-    if error > bound:
-        what = boxes.MEASURES[worst] if comparison.by_boxes else "of its spread"
-        message = f"output {worst!r} is off by {error:.2e} {what}, over the limit of {bound:.2g}"
-        raise ParityError(message, fix="the graph is not what the framework computes, so no artifact was made")
     return Parity(
         error=error,
         limit=bound,
@@ -127,7 +130,8 @@ def run(
 
     FP16 runs with basic optimisation: at full optimisation the CPU provider crashed on an FP16 ViT (1.24, 1.27). So
     does INT8: full optimisation makes integer kernels of it, whose sums saturate on older CPUs.
-    Errors: ExportError for inputs that do not fit, and when onnxruntime does not run the graph.
+    Errors: ExportError for inputs that do not fit, when onnxruntime does not run the graph, and for an output whose
+    first dimension is not the batch.
     """
     try:
         session = _session(graph, precision)
@@ -137,7 +141,9 @@ def run(
 
         def call(feed: Arrays) -> dict[str, NDArray[Any]]:
             cast = {name: value.astype(numpy_type(types[name].type)) for name, value in feed.items()}
-            return {name: _plain(value) for name, value in zip(names, session.run(names, cast), strict=True)}
+            found = {name: _plain(value) for name, value in zip(names, session.run(names, cast), strict=True)}
+            _expect_batch(found, _samples(feed))
+            return found
 
         first = next(iter(types.values())).shape[0]
         return in_batches(call, inputs, first if isinstance(first, int) else at_once or _at_once(inputs))
@@ -199,6 +205,14 @@ def _expect(wanted: Mapping[str, Any], inputs: Arrays) -> None:
             raise ExportError(message, stage="parity")
 
 
+def _expect_batch(found: Arrays, rows: int) -> None:
+    for name, array in found.items():
+        if array.ndim == 0 or len(array) != rows:
+            message = f"output {name!r} has the shape {array.shape} for {rows} samples"
+            fix = "leave it out of the model's outputs, or give it the samples first"
+            raise ExportError(f"{message}: its first dimension is not the batch", fix=fix, stage="parity")
+
+
 def _at_once(inputs: Arrays) -> int:
     """At least two where there are two, so that a graph which mixes its samples is found."""
     one = sum(value[:1].nbytes for value in inputs.values())
@@ -216,12 +230,25 @@ def _by_boxes(reference: Arrays, outputs: Arrays) -> Comparison:
     except ValueError as error:
         raise ParityError(str(error)) from None
     cosines = {name: _cosine(reference["scores"], outputs["scores"]) for name in found.errors}
-    return Comparison(found.errors, cosines, _samples(reference), found.agreement, by_boxes=True, note=found.note)
+    further = {name: array for name, array in reference.items() if name not in boxes.MEASURES}
+    return Comparison(
+        found.errors,
+        cosines,
+        _samples(reference),
+        found.agreement,
+        by_boxes=True,
+        note=found.note,
+        whole=_whole(further),
+    )
+
+
+def _whole(reference: Arrays) -> frozenset[str]:
+    return frozenset(name for name, array in reference.items() if differences.is_whole(array))
 
 
 def _named_error(name: str, expected: NDArray[Any], output: NDArray[Any]) -> float:
     try:
-        return relative_error(expected, output)
+        return differences.error(expected, output)
     except ValueError as error:
         raise ParityError(f"output {name!r}: {error}") from None
 

@@ -43,7 +43,6 @@ def compute(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
     given, _ = golden.load(Path(job["inputs"]))
     progress("compute reference outputs")
-    graph = Path(job["model"]).read_bytes()
-    outputs = parity.run(graph, given, Precision(job["precision"]), at_once=_AT_ONCE)
+    outputs = parity.run(Path(job["model"]), given, Precision(job["precision"]), at_once=_AT_ONCE)
     golden.save(Path(job["out"]), {}, outputs)
     return {"onnxruntime": onnxruntime.__version__}

@@ -34,6 +34,12 @@ _SMALLEST = 6e-8  # above 0 in FP16: an epsilon must not become 0
 _READS_ANY = ("Cast", "Shape", "Size", "IsInf", "IsNaN")
 _SHAPES = ("Shape", "Size")
 _RANDOM = ("RandomNormal", "RandomUniform")
+_FP32_ALONE = ("MeanVarianceNormalization", "HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix")
+"""ONNX has them in FP16; the functions that it defines them by add FP32 constants, or TensorRT takes no other."""
+
+_RECURRENT = ("LSTM", "GRU", "RNN")
+_LENGTHS = 4  # which input of those holds the lengths of sequences
+_SCATTERS = ("ScatterND", "ScatterElements")
 _MOVERS = ("Expand", "Gather", "Pad", "Reshape", "Slice", "Squeeze", "Tile", "Unsqueeze")
 
 
@@ -64,8 +70,8 @@ class _Plan:
     """Which nodes compute in FP32, by their first output; `by_rule` are those that `keep` does not name.
 
     By rule: nodes with bodies and what handles sequences (TensorRT runs them apart anyhow), operators outside of ONNX's
-    standard, whatever ONNX defines without FP16 (Range, NonMaxSuppression), and numbers made of shapes, which are
-    beyond 2048 no longer whole in FP16.
+    standard, whatever ONNX defines without FP16 (Range, NonMaxSuppression), what is invalid in FP16 or not read by
+    TensorRT, and numbers made of shapes, which are beyond 2048 no longer whole in FP16.
     """
 
     def __init__(self, model: Any, keep: frozenset[str]) -> None:
@@ -102,6 +108,8 @@ class _Plan:
             return True
         if self._is_of_shapes(node):
             self._of_shapes.update(node.output)
+            return True
+        if _is_fp32_alone(node):
             return True
         schema = self.schema(node)
         floats = (index for index, name in enumerate(node.output) if self.types.get(name) == _FLOAT)
@@ -200,13 +208,17 @@ class _Conversion:
         """Give the node its inputs in the types that it wants."""
         for index, name in enumerate(node.input):
             source = self.same.get(name, name)
-            node.input[index] = self._as(source, self.plan.wants(node, index)) if self._floats(source) else source
+            node.input[index] = self._as(source, self._wants(node, index, name)) if self._floats(source) else source
         for name in sorted(captured(node)):
             source = self.same.get(name, name)
             if self._floats(source):
-                source = self._as(source, _FLOAT)
+                source = self._as(source, _HALF if self.plan.types.get(name) == _HALF else _FLOAT)
             if source != name:
                 rename_captured(node, name, source)
+
+    def _wants(self, node: Any, index: int, name: str) -> int | None:
+        """What was FP16 from the start is read as that, whatever the node computes in."""
+        return _HALF if self.plan.types.get(name) == _HALF else self.plan.wants(node, index)
 
     def _floats(self, name: str) -> bool:
         return name in self.made or name in self.wanted
@@ -221,6 +233,16 @@ class _Conversion:
             self.made[cast] = int(wanted or 0)
             self.done.append(_cast(name, cast, int(wanted or 0)))
         return cast
+
+
+def _is_fp32_alone(node: Any) -> bool:
+    """Whether its form in FP16 is invalid, or none that TensorRT reads, though its schema has one."""
+    if node.op_type in _RECURRENT:  # TensorRT wants sequences of unlike length in FP32
+        return bool([*node.input, *[""] * _LENGTHS][_LENGTHS])
+    if node.op_type in _SCATTERS:
+        reduction = attribute(node, "reduction")
+        return reduction is not None and reduction.s not in (b"", b"none")
+    return node.op_type in _FP32_ALONE
 
 
 def _half_fits(formals: Any, index: int, schema: Any) -> bool:

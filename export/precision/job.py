@@ -34,16 +34,28 @@ Job = dict[str, Any]
 _SCALES_IN_HALF = 19
 """The opset from which QuantizeLinear and DequantizeLinear take and give FP16."""
 
+_LEAST = {"fp16": 10, "int8": 13}
+"""The opsets from which there is IsInf, by which values beyond FP16 are sought, and an axis for scales."""
+
 _RANDOM_SETS = 8  # of golden.COUNT samples each
 
 
 def compute(job: Job, progress: Progress) -> Job:
     """See above. Errors: ConfigError for autocast without ModelOpt; ExportError for calibration data that does not fit,
-    and for graphs that cannot be run or converted."""
+    and for graphs that cannot be run or converted, or are of an opset that has not what it takes."""
+    _refuse_old(job)
     if job["task"] == "scan":
         return {"kept": _told(_scan(job, [], progress))}
     answer = _to_int8(job, progress) if job["precision"] == "int8" else _to_fp16(job, progress)
     return {"calibration": None, "produced_by": {}, **answer}
+
+
+def _refuse_old(job: Job) -> None:
+    wanted = job.get("precision", "fp16")  # a scan is for FP16
+    given = graphs.opset(graphs.load(Path(job["model"])))
+    if given < _LEAST[wanted]:
+        message = f"the graph has opset {given}; {wanted.upper()} wants {_LEAST[wanted]}"
+        raise ExportError(message, fix="make the file anew with a higher opset", stage="precision")
 
 
 def _to_fp16(job: Job, progress: Progress) -> Job:

@@ -55,10 +55,12 @@ def scan(model: Path, samples: Iterable[Arrays], progress: Progress) -> list[Ove
     constants = {name: peak for name, peak in _constants(proto.graph) if peak > FLOAT16_MAX}
     floats = {name for name, kind in element_types(proto).items() if kind == 1}
     nodes = list(proto.graph.node)
-    made = [name for node in nodes for name in node.output] + [value.name for value in proto.graph.input]
     feeds = (feed for arrays in samples for feed in batches(proto, arrays))
     sums = _add_sums(proto.graph, nodes, floats)
-    outputs = add_peaks(proto, [name for name in made if name in floats] + sums)
+    made = [value.name for value in proto.graph.input]
+    made += [name for node in nodes for name in (*node.output, *sums.get(key_of(node), ()))]
+    measured = floats.union(*sums.values())
+    outputs = add_peaks(proto, [name for name in made if name in measured])
     peaks = dict.fromkeys(outputs, 0.0)
     with running(proto, outputs) as run:
         for done, feed in enumerate(feeds):
@@ -81,7 +83,7 @@ def _beyond(nodes: list[Any], peaks: dict[str, float], constants: dict[str, floa
 
 def _inner_sum(node: Any, peaks: dict[str, float]) -> float:
     if node.op_type == "ReduceL2":  # TensorRT squares, adds and takes the root, one layer each
-        return peaks[peak_name(key_of(node))] ** 2
+        return peaks.get(peak_name(key_of(node)), 0.0) ** 2  # of FP32 alone: what is FP16 or double stays so
     return peaks.get(peak_name(_sum_name(node)), 0.0)
 
 
@@ -95,13 +97,13 @@ def _constants(graph: Any) -> Iterator[tuple[str, float]]:
             yield tensor.name, float(np.max(array, initial=0.0, where=np.isfinite(array)))
 
 
-def _add_sums(graph: Any, nodes: list[Any], floats: set[str]) -> list[str]:
+def _add_sums(graph: Any, nodes: list[Any], floats: set[str]) -> dict[str, tuple[str]]:
     """In place: for each reduction the sum of absolute values inside it: the same reduction of them, and of a mean the
-    number of terms times it. Returns the names of the sums."""
+    number of terms times it. Returns the name of each sum, by its node."""
     import onnx
 
     make = onnx.helper.make_node
-    sums = []
+    sums = {}
     for node in nodes:
         if node.op_type not in _SUMS or node.input[0] not in floats:
             continue
@@ -121,7 +123,7 @@ def _add_sums(graph: Any, nodes: list[Any], floats: set[str]) -> list[str]:
         if node.op_type == "ReduceSum":
             own.output[0], scale = name, []
         graph.node.extend([make("Abs", [source], [own.input[0]]), own, *scale])
-        sums.append(name)
+        sums[made] = (name,)
     return sums
 
 

@@ -39,10 +39,11 @@ def running(model: Any, outputs: Sequence[str]) -> Iterator[Callable[[Arrays], l
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     given = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs if name not in given)
-    with tempfile.TemporaryDirectory() as folder, _translated():
+    with tempfile.TemporaryDirectory() as folder:
         large = weight_bytes(model) > graphs.IN_ONE_FILE
         source = str(graphs.save(model, Path(folder))) if large else model.SerializeToString()
-        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        with _translated():
+            session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         del source
 
         def run(feed: Arrays) -> list[NDArray[Any]]:
@@ -68,17 +69,21 @@ def batches(model: Any, samples: Arrays) -> Iterator[dict[str, NDArray[Any]]]:
 
 def add_peaks(model: Any, tensors: Iterable[str]) -> list[str]:
     """In place: for every one of the float tensors a scalar more, its greatest finite absolute value, 0 where it is
-    empty. Returns their names, in order."""
+    empty. Returns their names, in order.
+
+    `tensors` come in the graph's order. onnxruntime goes back from the last node that nobody reads, so the earliest
+    tensor is measured by the last nodes: then each can be let go before the next one is computed. (ResNet-50 at 800
+    pixels: 0.9 GB, and 3.2 GB the other way round.)
+    """
     import onnx
 
     zero, flat = np.zeros(1, np.float32), np.array([-1], np.int64)
     constants = [onnx.numpy_helper.from_array(array, name) for array, name in ((zero, _ZERO), (flat, _FLAT))]
     model.graph.initializer.extend(constants)
-    names = []
-    for tensor in tensors:
+    wanted = list(tensors)
+    for tensor in reversed(wanted):
         model.graph.node.extend(_peak(tensor))
-        names.append(peak_name(tensor))
-    return names
+    return [peak_name(tensor) for tensor in wanted]
 
 
 def peak_name(tensor: str) -> str:
@@ -88,7 +93,8 @@ def peak_name(tensor: str) -> str:
 def _peak(tensor: str) -> Iterator[Any]:
     import onnx
 
-    # Infinities come of constants, such as an attention mask's, and FP16 has them as well.
+    # Infinities come of constants, such as an attention mask's, and FP16 has them as well. What is no number is passed
+    # over by onnxruntime's ReduceMax unless it is the first, and 0 is.
     steps: tuple[tuple[str, tuple[str, ...], str, dict[str, int]], ...] = (
         ("Abs", (tensor,), "abs", {}),
         ("IsInf", (tensor,), "infinite", {}),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from device_agents import inputs
-from device_agents.contract import JobSpec, TensorSpec
+from device_agents.contract import JobSpec, Precision, TensorSpec
 from device_agents.errors import DeviceError
-from export.judging.parity import relative_error
+from export.judging.parity import compare, relative_error
 from tests.jobs import job_spec
 
 COUNT = 8
@@ -110,6 +110,27 @@ class TestTheErrorMeasure:
         same = np.ones((COUNT, 5), np.float32)
         with pytest.raises(DeviceError, match="the same for every golden sample"):
             golden(same).compare([{"scores": same}], 1e-3)
+
+    def test_takes_an_output_that_is_always_the_same_for_what_it_is(self) -> None:
+        scores, same = golden().outputs["scores"], np.ones((COUNT, 2), np.float32)
+        made = inputs.Golden(golden().inputs, {"scores": scores, "flag": same})
+        assert made.compare([{"scores": scores, "flag": same}], 1e-3).error == 0.0
+        with pytest.raises(DeviceError, match=r"output 'flag': it differs from .* same for every input"):
+            made.compare([{"scores": scores, "flag": same * 2}], 1e-3)
+
+    @pytest.mark.parametrize(("precision", "limit"), [("fp32", 0.02), ("fp16", 0.1), ("int8", 0.5)])
+    def test_of_whole_numbers_is_the_share_that_differs_as_for_exports(self, precision: str, limit: float) -> None:
+        random = np.random.default_rng(5)
+        classes, scores = random.integers(0, 1000, (COUNT, 50)), golden().outputs["scores"]
+        made = inputs.Golden(golden().inputs, {"classes": classes, "scores": scores}, Precision(precision))
+        other = {"classes": classes.astype(np.int32), "scores": scores}
+        assert made.compare([other], 1e-3).passed
+        other["classes"][0, 0] += 500
+        assert made.compare([other], 1e-3).error == compare(made.outputs, other).errors["classes"] == 1 / classes.size
+        assert made.compare([other], 1e-3).passed
+        other["classes"] += 1
+        check = made.compare([other], 1e-3)
+        assert (check.tensor, check.limit, check.passed) == ("classes", limit, False)
 
 
 class TestNoise:
@@ -222,6 +243,17 @@ class TestTheOperatorsData:
             inputs.read_data(write(tmp_path / "data.npz", **arrays), spec(1, dtype))
         assert caught.value.info.code == "artifact_damaged"
         assert what in caught.value.info.message
+
+    def test_has_whole_numbers_for_a_reference_where_the_model_gives_those(self, tmp_path: Path) -> None:
+        """The operator's side ships every reference as floats, and the type says how an output is judged."""
+        whole = spec(outputs=(TensorSpec("scores", "int64", (1, 5)),), precision=Precision.FP16)
+        classes = np.float32([[1, 2, 3, 4, number] for number in range(5)])
+        path = write(tmp_path / "data.npz", input__image=self.IMAGES, output__scores=classes)
+        found = inputs.read_data(path, whole)
+        assert (found.outputs["scores"].dtype, found.precision) == (np.int64, Precision.FP16)
+        assert found.compare([{"scores": classes + 100 * np.eye(5)}], 1e-3).error == 0.2
+        path = write(tmp_path / "data.npz", input__image=self.IMAGES, output__scores=classes + 0.5)
+        assert inputs.read_data(path, whole).outputs["scores"].dtype == np.float32
 
     @pytest.mark.parametrize("kind", ["float16", "float64"])
     def test_may_be_rounded(self, tmp_path: Path, kind: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from device_agents import inputs
+from device_agents.contract import Precision
 from device_agents.errors import DeviceError
 from device_agents.formats import detections
 
@@ -67,6 +68,14 @@ def test_the_last_box_may_be_there_or_not() -> None:
     assert "boxes lie at the cut of the scores and were left out" in found.note
 
 
+def test_boxes_far_below_the_cut_are_no_near_ties() -> None:
+    """A graph without its score threshold fills all places: in its own scores they are all at the cut."""
+    full = reference()
+    full["boxes"][:, THERE:] = full["boxes"][:, :1] + 5000
+    full["scores"][:, THERE:] = np.float32([0.02, 0.01, 0.005])
+    assert detections.compare(reference(), full).errors["labels"] > 0.2
+
+
 def test_a_detector_that_finds_nothing_is_wrong_however_few_boxes_there_were() -> None:
     one = {name: np.zeros_like(array) for name, array in reference().items()}
     nothing = {name: array.copy() for name, array in one.items()}
@@ -98,6 +107,23 @@ class TestOnTheDevice:
         found = self.check(worse)
         assert (found.tensor, found.limit, found.passed) == ("scores", 1e-3, False)
         assert found.error == pytest.approx(0.01, rel=1e-3)
+
+    def test_what_there_is_beside_the_boxes_is_compared_too(self) -> None:
+        """By the limits of the precision: the job has limits of boxes alone."""
+        random = np.random.default_rng(1)
+        further = {"num": np.arange(SAMPLES), "features": random.normal(size=(SAMPLES, 9)).astype(np.float32),
+                   "quality": random.normal(size=(SAMPLES, ROOM))}  # fmt: skip
+        full = {**reference(), **further}
+        golden = inputs.Golden({"images": np.zeros((SAMPLES, 3))}, full, Precision.FP16)
+
+        def check(**changes: Any) -> Any:
+            return golden.compare([{**full, **changes}], 1e-3, "detection", self.LIMITS)
+
+        assert check().passed
+        assert check(features=full["features"] * np.float32(1.01)).passed
+        for name, limit in (("features", 2e-2), ("quality", 2e-2), ("num", 0.1)):
+            found = check(**{name: full[name] + np.arange(SAMPLES).reshape(-1, *(1,) * (full[name].ndim - 1)) + 1})
+            assert (found.tensor, found.limit, found.passed) == (name, limit, False)
 
     def test_what_is_not_finite_is_said_to_be(self) -> None:
         with pytest.raises(DeviceError) as caught:

@@ -57,3 +57,11 @@ def test_flow_is_off_relative_to_the_mean_motion() -> None:
 def test_outputs_of_no_known_form_have_no_agreement(task: str) -> None:
     raw = {"heads": np.zeros((4, 5, 6, 7))}
     assert agreement(task, raw, raw) == {}
+
+
+@pytest.mark.parametrize(
+    "rows", [SCORES > 1, SCORES.astype(np.uint8), SCORES.argmax(axis=1)[:, None], SCORES[:, :1]],
+    ids=["flags", "pixels", "class ids", "one logit"],
+)  # fmt: skip
+def test_what_is_no_row_of_scores_has_no_best(rows: np.ndarray) -> None:
+    assert agreement("classification", {"y": rows}, {"y": rows}) == {}

@@ -89,6 +89,71 @@ def test_boxes_that_only_the_graph_has_count_too() -> None:
         judge(compare(REFERENCE, other, "detection"), Precision.FP16)
 
 
+def junk(count: int) -> dict[str, np.ndarray]:
+    """The reference, with small boxes of almost no score in the places that are free."""
+    other = {name: array.copy() for name, array in REFERENCE.items()}
+    corner = RANDOM.uniform(0, 900, (SAMPLES, count, 2)).astype(np.float32)
+    other["boxes"][:, FOUND : FOUND + count] = np.concatenate([corner, corner + 40], axis=2)
+    other["scores"][:, FOUND : FOUND + count] = RANDOM.uniform(0.001, 0.04, (SAMPLES, count))
+    return other
+
+
+def test_a_threshold_that_was_lost_is_found() -> None:
+    """Boxes far below the last of the reference are not at its cut, though they are at that of the graph."""
+    with pytest.raises(ParityError, match=r"output 'labels' is off by 2.* of the boxes, which match none"):
+        judge(compare(REFERENCE, junk(10), "detection"), Precision.FP16)
+
+
+class TestFurtherOutputs:
+    """What a detector gives beside its boxes: of every box, or of the image."""
+
+    QUALITY = RANDOM.uniform(0, 50, (SAMPLES, PLACES, 2)).astype(np.float32)
+    LEVELS = RANDOM.integers(0, 5, (SAMPLES, PLACES))
+    FEATURES = RANDOM.normal(size=(SAMPLES, 9)).astype(np.float32)
+    COUNT = np.arange(SAMPLES)
+
+    def full(self) -> dict[str, np.ndarray]:
+        further = {"quality": self.QUALITY, "levels": self.LEVELS, "features": self.FEATURES, "num": self.COUNT}
+        return REFERENCE | further
+
+    def shuffled(self) -> dict[str, np.ndarray]:
+        of_boxes = shuffled({name: array for name, array in self.full().items() if array.shape[1:2] == (PLACES,)})
+        return {**self.full(), **of_boxes}
+
+    def test_that_are_right_pass_whatever_the_order_of_the_boxes(self) -> None:
+        passed = judge(compare(self.full(), self.shuffled(), "detection"), Precision.FP32)
+        assert passed.errors == dict.fromkeys(self.full(), 0.0)
+
+    @pytest.mark.parametrize(
+        ("name", "error", "told"),
+        [
+            ("quality", 0.1, "of its spread, over the limit of 0.02"),
+            ("features", 0.1, "of its spread, over the limit of 0.02"),
+            ("levels", 1.0, "of its whole numbers, which differ, over the limit of 0.1"),
+            ("num", 1.0, "of its whole numbers, which differ, over the limit of 0.1"),
+        ],
+    )
+    def test_that_are_wrong_are_found(self, name: str, error: float, told: str) -> None:
+        """Numbers by a tenth, whole numbers all of them."""
+        other = self.shuffled()
+        array = other[name]
+        other[name] = array + 1 if array.dtype.kind == "i" else array + np.float32(0.1) * (array - array.mean(axis=0))
+        compared = compare(self.full(), other, "detection")
+        assert compared.errors[name] == pytest.approx(error, rel=0.2)
+        with pytest.raises(ParityError, match=f"output {name!r} is off by .* {told}"):
+            judge(compared, Precision.FP16)
+
+    def test_of_the_image_of_another_shape_are_named(self) -> None:
+        with pytest.raises(ParityError, match=r"output 'features': its shape is \(4, 8\), the framework's \(4, 9\)"):
+            compare(self.full(), self.full() | {"features": self.FEATURES[:, :8]}, "detection")
+
+    def test_of_the_one_box_that_there_is_have_its_size_for_a_scale(self) -> None:
+        one = {name: array[:1].copy() for name, array in self.full().items() if name != "num"}
+        one["scores"][:, 1:] = 0
+        compared = compare(one, one | {"quality": one["quality"] * np.float32(1.01)}, "detection")
+        assert compared.errors["quality"] == pytest.approx(0.01, rel=1e-3)
+
+
 def test_nothing_found_is_nothing_compared() -> None:
     nothing = REFERENCE | {"scores": REFERENCE["scores"] * 0}
     with pytest.raises(ParityError, match="finds nothing in any of the images"):
@@ -112,6 +177,17 @@ def test_masks_and_keypoints_are_those_of_matched_boxes() -> None:
         judge(compare(full, full | {"masks": masks[..., ::-1]}, "detection"), Precision.FP16)
     with pytest.raises(ParityError, match="output 'keypoints' is off by"):
         judge(compare(full, full | {"keypoints": points[:, :, ::-1]}, "detection"), Precision.FP16)
+
+
+@pytest.mark.parametrize(("off", "passes"), [(0.04, True), (0.06, False)])
+def test_scores_of_keypoints_may_be_as_far_off_as_keypoints(off: float, passes: bool) -> None:
+    """They are read off the same maps, which a box that is a little off cuts out of another place."""
+    scores = RANDOM.normal(size=(SAMPLES, PLACES, 17)).astype(np.float32)
+    full, other = REFERENCE | {"keypoint_scores": scores}, REFERENCE | {"keypoint_scores": scores * np.float32(1 + off)}
+    compared = compare(full, other, "detection")
+    assert compared.errors["keypoint_scores"] == pytest.approx(off, rel=0.1)
+    assert compared.over_limit(Precision.FP16) is not passes
+    assert compared.measure("keypoint_scores") == "of their spread over matched boxes"
 
 
 def test_raw_heads_are_compared_by_their_spread() -> None:

@@ -209,6 +209,19 @@ def test_training_mode_is_refused_by_the_node(kind: str) -> None:
         graph.tidy(model)
 
 
+def test_training_mode_in_a_function_is_refused_too() -> None:
+    """Whether it trains, the caller may say."""
+    inner = [node("Constant", [], ["r"], value_float=0.5), node("Dropout", ["a", "r", "t"], ["b"], name="drop")]
+    model = small.graph(
+        [node("Drops", ["x", "yes"], ["y"], domain="ours")], {"x": [2]}, {"y": [2]}, {"yes": np.array(True)}
+    )
+    opset = [onnx.helper.make_opsetid("", 18)]
+    model.functions.append(onnx.helper.make_function("ours", "Drops", ["a", "t"], ["b"], inner, opset))
+    model.opset_import.append(onnx.helper.make_opsetid("ours", 1))
+    with pytest.raises(ExportError, match=r"\(Dropout\) is in training mode"):
+        graph.tidy(model)
+
+
 def test_a_graph_that_the_optimizer_cannot_take_is_kept_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     from onnxscript import optimizer
 

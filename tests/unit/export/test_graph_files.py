@@ -89,6 +89,18 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
         graph.load(path)
 
 
+@pytest.mark.parametrize("kind", ["hardlink_to", "symlink_to"])
+def test_a_link_within_the_folder_is_told_in_a_sentence(tmp_path: Path, kind: str) -> None:
+    path = outside(tmp_path)
+    (tmp_path / "weights.bin").rename(tmp_path / "real.bin")
+    getattr(tmp_path / "weights.bin", kind)(tmp_path / "real.bin")
+    with pytest.raises(
+        ExportError, match=r"weight 'w' cannot be read from 'weights.bin' \(.*; put the file itself"
+    ) as caught:
+        graph.load(path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a graph at all", b"\x08\x07"])
 def test_what_is_no_graph_says_so(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "net.onnx"

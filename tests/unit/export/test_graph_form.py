@@ -111,3 +111,10 @@ def test_the_batch_is_set_at_both_ends(batch: int | str) -> None:
     graph.set_batch(model, batch)
     firsts = {spec.shape[0] for spec in graph.specs([*model.graph.input, *model.graph.output])}
     assert firsts == {4 if batch == 4 else "batch"}
+
+
+def test_an_output_without_a_dimension_is_named() -> None:
+    model = network()
+    model.graph.output.append(small.value("mean", []))
+    with pytest.raises(ExportError, match="'mean' has no dimension, so its first is not the batch; leave it out"):
+        graph.set_batch(model, "dynamic")

@@ -46,3 +46,36 @@ def test_a_pooling_that_pads_or_rounds_up_is_left_alone(attributes: dict[str, An
     model = network("MaxPool", **attributes)
     graph.sanitise(model)
     assert model == network("MaxPool", **attributes)
+
+
+@pytest.mark.parametrize("where", ["branch", "function"])
+def test_it_is_looked_for_in_inner_graphs_too(where: str) -> None:
+    model = nested(where)
+    as_written = small.run(nested(where), x=X)["y"]
+    assert not np.array_equal(optimised(model), as_written)
+    graph.sanitise(model)
+    small.onnx.checker.check_model(model)
+    assert np.array_equal(optimised(model), as_written)
+
+
+def nested(where: str) -> Any:
+    """The network of a MaxPool, in a branch that is taken or in a function."""
+    inner = [small.node("Pad", ["x", "p"], ["a"]), small.node("MaxPool", ["a"], ["b"], kernel_shape=[3, 3])]
+    constants = {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "low": np.float32(0)}
+    outer = {"x": [1, 1, 4, 4]}, {"y": [1, 1, None, None]}, constants
+    if where == "function":
+        model = small.graph([small.node("Ours", ["x", "p"], ["y"], domain="ours")], *outer)
+        opsets = [small.onnx.helper.make_opsetid("", 18)]
+        model.functions.append(small.onnx.helper.make_function("ours", "Ours", ["x", "p"], ["b"], inner, opsets))
+        model.opset_import.append(small.onnx.helper.make_opsetid("ours", 1))
+        return model
+    other = [small.node("AveragePool", ["x"], ["c"], kernel_shape=[1, 1])]
+    made = (("then", inner, "b"), ("else", other, "c"))
+    bodies = {f"{kind}_branch": small.onnx.helper.make_graph(nodes, kind, [], [small.value(name, None)])
+              for kind, nodes, name in made}  # fmt: skip
+    nodes = [
+        small.node("ReduceMax", ["x"], ["most"], keepdims=0),
+        small.node("Less", ["most", "low"], ["dark"]),
+        small.node("If", ["dark"], ["y"], **bodies),
+    ]
+    return small.graph(nodes, *outer)

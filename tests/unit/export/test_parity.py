@@ -33,7 +33,7 @@ def test_the_error_is_relative_to_the_spread_over_the_batch_not_to_the_size() ->
 @pytest.mark.parametrize(
     ("reference", "output", "told"),
     [
-        (np.ones((8, 3)), np.ones((8, 3)), "same for every input"),
+        (np.ones((8, 3)), np.full((8, 3), 1.5), "differs from the framework's, which is the same for every input"),
         (Y, np.full_like(Y, np.nan), "not finite"),
         (Y, np.full_like(Y, np.inf), "not finite"),
         (Y, Y[:, :5], "shape"),
@@ -44,6 +44,62 @@ def test_what_cannot_be_judged_is_an_error(reference: np.ndarray, output: np.nda
         relative_error(reference, output)
     with pytest.raises(ParityError, match=f"output 'y': .*{told}"):
         compare({"y": reference}, {"y": output})
+
+
+def test_an_output_that_is_always_the_same_and_right_refuses_nothing() -> None:
+    """Such as a flag that no sample raises, or the anchors of a detector."""
+    flags = {"found": np.zeros((8, 1), bool), "anchors": np.tile(Y[:1], (8, 1))}
+    compared = compare({"y": Y, **flags}, {"y": off_by(1e-4), **flags})
+    assert judge(compared, FP32).errors == {"y": pytest.approx(1e-4), "found": 0.0, "anchors": 0.0}
+    wrong = {"found": flags["found"], "anchors": flags["anchors"] + np.float32(1e-3)}
+    with pytest.raises(ParityError, match="output 'anchors': it differs from the framework's, which is the same for"):
+        compare({"y": Y, **flags}, {"y": Y, **wrong})
+
+
+@pytest.mark.parametrize("reference", [np.ones((8, 3), np.float32), Y[:1], np.zeros((8, 1), bool)])
+def test_outputs_that_are_all_the_same_for_every_sample_find_nothing(reference: np.ndarray) -> None:
+    with pytest.raises(
+        ParityError, match=r"output 'y': .*same for every input, so nothing can be compared; .*two samples"
+    ):
+        compare({"y": reference}, {"y": reference})
+
+
+class TestWholeNumbers:
+    """Classes and maps of them: how far apart two numbers are says nothing."""
+
+    MAP = RANDOM.integers(0, 21, (8, 16, 16))
+
+    def with_wrong(self, count: int) -> np.ndarray:
+        other = self.MAP.copy()
+        other.reshape(-1)[:count] = (other.reshape(-1)[:count] + 10) % 21
+        return other
+
+    def test_are_judged_by_the_share_that_differs(self) -> None:
+        few = compare({"map": self.MAP}, {"map": self.with_wrong(8)})
+        assert few.errors == {"map": 8 / self.MAP.size}
+        passed = judge(few, FP32)
+        assert (passed.tensor, passed.limit) == ("map", 0.02)
+        with pytest.raises(
+            ParityError, match=r"'map' is off by 2.44e-02 of its whole numbers, which differ, over .* 0.02"
+        ):
+            judge(compare({"map": self.MAP}, {"map": self.with_wrong(50)}), FP32)
+        assert judge(compare({"map": self.MAP}, {"map": self.with_wrong(50)}), FP16).limit == 0.1
+
+    @pytest.mark.parametrize("kind", [bool, np.uint8, np.int32])
+    def test_are_of_any_width(self, kind: type) -> None:
+        reference = (self.MAP > 10).astype(kind)
+        compared = compare({"map": reference}, {"map": ~reference if kind is bool else 1 - reference})
+        assert compared.errors == {"map": 1.0}
+        assert compared.over_limit(INT8)
+
+    def test_do_not_hide_the_limit_of_numbers(self) -> None:
+        """The device holds numbers against the limit that is told of the worst output."""
+        both = compare({"y": Y, "map": self.MAP}, {"y": off_by(1e-5), "map": self.with_wrong(30)})
+        passed = judge(both, FP32)
+        assert (passed.tensor, passed.limit) == ("y", 1e-3)
+        assert passed.errors["map"] == 30 / self.MAP.size
+        with pytest.raises(ParityError, match="'map' is off"):
+            judge(compare({"y": Y, "map": self.MAP}, {"y": Y, "map": self.with_wrong(50)}), FP32)
 
 
 def test_every_output_has_its_error_and_the_worst_is_named() -> None:
@@ -103,6 +159,31 @@ class TestRunning:
         x = RANDOM.normal(size=(5, 3)).astype(np.float32)
         found = run(self.graph(batch).SerializeToString(), {"x": x}, FP32, at_once)
         assert np.array_equal(found["y"], x * 2)
+
+    @pytest.mark.parametrize("batch", ["batch", 1])
+    @pytest.mark.parametrize(
+        ("node", "shape", "told"),
+        [
+            (
+                ("ReduceMax", {"keepdims": 0}),
+                r"\(\)",
+                "output 'z' has the shape {} for {} samples: its first dimension",
+            ),
+            (("Reshape", {}), r"\(3, {}\)", "output 'z' has the shape {} for {} samples: its first dimension"),
+        ],
+    )
+    def test_an_output_whose_first_dimension_is_not_the_batch_is_named(
+        self, batch: int | str, node: tuple[str, dict[str, int]], shape: str, told: str
+    ) -> None:
+        """Cut to the samples, most of them would never be compared."""
+        op, attributes = node
+        names = ["x", "s"] if op == "Reshape" else ["x"]
+        model = self.small.graph(
+            [self.small.node(op, names, ["z"], **attributes)], {"x": [batch, 3]}, {"z": None}, {"s": np.int64([3, -1])}
+        )
+        rows = 5 if batch == "batch" else 1
+        with pytest.raises(ExportError, match=told.format(shape.format(rows), rows)):
+            run(model.SerializeToString(), {"x": Y[:5, :3]}, FP32)
 
     def test_a_graph_is_run_from_its_file(self, tmp_path: Path) -> None:
         (tmp_path / "model.onnx").write_bytes(self.graph().SerializeToString())

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from export import graph as graphs
 from export.precision import calibration
+from export.precision.running import running
+from profiles.errors import ExportError
 from profiles.progress import silent
 
 
@@ -38,6 +41,31 @@ def test_ranges_are_absolute_values_over_all_samples(tmp_path: Path, batch: Any)
     assert ranges["a"] == pytest.approx(10, rel=0.05)
     assert ranges["b"] == pytest.approx(2, rel=0.05)
     assert ranges["y"] == 0
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_values_that_are_not_finite_have_no_part_in_a_range(tmp_path: Path, odd: float) -> None:
+    """One sample may be divided by nothing; what it does besides counts."""
+    x = np.random.default_rng(0).uniform(-1, 1, (40, 1000)).astype(np.float32)
+    plain = calibration.calibrate(graph(tmp_path), ["x", "a"], {"x": x}, silent)
+    x[[np.abs(x[:, 0]).argmin(), 7], 0] = odd
+    ranges = calibration.calibrate(graph(tmp_path), ["x", "a"], {"x": x}, silent)
+    assert ranges == pytest.approx(plain, rel=0.05)
+    x[:] = odd
+    assert calibration.calibrate(graph(tmp_path), ["x"], {"x": x}, silent) == {"x": 0.0}
+
+
+def test_a_mistake_of_the_caller_is_no_fault_of_onnxruntime(tmp_path: Path) -> None:
+    model = graphs.load(graph(tmp_path))
+    with pytest.raises(KeyError, match="mine"), running(model, ["a"]):
+        raise KeyError("mine")
+
+
+def test_a_graph_that_does_not_run_is_told_in_a_sentence(tmp_path: Path) -> None:
+    model = graphs.load(graph(tmp_path))
+    model.graph.node[0].op_type = "NoSuchThing"
+    with pytest.raises(ExportError, match="onnxruntime does not run the graph"), running(model, ["a"]):
+        pass
 
 
 def test_one_outlier_in_a_million_does_not_widen_a_range(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -177,6 +178,93 @@ def test_bodies_read_outer_tensors_in_fp32() -> None:
     assert (kinds["a"], kinds["chosen"], kinds["y"]) == (TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.FLOAT16)
     for scale, values in zip((0.1, 10), expected, strict=True):
         np.testing.assert_allclose(run(model, x=(scale * X).astype(np.float16)), values, rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("io", ["model", "fp32"])
+def test_bodies_read_in_fp16_what_was_so_from_the_start(io: str) -> None:
+    def body(name: str, op: str) -> Any:
+        output = helper.make_tensor_value_info(name, TensorProto.FLOAT16, None)
+        return helper.make_graph([helper.make_node(op, ["a", "h"], [name])], name, [], [output])
+
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["m"], keepdims=0),
+        helper.make_node("Greater", ["m", "one"], ["big"]),
+        helper.make_node("Cast", ["x"], ["a"], to=TensorProto.FLOAT16),
+        helper.make_node("If", ["big"], ["b"], then_branch=body("then", "Add"), else_branch=body("else", "Sub")),
+        helper.make_node("Cast", ["b"], ["y"], to=TensorProto.FLOAT),
+    ]
+    model = floats(nodes, {"one": np.float32(1), "h": np.float16([1, 2, 3, 4])})
+    expected = run(model, x=X)
+    fp16.convert(model, (), io)
+    kind = types(model)["x"]
+    given = X.astype(np.float16 if kind == TensorProto.FLOAT16 else np.float32)
+    np.testing.assert_allclose(run(model, x=given), expected, rtol=1e-3)
+
+
+def recurrent(op: str, gates: int) -> Any:
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "first"], ["a"]),
+        helper.make_node(op, ["a", "w", "r", "", "lengths"], ["", "h"], hidden_size=4),
+        helper.make_node("Squeeze", ["h", "first"], ["y"]),
+    ]
+    weights = np.random.default_rng(2).normal(size=(1, gates * 4, 4)).astype(np.float32)
+    return floats(nodes, {"first": np.int64([0]), "w": weights, "r": weights, "lengths": np.int32([1, 1])})
+
+
+def scattered(op: str, at: list[Any], **attributes: Any) -> Any:
+    nodes = [
+        helper.make_node(op, ["x", "at", "by"], ["a"], **attributes),
+        helper.make_node("Relu", ["a"], ["y"]),
+    ]
+    shape = (1, 4) if op == "ScatterND" else (1, 1)
+    return floats(nodes, {"at": np.int64(at), "by": np.full(shape, 2, np.float32)}, opset=18)
+
+
+def windowed(op: str) -> Any:
+    return floats([helper.make_node(op, ["n"], ["a"]), helper.make_node("Mul", ["x", "a"], ["y"])], {"n": np.int64(4)})
+
+
+def mel() -> Any:
+    """Five bins of frequency to four: the fifth column of x is 0."""
+    nodes = [
+        helper.make_node("MelWeightMatrix", ["bins", "length", "rate", "low", "high"], ["m"]),
+        helper.make_node("Pad", ["x", "pads"], ["a"]),
+        helper.make_node("MatMul", ["a", "m"], ["y"]),
+    ]
+    whole = {"bins": np.int64(4), "length": np.int64(8), "rate": np.int64(8000), "pads": np.int64([0, 0, 0, 1])}
+    return floats(nodes, {**whole, "low": np.float32(0), "high": np.float32(4000)})
+
+
+def whitened() -> Any:
+    return floats([helper.make_node("MeanVarianceNormalization", ["x"], ["y"], axes=[0, 1])], {})
+
+
+FP32_ALONE: dict[str, Callable[[], Any]] = {
+    **{op: lambda op=op, gates=gates: recurrent(op, gates) for op, gates in (("LSTM", 4), ("GRU", 3), ("RNN", 1))},
+    **{op: lambda op=op: windowed(op) for op in ("HannWindow", "HammingWindow", "BlackmanWindow")},
+    "MelWeightMatrix": mel,
+    "ScatterND": lambda: scattered("ScatterND", [[1]], reduction="add"),
+    "ScatterElements": lambda: scattered("ScatterElements", [[1]], axis=1, reduction="max"),
+    "MeanVarianceNormalization": whitened,
+}
+
+
+@pytest.mark.parametrize("op", FP32_ALONE)
+def test_what_is_invalid_in_fp16_or_unread_there_stays_fp32(op: str) -> None:
+    model = FP32_ALONE[op]()
+    expected = run(model, x=X)
+    assert fp16.convert(model) == [f"computed in FP32, as these have no other form or work on shapes: {op}"]
+    kinds = types(model)
+    (node,) = (node for node in model.graph.node if node.op_type == op)
+    assert {kinds[name] for name in node.output if name} == {TensorProto.FLOAT}
+    np.testing.assert_allclose(run(model, x=X.astype(np.float16)), expected, atol=0.01)
+
+
+@pytest.mark.parametrize("reduction", [{}, {"reduction": "none"}])
+def test_what_only_writes_into_a_tensor_is_fp16(reduction: dict[str, str]) -> None:
+    model = scattered("ScatterND", [[1]], **reduction)
+    assert fp16.convert(model) == []
+    assert types(model)["a"] == TensorProto.FLOAT16
 
 
 def test_numbers_made_of_shapes_stay_exact() -> None:

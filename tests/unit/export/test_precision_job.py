@@ -136,6 +136,28 @@ def test_from_opset_19_on_the_rest_of_int8_is_fp16_but_for_what_overflows(tmp_pa
     assert {kinds[name] for name in scales} == {TensorProto.FLOAT16}
 
 
+@pytest.mark.parametrize(
+    ("changes", "opset", "wanted"),
+    [({"task": "scan"}, 9, 10), ({}, 9, 10), ({"precision": "int8"}, 12, 13)],
+)
+def test_an_opset_that_is_too_old_is_refused_before_any_work(
+    tmp_path: Path, changes: dict[str, str], opset: int, wanted: int
+) -> None:
+    steps: list[str] = []
+    told = {**job_for(tmp_path, opset), **changes}
+    sentence = f"the graph has opset {opset}; .* wants {wanted}; make the file anew with a higher opset"
+    with pytest.raises(ExportError, match=sentence):
+        job.compute(told, lambda what, done=0, total=0: steps.append(what))
+    assert not steps
+
+
+@pytest.mark.parametrize(("precision", "opset"), [("fp16", 10), ("int8", 13)])
+def test_the_oldest_opset_that_will_do(tmp_path: Path, precision: str, opset: int) -> None:
+    told = {**job_for(tmp_path, opset), "precision": precision}
+    job.compute(told, silent)
+    made(told)
+
+
 def test_ranges_that_are_known_are_not_measured_again(told: dict[str, Any]) -> None:
     asked = with_data(told, x=INPUTS)
     steps: list[str] = []

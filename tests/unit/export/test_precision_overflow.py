@@ -95,3 +95,23 @@ def test_an_input_that_is_too_large_keeps_its_readers(tmp_path: Path) -> None:
     nodes = [helper.make_node("Mul", ["x", "small"], ["y"], "scaled")]
     found = scan(tmp_path, nodes, {"small": np.float32(1e-5)}, np.full((1, 2), 60_000, np.float32))
     assert [(one.node, one.tensor) for one in found] == [("scaled", "x")]
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.DOUBLE])
+def test_a_norm_that_is_not_fp32_is_nothing_to_keep(tmp_path: Path, kind: int) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], to=kind),
+        helper.make_node("ReduceL2", ["a"], ["n"], axes=[1]),
+        helper.make_node("Cast", ["n"], ["y"], to=TensorProto.FLOAT),
+    ]
+    assert scan(tmp_path, nodes, {}, np.ones((2, 4), np.float32)) == []
+
+
+def test_what_is_no_number_hides_no_large_value(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Div", ["x", "x"], ["a"], "ratio"),
+        helper.make_node("Mul", ["x", "scale"], ["b"], "large"),
+        helper.make_node("Add", ["a", "b"], ["y"], "sum"),
+    ]
+    found = scan(tmp_path, nodes, {"scale": np.float32(9000)}, np.float32([[0, 2]]), batch=1)
+    assert [(one.node, one.largest) for one in found] == [("large", 18_000.0), ("sum", 18_001.0)]
