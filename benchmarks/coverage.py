@@ -262,8 +262,11 @@ with random weights. Made by `python benchmarks/coverage.py` on two cores withou
 - **seconds**: of all columns together, two models at a time.
 
 """
-UPSTREAM: dict[str, str] = {}
-"""Why a model cannot, in the words of the upstream issue: by a pattern of `model step`."""
+UPSTREAM = {
+    "keras:NASNet* int8": "Separable convolutions lose most by INT8 after training, as Sheng et al. describe "
+    "(arXiv:1803.08607), and NASNet adds up five branches of them in each of its cells",
+}
+"""Why a model cannot, in the words of who knows: by a pattern of `model step`."""
 
 
 def page(models: list[Model], known: dict[str, dict[str, Outcome]]) -> str:

@@ -132,7 +132,7 @@ def test_ctrl_c_ends_a_probe_at_once(operator: Operator, start_sshd: Start) -> N
     child = operator.start("devices", "probe", "board")
     wait_until(lambda: _connected_to(server.port), "the probe has connected")
     os.killpg(child.pid, signal.SIGINT)
-    _, err = child.communicate(timeout=5)
+    _, err = child.communicate(timeout=15)
     server.thaw()
     assert child.returncode == 130
     assert "Traceback" not in err
