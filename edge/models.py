@@ -27,5 +27,11 @@ def options_of(ref: ModelRef) -> Options:
     return entry.options if entry is not None and entry.path == str(ref.path) else Options()
 
 
+def weights_of(ref: ModelRef) -> str | None:
+    """The file of weights that a factory of the operator's was exported with last, if any."""
+    entry = _entry(ref.name) if ref.factory is not None else None
+    return entry.weights if entry is not None and entry.path == str(ref.path) else None
+
+
 def _entry(name: str) -> registry.Entry | None:
     return registry.find(Store(places().artifacts), name) if name and "/" not in name else None

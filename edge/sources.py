@@ -13,7 +13,7 @@ from device_agents.contract import Dim, DimRange, Precision
 from edge import choosing, sizes
 from edge.ahead import engine_for
 from edge.choosing import Choices, Survey
-from edge.models import options_of, resolve
+from edge.models import options_of, resolve, weights_of
 from edge.plan import AHEAD, Cell
 from edge.request import Request
 from edge.sizes import Size
@@ -104,8 +104,12 @@ class Sources:
                 self._choices.say(f"weights {there.weights} for {ref.name}/{framework} (the artifact that is there)")
                 return there.weights
             if ref.factory is not None:
-                return OWN_WEIGHTS
-            self._choices.say(f"weights pretrained for {ref.name}/{framework} (--weights random needs no download)")
+                weights = weights_of(ref)
+                if weights is None:
+                    return OWN_WEIGHTS
+                self._choices.say(f"weights {weights} for {ref.name}/{framework} (those of its last export)")
+            else:
+                self._choices.say(f"weights pretrained for {ref.name}/{framework} (--weights random needs no download)")
         if self._there(ref, framework, precision) is None:
             require(framework)
         if weights in (None, "pretrained", "random"):
@@ -140,7 +144,7 @@ def artifact_source(
             framework, precision, DYNAMIC,
             weights=weights, max_opset=max_opset, serves=_serving(size),
         )  # fmt: skip
-        return there if there is not None and there.profiles else None
+        return there if there is not None and (there.profiles or precision is Precision.INT8) else None
 
     @functools.cache
     def make(
@@ -166,7 +170,7 @@ def artifact_source(
                 framework=framework,
                 precision=precision,
                 batch=batch,
-                weights=request.weights or weights,
+                weights=request.weights or weights_of(ref) or weights,
                 store=store,
                 progress=progress,
                 options=_fixed(size, ref),

@@ -40,6 +40,7 @@ MANIFEST_SCHEMA = 2
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 SHAPES = "shapes.json"
+TOLD = "told.json"
 
 _DAY_S = 86_400.0
 
@@ -58,7 +59,8 @@ class Format(str, enum.Enum):
 class Parity:
     """How far the artifact is from the framework's own FP32 output, and the bound it kept (export.judging.parity).
 
-    `error`, `cosine` and `tensor` are of the worst output, `errors` of every one by name; `inputs` counts samples.
+    `error`, `limit`, `cosine` and `tensor` are of the worst output, whole numbers left out where there are others, as
+    those have limits of their own. `errors` are of every one by name; `inputs` counts samples.
     `agreement` is judged by task (export.judging.agreement). `framework_error` is the framework's own error at this
     precision where it was needed to judge, `label` narrows what the figure says, such as "storage only" for FP16 that
     was checked on a CPU, and `note` is what a reader must know.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from device_agents.contract import Dim, DimRange, Precision
 from export.artifact import sha256_file
+from export.graph.files import data_files
 from export.models import ONNX, ModelRef, frameworks_of, missing
 from export.request import RANDOM, ExportRequest, Form
 from profiles.errors import ConfigError
@@ -79,6 +80,7 @@ def make_request(
     if batch != "dynamic" and not (isinstance(batch, int) and 1 <= batch <= MAX_BATCH):
         raise ConfigError(f"batch {batch!r} is neither 'dynamic' nor a number from 1 to {MAX_BATCH}", where=ref.name)
     _check_bounds(ref, batch, bounds)
+    _refuse_unread(ref, options)
     if opset is not None and ref.kind != ONNX:
         _check_opset(ref, framework, opset)
     content = content_of(ref)
@@ -103,6 +105,9 @@ def _at_precision(request: ExportRequest, ref: ModelRef, options: Options) -> Ex
         if options.fp16_method == "native" and request.framework != "pytorch":
             message = f"{request.framework} has no FP16 of its own that becomes a graph"
             raise ConfigError(message, where="--fp16-method", fix="use auto, convert or autocast")
+        if options.fp16_method == "native" and options.io != "model":
+            message = "PyTorch's own FP16 takes and gives FP16"
+            raise ConfigError(message, where="--io", fix="leave it out, or use --fp16-method convert")
         return replace(request, io=options.io, fp16_method=options.fp16_method)
     if options.fp16_method != "auto":
         raise ConfigError("it is for --precision fp16", where="--fp16-method")
@@ -112,9 +117,10 @@ def _at_precision(request: ExportRequest, ref: ModelRef, options: Options) -> Ex
         fix = "--calibrate with a folder of images or an .npz; --calibrate random shows speed, not accuracy"
         raise ConfigError("int8 needs data to calibrate on", where=ref.name, fix=fix)
     if options.calibrate == RANDOM:
-        return replace(request, calibration=RANDOM)
+        return replace(request, calibration=RANDOM, io=options.io)
     path = Path(options.calibrate).expanduser()
-    return replace(request, calibration=fingerprint(path, "--calibrate"), calibration_path=path.resolve())
+    found = fingerprint(path, "--calibrate")
+    return replace(request, calibration=found, calibration_path=path.resolve(), io=options.io)
 
 
 def _with_files(request: ExportRequest, options: Options) -> ExportRequest:
@@ -134,11 +140,15 @@ def _with_files(request: ExportRequest, options: Options) -> ExportRequest:
 
 
 def content_of(ref: ModelRef) -> str | None:
-    """ "sha256:<hex>" of a user's file or folder; of a factory, its name and the hash of its module; else None.
-    Errors: ConfigError when it cannot be read."""
+    """ "sha256:<hex>" of a user's file or folder, and of the weights beside an .onnx; of a factory, its name and the
+    hash of its module; else None. Errors: ConfigError when it cannot be read."""
     if ref.path is None:
         return None
     found = fingerprint(ref.path, "MODEL")
+    if ref.kind == ONNX:
+        beside = [sha256_file(path) for path in data_files(ref.path)]
+        if beside:
+            found = hashlib.sha256("".join([found, *beside]).encode()).hexdigest()
     return f"{ref.factory}@{found}" if ref.factory else f"sha256:{found}"
 
 
@@ -146,9 +156,13 @@ def _weights(ref: ModelRef, weights: str, content: str | None) -> tuple[str, Pat
     """(weights as a request names them, their file)."""
     if ref.kind not in ("profile", "factory"):
         return content or "", None
-    if weights == "pretrained" and ref.kind == "factory":
-        return OWN_WEIGHTS, None
-    if weights in ("pretrained", RANDOM, OWN_WEIGHTS):
+    if ref.kind == "factory":
+        if weights == RANDOM:
+            fix = "leave --weights out, or name a file"
+            raise ConfigError("a factory makes its own weights", where=ref.name, fix=fix)
+        if weights in ("pretrained", OWN_WEIGHTS):
+            return OWN_WEIGHTS, None
+    elif weights in ("pretrained", RANDOM):
         return weights, None
     path = Path(weights).expanduser()
     if not path.is_file():
@@ -177,6 +191,15 @@ def _check_bounds(ref: ModelRef, batch: Dim, bounds: tuple[DimRange, ...]) -> No
     high = max((one.max for one in bounds), default=0)
     if high > MAX_BATCH:
         raise ConfigError(f"a batch of {high} is over {MAX_BATCH}", where=ref.name)
+
+
+def _refuse_unread(ref: ModelRef, options: Options) -> None:
+    """Errors: ConfigError for what the operator says of inputs where the model says it itself, and is believed."""
+    if options.declared and ref.kind in ("profile", "pt2"):
+        raise ConfigError("it says its inputs itself", where=ref.name, fix="leave --input out")
+    if (options.mean or options.std) and ref.kind == "profile":
+        fix = "leave --mean and --std out"
+        raise ConfigError("its profile says how pixels are normalised", where=ref.name, fix=fix)
 
 
 def _check_opset(ref: ModelRef, framework: str, opset: int) -> None:

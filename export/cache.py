@@ -15,7 +15,7 @@ from export.models import ONNX, ModelRef
 from export.request import ExportRequest
 from profiles.errors import ConfigError, ExportError
 
-RECIPE = 4
+RECIPE = 6
 """Raise it when the same request gives another graph, other weights or other golden data than before."""
 
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -29,9 +29,9 @@ _TORCH = ("torch", "torchvision")
 def keys(ref: ModelRef, request: ExportRequest) -> tuple[str, str]:
     """(general, exact): names of the request in the store without and with the versions installed here.
 
-    The profile's content is in both, so an edited profile is another request.
+    The profile's content is in both, so an edited profile is another request; of the operator's own model its name.
     """
-    profile = dumps(ref.profile) if ref.profile else ""
+    profile = dumps(ref.profile) if ref.profile else ref.name
     general = _digest(request.key(RECIPE), profile)
     return general, _digest(general, dumps(versions(request.framework, twin=is_twin(ref, request.framework))))
 
@@ -175,7 +175,7 @@ def _digest(*parts: str) -> str:
 
 
 def weights_key(ref: ModelRef, request: ExportRequest) -> str:
-    """Names the weights that a twin takes: they are the same for every precision, batch and opset."""
+    """Names the weights that a twin takes: they are the same for every precision, batch, size and opset."""
     fields = {"model": request.model, "weights": request.weights, "seed": request.seed, "recipe": RECIPE}
     found = versions("pytorch") if request.weights == "random" else {}
     versions_of_torch = {name: found[name] for name in _TORCH if name in found}

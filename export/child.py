@@ -126,6 +126,8 @@ def _listen(child: subprocess.Popen[bytes], read_fd: int, run: Run) -> dict[str,
     with selectors.DefaultSelector() as selector:
         selector.register(read_fd, selectors.EVENT_READ)
         while True:
+            # The end of the pipe says it too, but not where the child left a process behind, which holds the pipe.
+            ended = child.poll() is not None
             if selector.select(_POLL_S):
                 block = os.read(read_fd, 1 << 16)
                 if not block:
@@ -135,6 +137,8 @@ def _listen(child: subprocess.Popen[bytes], read_fd: int, run: Run) -> dict[str,
                     answer = _event(line, run.progress)
                     if answer is not None:
                         return answer
+            elif ended:
+                raise _died(child)
             _check_bounds(child.pid, deadline, len(pending), run)
 
 

@@ -114,6 +114,12 @@ def check_batch(specs: Sequence[TensorSpec], where: str) -> Dim:
     return FREE_BATCH if isinstance(first, str) or first is None else first
 
 
+def refuse_bounds(batch: int, request: ExportRequest, where: str, *, fix: str) -> None:
+    """Errors: ConfigError for bounds of a batch that turns out to be fixed."""
+    if request.bounds:
+        raise ConfigError(f"the batch is fixed to {batch}: there is nothing to bound", where=where, fix=fix)
+
+
 def finite(arrays: dict[str, NDArray[Any]], where: str) -> None:
     """Errors: ExportError that names the first array with a value that is not finite."""
     for name, array in arrays.items():
@@ -131,6 +137,7 @@ def samples(
     height, width = request.size
     for sides in {(height.min, width.min), (height.max, width.max)} - {(height.opt, width.opt)}:
         resized = [sized(spec, request, at=sides) for spec in specs]
-        pictures = [replace(image, shape=(*image.shape[:-2], *sides)) for image in images]
+        shapes = {spec.name: tuple(map(int, spec.shape[1:])) for spec in resized}
+        pictures = [replace(image, shape=shapes[image.name]) for image in images]
         found[f"golden-{sides[0]}x{sides[1]}.npz"] = golden_inputs(resized, request, pictures)
     return found

@@ -48,8 +48,8 @@ class Case:
     """What is to be judged (export.judging.gate). `graph` is the folder of the raw graph, `golden` that of the golden
     data; both are the draft's own folder, or `golden` is the FP32 parent's. `care`: a framework wrote the graph.
 
-    `half` holds the framework's own FP16 outputs; without it `can_ask` says whether they could be had. `images` holds
-    the operator's images and the framework's own answers to them.
+    `named` is what the operator calls a model of their own. `half` holds the framework's own FP16 outputs; without it
+    `can_ask` says whether they could be had. `images` holds the operator's images and the framework's own answers.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Case:
     parent: str | None = None
     kept_fp32: tuple[KeptNode, ...] = ()
     calibration: Calibration | None = None
+    named: str = ""
     half: str | None = None
     can_ask: bool = False
     images: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from profiles.errors import ExportError
@@ -15,11 +15,21 @@ _FIX = "return a tensor, or a dictionary, list, tuple or dataclass of tensors"
 def flatten(value: Any, is_tensor: Callable[[Any], bool], *, lone: str = LONE) -> dict[str, Any]:
     """Tensors by a stable name: `a.b` for a key in a dictionary or a field of a dataclass, `a.0` for a place in a
     sequence; `lone` where the network returns one tensor and nothing around it. None (an output that is not computed)
-    is left out. Errors: ExportError for anything else, and where no tensor is left."""
-    found = dict(_walk(value, "", is_tensor))
+    is left out. Errors: ExportError for anything else, where no tensor is left, and for two of one name."""
+    found = by_name((name or lone, tensor) for name, tensor in _walk(value, "", is_tensor))
     if not found:
         raise ExportError(f"the model returns nothing usable ({_kind(value)} without a tensor)", fix=_FIX)
-    return {name or lone: tensor for name, tensor in found.items()}
+    return found
+
+
+def by_name(tensors: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Tensors by their names. Errors: ExportError for two of one name."""
+    found: dict[str, Any] = {}
+    for name, tensor in tensors:
+        if name in found:
+            raise ExportError(f"the model returns two tensors called {name!r}", fix="give each a name of its own")
+        found[name] = tensor
+    return found
 
 
 def _walk(value: Any, at: str, is_tensor: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:

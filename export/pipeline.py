@@ -9,6 +9,7 @@ framework first.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -53,9 +54,14 @@ class Pipeline:
                 return self._from_draft(draft)
         return self._from_parent(self.parent())
 
+    @property
+    def _own_name(self) -> str:
+        return self.ref.name if self.ref.profile is None else ""
+
     def _from_draft(self, draft: Draft) -> Artifact:
         folder = str(self._folder("draft"))
-        return self._gate(Case(self.ref.name, folder, folder, str(self._folder("artifact")), draft))
+        out = str(self._folder("artifact"))
+        return self._gate(Case(self.ref.name, folder, folder, out, draft, named=self._own_name))
 
     def _from_parent(self, parent: Artifact) -> Artifact:
         draft = Draft(
@@ -78,15 +84,34 @@ class Pipeline:
             care=False,
             parent=parent.id,
             can_ask=self.ref.kind != ONNX,
+            named=self._own_name,
         )
         if self.request.precision is Precision.INT8:
             return self._gate(self._converted(case, parent, "static"))
+        return self._in_fp16(case, parent)
+
+    def _in_fp16(self, case: Case, parent: Artifact) -> Artifact:
         method = self.request.fp16_method
         if method in ("auto", "native") and self.request.framework == "pytorch":
             kept = self._scan(parent)
-            if method == "native" or (not kept and parent.task in _NATIVE_TASKS):
+            if method == "native":
                 return self._gate(self._native(case))
+            if not kept and parent.task in _NATIVE_TASKS and self.request.io == "model":
+                made = self._natively(case)
+                if made is not None:
+                    return made
         return self._gate(self._converted(case, parent, "convert" if method == "auto" else method))
+
+    def _natively(self, case: Case) -> Artifact | None:
+        """None where PyTorch's own FP16 fails, as a note says then: it may make FP32 on its way, or values beyond FP16
+        that the FP32 graph has no more."""
+        try:
+            return self._gate(self._native(case))
+        except ExportError as error:
+            self.notes.append(f"converted, as PyTorch's own FP16 failed: {error.message}")
+        shutil.rmtree(case.out)  # what the gate may have begun
+        self._folder(Path(case.out).name)
+        return None
 
     def _native(self, case: Case) -> Case:
         """PyTorch's own FP16: the network after .half(), exported again."""

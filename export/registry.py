@@ -19,7 +19,8 @@ from profiles.errors import ConfigError
 
 @dataclass(frozen=True)
 class Entry:
-    """What is kept of an export: what it takes to make another precision of the same model."""
+    """What is kept of an export: what it takes to make another precision of the same model. `weights` are those of a
+    factory that were named, as a path."""
 
     name: str
     kind: str
@@ -29,6 +30,7 @@ class Entry:
     folders: tuple[str, ...] = ()
     framework: str | None = None
     labels: str | None = None
+    weights: str | None = None
 
     @property
     def ref(self) -> ModelRef:
@@ -40,7 +42,7 @@ class Entry:
         return Options(**self.form.form(), labels=Path(self.labels) if self.labels else None)
 
 
-def register(store: Store, ref: ModelRef, framework: str, options: Options) -> None:
+def register(store: Store, ref: ModelRef, framework: str, options: Options, weights: str) -> None:
     """Note where a model of the operator's comes from. Of one name the last export counts."""
     if ref.profile is not None or ref.path is None:
         return
@@ -54,6 +56,7 @@ def register(store: Store, ref: ModelRef, framework: str, options: Options) -> N
         framework=framework if ref.factory else None,
         form=Form(**options.form()),
         labels=labels,
+        weights=str(Path(weights).expanduser().resolve()) if Path(weights).expanduser().is_file() else None,
     )
     home = _home(store)
     home.mkdir(parents=True, exist_ok=True)

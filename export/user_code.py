@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 import sysconfig
 import traceback
@@ -16,20 +17,20 @@ from profiles.errors import EdgebenchError, ExportError
 from profiles.load import unknown
 
 _ROOT = Path(__file__).resolve().parent.parent
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_AROUND = "Exception encountered when calling"  # Keras says so of the layer, and what happened below
 _OURS = tuple(_ROOT / package for package in ("edge", "export", "profiles", "device_agents"))
 
 
-def made_by(factory: str, where: str, is_model: Callable[[Any], bool], kind: str) -> Any:
-    """What `module:name` gives when it is called, or is where it is a model already. `kind` is what `is_model` wants.
+def made_by(factory: str, where: str, is_model: Callable[[Any], bool], kind: str, *, path: Path | None = None) -> Any:
+    """What `module:name` gives when it is called, or is where it is a model already. `kind` is what `is_model` wants,
+    `path` the module's file.
 
-    Errors: ExportError where the module cannot be imported, the factory raises, or gives something else; ConfigError
-    for a name that the module does not have.
+    Errors: ExportError where the module cannot be imported or is another file's, the factory raises, or gives something
+    else; ConfigError for a name that the module does not have.
     """
     module, _, name = factory.partition(":")
-    try:
-        namespace = importlib.import_module(module)
-    except Exception as error:  # it is the user's code: it may raise anything
-        raise failed(error, f"importing {module} raised an error", where) from error
+    namespace = _imported(module, where, path)
     if not hasattr(namespace, name):
         raise unknown(f"factory of {module}", name, _defined_in(namespace, is_model))
     made = getattr(namespace, name)
@@ -37,13 +38,42 @@ def made_by(factory: str, where: str, is_model: Callable[[Any], bool], kind: str
         return made
     try:
         made = made()
-    except Exception as error:  # it is the user's code: it may raise anything
+    except (Exception, SystemExit) as error:  # it is the user's code: it may raise anything
         raise failed(error, f"{factory} raised an error", where) from error
     if is_model(made):
         return made
     given = "None" if made is None else f"an object of type {type(made).__name__}"
     message = f"{factory}{_line_of(getattr(namespace, name))} gives {given}, no {kind}"
     raise ExportError(message, where=where, fix="return the model")
+
+
+def _imported(module: str, where: str, path: Path | None) -> Any:
+    try:
+        namespace = importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # it is the user's code: it may raise anything
+        _refuse_other(module, where, path)
+        raise failed(error, f"importing {module} raised an error", where) from error
+    _refuse_other(module, where, path)
+    return namespace
+
+
+def _refuse_other(module: str, where: str, path: Path | None) -> None:
+    """Errors: ExportError where Python knows a module of that name, one of ours or of its own: it never looks for the
+    user's at `path` then."""
+    first = module.partition(".")[0]
+    other = sys.modules.get(first)
+    if other is None or path is None:
+        return
+    file, folders = getattr(other, "__file__", None), getattr(other, "__path__", ())
+    if "." in module:
+        is_it = any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
+    elif file is None:
+        is_it = first not in sys.builtin_module_names
+    else:
+        is_it = Path(file).resolve() == path.resolve()
+    if not is_it:
+        message = f"the name of the module {first!r} is taken by {file or 'Python itself'}"
+        raise ExportError(message, where=where, fix=f"rename the {'folder' if '.' in module else 'file'}")
 
 
 def _defined_in(namespace: Any, is_model: Callable[[Any], bool]) -> list[str]:
@@ -79,13 +109,14 @@ def sources() -> dict[str, str]:
     return {path: sha256_file(Path(path)) for path in sorted(files) if path and is_own(path)}
 
 
-def failed(error: BaseException, what: str, where: str) -> ExportError:
+def failed(error: BaseException, what: str, where: str, *, fix: str = "") -> ExportError:
     """One sentence for what the user's code raised: what was tried, the reason, and the last line of theirs."""
     if isinstance(error, EdgebenchError):
         return error if isinstance(error, ExportError) else ExportError(str(error), where=where)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines()]
+    lines = [line for line in lines if line and not line.startswith(_AROUND)]
     kind = type(error).__name__
     reason = f"{kind}: {lines[0][:200]}" if lines else kind
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
     at = f", at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
-    return ExportError(f"{what} ({reason}{at})", where=where)
+    return ExportError(f"{what} ({reason}{at})", where=where, fix=fix)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edge.opsets import Ceiling
     from export.artifact import Artifact
     from export.models import ModelRef
+    from profiles.errors import EdgebenchError
     from profiles.progress import Progress
 
 ModelArguments = Annotated[
@@ -26,6 +27,7 @@ ModelArguments = Annotated[
 ]
 WeightsHelp = "pretrained, random, or the path of a weights file."
 
+_PARTLY = 3
 _YOURS = "Models of your own"
 _GRAPH = "What the graph is like"
 _CHECK = "Checking and calibrating"
@@ -177,7 +179,7 @@ def export(
             "--option", help="KEY=VALUE for the build, of docs/options.md; repeat it.", rich_help_panel=_ENGINES
         ),
     ] = None,
-) -> None:
+) -> int:
     """Export models to ONNX, checked against their framework; with --engine, to engines for GPUs elsewhere.
 
     A factory, and a .pt2 or .keras file with --unsafe, run their own code on this machine.
@@ -202,7 +204,7 @@ def export(
     from export.declared import parse_inputs
     from export.models import renamed
     from export.registry import register
-    from profiles.errors import ConfigError
+    from profiles.errors import ConfigError, EdgebenchError
 
     if len(models) > 1 and (name or version):
         raise ConfigError("one name is for one model", where="--name", fix="export them one after the other")
@@ -230,36 +232,47 @@ def export(
     if wanted is not None and precision is None:
         say("chosen: precision fp16 (engines are for GPUs)", err=True)
     made: list[Artifact] = []
+    failed: list[EdgebenchError] = []
     waited: list[float] = []
     with drawn() as progress, engine_builder(wanted, store, progress) as builder:
         asked = [(renamed(ref, name, version), its) for ref, its in exports(models, framework)]
         opsets = _opsets(opset, device, fleet, asked, progress)
         for (ref, its), its_opset in zip(asked, opsets, strict=True):
             begin = time.monotonic()
-            artifact = export_model(
-                ref,
-                framework=its,
-                precision=Precision(precision or ("fp32" if wanted is None else "fp16")),
-                batch=graph_batch(batch, wanted, is_file=ref.path is not None, bounded=bool(limits)),
-                weights=weights,
-                store=store,
-                progress=progress,
-                opset=its_opset,
-                bounds=limits,
-                options=options,
-                fresh=fresh,
-                explain=explain,
-            )
-            register(store, ref, its, options)
-            engines = [artifact] if builder is None else builder.engines(artifact, progress)
+            try:
+                artifact = export_model(
+                    ref,
+                    framework=its,
+                    precision=Precision(precision or ("fp32" if wanted is None else "fp16")),
+                    batch=graph_batch(batch, wanted, is_file=ref.path is not None, bounded=bool(limits)),
+                    weights=weights,
+                    store=store,
+                    progress=progress,
+                    opset=its_opset,
+                    bounds=limits,
+                    options=options,
+                    fresh=fresh,
+                    explain=explain,
+                )
+                register(store, ref, its, options, weights)
+                engines = [artifact] if builder is None else builder.engines(artifact, progress)
+            except EdgebenchError as error:
+                failed.append(error)
+                continue
             made += engines
             waited += [time.monotonic() - begin] * len(engines)
+    if not made:
+        raise failed[0]
     copies = [write_copy(artifact, out) if out is not None else None for artifact in made]
     if json:
-        print_json({"artifacts": [_as_json(*pair) for pair in zip(made, copies, strict=True)]})
-        return
-    for artifact, copy, waited_s in zip(made, copies, waited, strict=True):
-        _print(artifact, copy, waited_s)
+        told = {"artifacts": [_as_json(*pair) for pair in zip(made, copies, strict=True)]}
+        print_json({**told, "failed": [one.info() for one in failed]} if failed else told)
+    else:
+        for artifact, copy, waited_s in zip(made, copies, waited, strict=True):
+            _print(artifact, copy, waited_s)
+    for missing in failed:
+        say(f"edgebench: {missing}", err=True)
+    return _PARTLY if failed else 0
 
 
 def _opsets(

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from export.pt.net import (
     of_torchvision,
     refuse_bad_answers,
     refuse_bad_weights,
+    refuse_mixed,
 )
 from export.pt.net import (
     answers as run,
@@ -55,6 +57,7 @@ class Exporter:
         shapes = _shapes(net, request, self.name) if half else self._reference(net, request, out)
         if half:
             net = _halved(net)
+            refuse_mixed(net, _few(net, request), self.name)
         self.progress(f"export {self.name} with torch")
         gc.collect()
         written = exporters.write(_task(net, shapes, request, self.name), out)
@@ -100,11 +103,11 @@ def write_values(
 
 
 def write_weights(ref: ModelRef, request: ExportRequest, out: Path, progress: Progress) -> Path:
-    """The state dict of the torchvision model as float32 arrays in an .npz, for its Keras twin."""
+    """The state dict of the torchvision model as float32 arrays in an .npz, for its Keras twin, whatever size that is
+    asked for."""
     prepare()
     progress(f"load the weights of {ref.name} with torch")
-    entry, pinned = _entry(ref)
-    network = weights.load(entry, request, pinned)
+    network, _ = _network(ref, replace(request, size=None))
     path = out / "weights.npz"
     with path.open("wb") as stream:
         np.savez(stream, **{name: tensor.numpy() for name, tensor in network.state_dict().items()})
@@ -123,12 +126,14 @@ def load(ref: ModelRef, request: ExportRequest) -> Net:
     """Errors: ConfigError for an unknown name, ExportError for weights or code of the user's that do not serve."""
     if ref.profile is None:
         return user.load(ref, request)
+    network, entry = _network(ref, request)
+    return of_torchvision(network, catalog.at_size(entry, request), request)
+
+
+def _network(ref: ModelRef, request: ExportRequest) -> tuple[Any, catalog.Entry]:
+    """torchvision's network with its weights, and what it is at its own size."""
     entry, pinned = _entry(ref)
-    if request.size is not None:
-        height, width = (side.opt for side in request.size)
-        images = (replace(image, shape=(*image.shape[:-2], height, width)) for image in entry.images)
-        entry = replace(entry, images=tuple(images))
-    return of_torchvision(weights.load(entry, request, pinned), entry, request)
+    return weights.load(entry, request, pinned), entry
 
 
 def _entry(ref: ModelRef) -> tuple[catalog.Entry, str | None]:
@@ -144,14 +149,20 @@ def _entry(ref: ModelRef) -> tuple[catalog.Entry, str | None]:
 
 
 def _task(net: Net, shapes: Mapping[str, tuple[Dim, ...]], request: ExportRequest, name: str) -> exporters.Task:
-    sides = {FREE_BATCH: max(2, _lowest(request)), **_sides(request)}  # 1 would be taken for a constant
+    least, largest = net.batches
+    batch = min(max(2, _lowest(request), least), largest)  # 1 would be taken for a constant
+    sides = {FREE_BATCH: batch, **_sides(request)}
     return exporters.Task(net.module, net.inputs, shapes, sides, request.opset, name, net.tracing)
 
 
 def _shapes(net: Net, request: ExportRequest, name: str) -> Mapping[str, tuple[Dim, ...]]:
-    """What comes out, from two samples."""
-    inputs = {name: array[:2] for name, array in samples(net.inputs, net.images, request)[GOLDEN].items()}
-    return _free(_answered(net, inputs, name), net, request)
+    """What comes out."""
+    return _free(_answered(net, _few(net, request), name), net, request)
+
+
+def _few(net: Net, request: ExportRequest) -> Arrays:
+    """Two golden samples."""
+    return {name: array[:2] for name, array in samples(net.inputs, net.images, request)[GOLDEN].items()}
 
 
 def _answered(net: Net, inputs: Arrays, where: str) -> Arrays:

@@ -153,9 +153,9 @@ def _dims(inner: tuple[int | None, ...], seen: tuple[int, ...], request: ExportR
 
 
 def _notes(model: Model, request: ExportRequest, outputs: Mapping[str, tuple[int | None, ...]]) -> list[str]:
-    """Inputs are channels-first in every graph; outputs are as the framework gives them."""
+    """Images are channels-first in every graph; outputs are as the framework gives them."""
     maps = ", ".join(repr(name) for name, shape in outputs.items() if len(shape) == 4)
-    notes = [f"output {maps} is channels-last, (N, H, W, C), as Keras gives it"] if maps else []
+    notes = [f"output {maps} is as Keras gives it; Keras's maps are channels-last"] if maps else []
     if request.batch == "dynamic" and model.batch != "dynamic":
         notes.append(f"the model was built for a batch of {model.batch}, and its graph takes no other")
     return notes

@@ -15,6 +15,7 @@ from export import graph
 from export.artifact import (
     GOLDEN,
     SHAPES,
+    TOLD,
     Artifact,
     Format,
     NotChecked,
@@ -51,7 +52,7 @@ def compute(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
     if judged is None:
         return {"ask": "half"}
     of_images, left_out = judge.images(inputs)
-    _write(Path(case.out), samples, request)
+    _write(Path(case.out), samples, request, case.named)
     files = hash_files(Path(case.out))
     artifact = Artifact(
         id=content_id(files),
@@ -236,7 +237,14 @@ def _with_scale(reference: Mapping[str, Any], task: str) -> dict[str, Any]:
     return {name: array for name, array in reference.items() if varies(array) or array.shape[1:2] == room}
 
 
-def _write(out: Path, samples: Mapping[str, tuple[dict[str, Any], dict[str, Any]]], request: ExportRequest) -> None:
+def _write(
+    out: Path, samples: Mapping[str, tuple[dict[str, Any], dict[str, Any]]], request: ExportRequest, named: str
+) -> None:
+    """The other payload files. What the manifest says for this request alone is one: two requests with one graph and
+    unlike names, labels or images are two artifacts."""
+    told = {"model": named, "task": request.task, "labels": request.labels, "images": request.images}
+    if any(told.values()):
+        (out / TOLD).write_text(dumps(told, indent=1) + "\n", encoding="utf-8")
     for name, pair in samples.items():
         golden.save(out / name, *pair)
     if request.profiles:

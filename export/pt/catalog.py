@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from export.download import check_reachable, could_not_download
+from export.request import ExportRequest
 from profiles.errors import ExportError
 from profiles.load import unknown
 from profiles.schema import ImageInput
@@ -70,8 +71,17 @@ def find(name: str) -> Entry:
     return Entry(name, tasks[name], _images(name, tasks[name], best.transforms() if best else None), labels)
 
 
+def at_size(entry: Entry, request: ExportRequest) -> Entry:
+    """With its images at the size that is asked for, of a free one at what engines are tuned for."""
+    if request.size is None:
+        return entry
+    sides = tuple(side.opt for side in request.size)
+    return replace(entry, images=tuple(replace(image, shape=(*image.shape[:-2], *sides)) for image in entry.images))
+
+
 def build(entry: Entry) -> Any:
-    """The network in eval mode, FP32, initialised by torch's generator. Nothing is downloaded."""
+    """The network in eval mode, FP32, initialised by torch's generator. Nothing is downloaded. A vision transformer is
+    another network at another size, and no other is."""
     from torchvision import models
 
     arguments = dict(_ARGUMENTS.get(entry.name, {}))

@@ -4,7 +4,7 @@ and where it refuses. torch is imported in functions only."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,8 @@ def _trace(task: Task, folder: Path, note: str | None = None) -> Written:
 
     path = folder / MODEL_FILE
     shapes = {**{spec.name: spec.shape for spec in task.inputs}, **task.outputs}
-    free = {name: axes for name, shape in shapes.items() if (axes := _free(shape))}
+    traced = {name: _no_number(name, shapes) for name in shapes}
+    free = {traced[name]: axes for name, shape in shapes.items() if (axes := _free(shape))}
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
@@ -159,14 +160,15 @@ def _trace(task: Task, folder: Path, note: str | None = None) -> Written:
                 path,
                 dynamo=False,
                 opset_version=task.opset,
-                input_names=[spec.name for spec in task.inputs],
-                output_names=list(task.outputs),
+                input_names=[traced[spec.name] for spec in task.inputs],
+                output_names=[traced[name] for name in task.outputs],
                 dynamic_axes=free or None,
                 verbose=False,
             )
         except Exception as error:
             raise refusal(error, task.where) from error
     _gather(folder)
+    _name_as(folder, {new: name for name, new in traced.items() if new != name})
     return Written("torch.onnx.export(dynamo=False)", (*([note] if note else []), *_fixed_by_tracing(told)))
 
 
@@ -179,6 +181,25 @@ def _gather(folder: Path) -> None:
     model = graph.load(path)
     for file in extra:
         file.unlink()
+    graph.save(model, folder)
+
+
+def _no_number(name: str, taken: Collection[str]) -> str:
+    """The tracer takes no number for a name."""
+    if not name.isdigit():
+        return name
+    other = f"tensor_{name}"
+    while other in taken:
+        other += "_"
+    return other
+
+
+def _name_as(folder: Path, names: Mapping[str, str]) -> None:
+    """Inputs and outputs get the names that the tracer does not take; a tensor inside that has one gets theirs."""
+    if not names:
+        return
+    model = graph.load(folder / MODEL_FILE)
+    graph.rename(model, {**names, **{name: traced for traced, name in names.items()}})
     graph.save(model, folder)
 
 

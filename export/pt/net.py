@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 
 from device_agents.contract import Dim, TensorSpec
 from export.data import golden
+from export.declared import refuse_bounds
 from export.pt.catalog import Entry
 from export.pt.heads import as_module
 from export.pt.raw_heads import as_raw_module
 from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest
+from export.user_code import failed
 from profiles.errors import ConfigError, ExportError
 from profiles.schema import ImageInput
 
@@ -24,13 +27,23 @@ Arrays = dict[str, NDArray[Any]]
 _VALUES = 8 * 3 * 224 * 224
 """How many values of inputs go through a network at a time, where its batch is free: memory is bounded so."""
 
-_SIDES = (-2, -1)
+MOST = 2**31
+"""Stands for no bound, where a size may be any."""
+
+Batches = tuple[int, int]
+"""The least and the largest."""
+
+_MIXED = re.compile(
+    r"the same|same d?type|dtypes match|dtype to be equal|match weight dtype|expected (scalar type|dtype)|mixed dtype"
+    r"|promoting not supported"
+)
+"""What torch says of an operator that is given FP32 and FP16. Of one that has no FP16 on a CPU it says other things."""
 
 
 @dataclass(frozen=True)
 class Net:
     """`module` is an adapter (export.pt.outputs), FP32; free dimensions of `inputs` have names. `tracing` says why
-    only the older exporter serves."""
+    only the older exporter serves; `batches` are those that a free batch may be."""
 
     module: Any
     inputs: tuple[TensorSpec, ...]
@@ -40,6 +53,7 @@ class Net:
     notes: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     tracing: str | None = None
+    batches: Batches = (1, MOST)
 
     @property
     def batch(self) -> Dim:
@@ -54,7 +68,7 @@ def of_torchvision(network: Any, entry: Entry, request: ExportRequest) -> Net:
     if entry.task != "detection":
         if request.head != "full":
             raise ConfigError("only detectors have a raw head", where=entry.name, fix="leave --head out")
-        specs = tuple(TensorSpec(image.name, "float32", (batch, *_shape(image, request))) for image in images)
+        specs = tuple(TensorSpec(image.name, "float32", (batch, *shape_of(image, request))) for image in images)
         return Net(as_module(network, entry), specs, entry.task, images, entry.labels)
     if request.size and any(side.min < side.max for side in request.size):
         raise ConfigError("the anchors of a detector are those of one size", where=entry.name, fix="give one --size")
@@ -65,6 +79,7 @@ def of_torchvision(network: Any, entry: Entry, request: ExportRequest) -> Net:
         notes = []
         module, tracing = as_module(network, entry), "torch.export has no sizes for what NMS leaves"
         if batch == FREE_BATCH:
+            refuse_bounds(1, request, entry.name, fix="leave --bounds out, or take --head raw")
             batch = 1
             notes.append("NMS works image by image: the batch is fixed to 1 (another with --batch N)")
         if hasattr(network, "roi_heads") and network.roi_heads.has_mask():
@@ -73,7 +88,8 @@ def of_torchvision(network: Any, entry: Entry, request: ExportRequest) -> Net:
     return Net(module, specs, entry.task, images, entry.labels, tuple(notes), tracing=tracing)
 
 
-def _shape(image: ImageInput, request: ExportRequest) -> tuple[Dim, ...]:
+def shape_of(image: ImageInput, request: ExportRequest) -> tuple[Dim, ...]:
+    """The image's shape at the size that is asked for: sides are free where a range is."""
     if request.size is None:
         return image.shape
     names = (FREE_HEIGHT, FREE_WIDTH)
@@ -84,24 +100,38 @@ def _shape(image: ImageInput, request: ExportRequest) -> tuple[Dim, ...]:
 
 
 def answers(net: Net, inputs: Arrays, *, half: bool = False) -> Arrays:
-    """The network's own outputs by name, samples first; with `half` in FP16, as which it is left. Errors: ExportError
-    for outputs that are not usable."""
+    """The network's own outputs by name, samples first; with `half` in FP16. What torch has no FP16 for on a CPU is
+    judged by weights that were rounded to it, as graphs are on a CPU: the network is left in FP32 then. Errors:
+    ExportError for outputs that are not usable."""
     if half:
         net.module.half()
-    step = net.batch if isinstance(net.batch, int) else _step(inputs)
+    step = at_once(net, inputs)
     try:
         return golden.in_batches(lambda part: _run(net, part, half), inputs, step)
     except RuntimeError as error:
         if not half or "not implemented for 'Half'" not in str(error):
             raise
-    # What torch has no FP16 for on a CPU is judged by weights that were rounded to it, as graphs are on a CPU.
     net.module.float()
     return golden.in_batches(lambda part: _run(net, part, half=False), inputs, step)
 
 
-def _step(inputs: Arrays) -> int:
+def at_once(net: Net, inputs: Arrays) -> int:
+    """How many samples go through the network at a time."""
+    if isinstance(net.batch, int):
+        return net.batch
     values = sum(math.prod(array.shape[1:]) for array in inputs.values())
-    return max(1, min(golden.COUNT, _VALUES // max(1, values)))
+    least, largest = net.batches
+    return max(least, min(golden.COUNT, _VALUES // max(1, values), largest))
+
+
+def refuse_mixed(net: Net, inputs: Arrays, where: str) -> None:
+    """`net` is in FP16. Errors: ExportError where it makes tensors in FP32, which its weights cannot be joined with: of
+    such a network torch writes a graph that is invalid."""
+    try:
+        golden.in_batches(lambda part: _run(net, part, half=True), inputs, at_once(net, inputs))
+    except (RuntimeError, ValueError) as error:
+        if _MIXED.search(str(error)):
+            raise failed(error, "the network mixes FP32 into FP16", where, fix="--fp16-method convert") from error
 
 
 def _run(net: Net, part: golden.Arrays, half: bool) -> golden.Arrays:

@@ -17,12 +17,19 @@ def flatten(value: Any, inputs: Collection[str] = ()) -> dict[str, Any]:
     import torch
 
     found = nest.flatten(value, lambda part: isinstance(part, torch.Tensor))
-    return {f"{name}_out" if name in inputs else name: tensor for name, tensor in found.items()}
+    return nest.by_name((_unlike(name, inputs), tensor) for name, tensor in found.items())
+
+
+def _unlike(name: str, inputs: Collection[str]) -> str:
+    while name in inputs:
+        name += "_out"
+    return name
 
 
 def adapter(network: Any, call: Callable[..., dict[str, Any]]) -> Any:
     """A module around `network` that takes tensors and returns a tuple of tensors: those of `call(network, *inputs)`.
-    Their names are in its `names` once it has run."""
+    Their names are in its `names` once it has run. Each is a copy: torch's exporter mixes up the names of a tensor that
+    is returned twice, and those of an input that is returned."""
     import torch
 
     class Adapter(torch.nn.Module):  # type: ignore[misc]
@@ -39,6 +46,6 @@ def adapter(network: Any, call: Callable[..., dict[str, Any]]) -> Any:
         def forward(self, *inputs: Any) -> tuple[Any, ...]:
             outputs = call(self.network, *inputs)
             self.names = tuple(outputs)
-            return tuple(outputs.values())
+            return tuple(tensor.clone() for tensor in outputs.values())
 
     return Adapter()

@@ -1,27 +1,28 @@
-"""Users' models: a .pt2 that torch.export saved, and a factory of an nn.Module. Both run code of the user's."""
+"""Users' models: a .pt2 (export.pt.program), and a factory of an nn.Module. Both run code of the user's."""
 
 from __future__ import annotations
 
 import inspect
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from device_agents.contract import Dim, TensorSpec
-from export.declared import check_batch, image_of, sized
+from device_agents.contract import TensorSpec
+from export.declared import check_batch, image_of, refuse_bounds, sized
 from export.models import ModelRef
+from export.pt import program as programs
 from export.pt import weights
-from export.pt.net import Net
+from export.pt.net import MOST, Batches, Net, shape_of
 from export.pt.outputs import adapter, flatten
 from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest
-from export.user_code import failed, made_by, sources
+from export.user_code import made_by, sources
 from profiles.errors import ConfigError, ExportError
 from profiles.schema import ImageInput
 
 _NO_IMAGES: tuple[ImageInput, ...] = ()
 _DECLARE = "declare them, such as --input images:float32:batch,3,224,224"
+_DECLARE_FREE = "declare what is free, such as --input images:float32:batch,3,height,width"
+_EXPORT_FREE = "export the program with torch.export.Dim for what is free"
 
 
 def load(ref: ModelRef, request: ExportRequest) -> Net:
@@ -35,11 +36,10 @@ def _of_factory(ref: ModelRef, request: ExportRequest) -> Net:
     network = _made(ref, request)
     if request.weights_path is not None:
         weights.load_file(network, request.weights_path)
-    specs, images = (request.declared, _NO_IMAGES) if request.declared else _timm_input(network)
+    specs, images = (request.declared, _NO_IMAGES) if request.declared else _timm_input(network, request)
     if not specs:
         raise ExportError("which inputs it takes cannot be read off the model", where=ref.name, fix=_DECLARE)
-    specs, notes = _at_batch(specs, request, ref.name)
-    specs = tuple(_at_size(spec, request) for spec in specs)
+    specs, notes = _as_asked(specs, request, ref.name)
     module = adapter(network.eval().float(), _call(network, [spec.name for spec in specs]))
     return Net(module, specs, images=images or _images(specs, request), notes=notes, sources=sources())
 
@@ -47,18 +47,24 @@ def _of_factory(ref: ModelRef, request: ExportRequest) -> Net:
 def _made(ref: ModelRef, request: ExportRequest) -> Any:
     import torch
 
+    def is_module(made: Any) -> bool:
+        return isinstance(made, torch.nn.Module)
+
     torch.manual_seed(request.seed)
-    return made_by(ref.factory or "", ref.name, lambda made: isinstance(made, torch.nn.Module), "torch.nn.Module")
+    return made_by(ref.factory or "", ref.name, is_module, "torch.nn.Module", path=ref.path)
 
 
-def _timm_input(network: Any) -> tuple[tuple[TensorSpec, ...], tuple[ImageInput, ...]]:
-    """timm's models say what they take: `pretrained_cfg` with input_size (C, H, W), mean and std."""
+def _timm_input(network: Any, request: ExportRequest) -> tuple[tuple[TensorSpec, ...], tuple[ImageInput, ...]]:
+    """timm's models say what they take: `pretrained_cfg` with input_size (C, H, W), mean and std. What the operator
+    says of size, mean and std comes first."""
     told = getattr(network, "pretrained_cfg", None) or {}
     shape = tuple(told.get("input_size", ()))
     if len(shape) != 3 or len(told.get("mean", ())) != shape[0] or len(told.get("std", ())) != shape[0]:
         return (), ()
-    image = ImageInput(shape=shape, mean=tuple(told["mean"]), std=tuple(told["std"]))
-    return (TensorSpec(image.name, "float32", (FREE_BATCH, *shape), image.low, image.high),), (image,)
+    own = ImageInput(shape=shape, mean=tuple(told["mean"]), std=tuple(told["std"]))
+    asked = replace(request, mean=request.mean or own.mean, std=request.std or own.std)
+    specs = (TensorSpec(own.name, "float32", (FREE_BATCH, *shape_of(own, request))),)
+    return specs, _images(specs, asked)
 
 
 def _call(network: Any, names: list[str]) -> Callable[..., dict[str, Any]]:
@@ -73,10 +79,9 @@ def _of_file(ref: ModelRef, request: ExportRequest) -> Net:
     import torch
     from torch.utils import _pytree as pytree
 
-    program = _read(ref, request)
-    specs, ranges = _inputs_of(program, ref.name)
-    specs, notes = _at_batch(specs, request, ref.name, ranges)
-    specs = tuple(_at_size(spec, request) for spec in specs)
+    program = programs.read(ref, request)
+    specs, batches = programs.inputs_of(program, ref.name)
+    specs, notes = _as_asked(specs, request, ref.name, batches)
     network = program.module()
     shape, names = program.call_spec.in_spec, [spec.name for spec in specs]
 
@@ -86,87 +91,61 @@ def _of_file(ref: ModelRef, request: ExportRequest) -> Net:
 
     with torch.no_grad():
         module = adapter(network, call)
-    return Net(module, specs, images=_images(specs, request), notes=notes)
+    return Net(module, specs, images=_images(specs, request), notes=notes, batches=batches)
 
 
-def _read(ref: ModelRef, request: ExportRequest) -> Any:
-    """Errors: ExportError for any other file, before anything of it is unpickled, and for one that is not trusted."""
-    import torch
-
-    if ref.path is None:
-        raise ExportError("no file is named", where=ref.name)
-    where = str(ref.path)
-    _refuse_other_files(ref.path)
-    if not request.unsafe:
-        fix = "give --unsafe for one that you trust, or export it from its own code with package.module:factory"
-        raise ExportError("reading a .pt2 runs whatever code is hidden in it", where=where, fix=fix)
-    try:
-        return torch.export.load(ref.path)
-    except Exception as error:  # what a broken file raises has no common base
-        raise failed(error, "torch.export cannot read the file", where) from error
-
-
-def _refuse_other_files(path: Path) -> None:
-    """By the names in the archive alone."""
-    fix = "write it with torch.export.save"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        raise ExportError("no file of torch.export, or a damaged one", where=str(path), fix=fix) from None
-    inner = {name.partition("/")[2] or name for name in names}
-    if any(name.startswith("models/") and name.endswith(".json") for name in inner):
-        return
-    if "serialized_exported_program.json" in names:  # up to torch 2.7
-        return
-    if "data.pkl" in inner:
-        kind = "TorchScript" if any(name.startswith("code/") for name in inner) else "a pickle of torch.save"
-        raise ExportError(f"it is {kind}, not a program of torch.export", where=str(path), fix=fix)
-    raise ExportError("no file of torch.export", where=str(path), fix=fix)
-
-
-def _inputs_of(program: Any, where: str) -> tuple[tuple[TensorSpec, ...], dict[str, tuple[int, int]]]:
-    """The inputs that the program was exported for, and the range of each of its free dimensions."""
-    import torch
-
-    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-    specs, ranges = [], {}
-    for name in program.graph_signature.user_inputs:
-        value = nodes[str(name)].meta["val"] if str(name) in nodes else None
-        if not isinstance(value, torch.Tensor):
-            raise ExportError(f"input {name!r} is no tensor", where=where, fix="export it with tensors alone")
-        shape = tuple(_dim(name, axis, size) for axis, size in enumerate(value.shape))
-        for dim, size in zip(shape, value.shape, strict=True):
-            if isinstance(dim, str):
-                bounds = program.range_constraints[size.node.expr]
-                ranges[dim] = (int(bounds.lower), min(int(bounds.upper), 2**31) if bounds.upper.is_finite else 2**31)
-        dtype = str(value.dtype).removeprefix("torch.")
-        specs.append(TensorSpec(str(name), dtype, shape, *((0.0, 255.0) if dtype == "uint8" else (0.0, 1.0))))
-    return tuple(specs), ranges
-
-
-def _dim(name: Any, axis: int, size: Any) -> Dim:
-    if isinstance(size, int):
-        return size
-    return {0: FREE_BATCH, 2: FREE_HEIGHT, 3: FREE_WIDTH}.get(axis, f"{name}_{axis}")
-
-
-def _at_batch(
-    specs: tuple[TensorSpec, ...], request: ExportRequest, where: str, ranges: dict[str, tuple[int, int]] | None = None
+def _as_asked(
+    specs: tuple[TensorSpec, ...], request: ExportRequest, where: str, batches: Batches | None = None
 ) -> tuple[tuple[TensorSpec, ...], tuple[str, ...]]:
-    """The batch that was asked for. A declared number gives way to another that is asked for; a .pt2 (which has
-    `ranges`) does not."""
+    """(the inputs at the batch and the size that were asked for, notes). A declared number of samples gives way to
+    another that is asked for; a .pt2 takes what lies in its `batches`. Errors: ConfigError, ExportError."""
+    free = _DECLARE_FREE if batches is None else _EXPORT_FREE
     own = check_batch(specs, where)
-    if request.batch == "dynamic":
-        if isinstance(own, str):
-            return specs, ()
-        return specs, (f"the batch is fixed to {own}, as the inputs are declared",)
-    if ranges is not None:
-        low, high = ranges[own] if isinstance(own, str) else (own, own)
-        if not low <= int(request.batch) <= high:
-            fixed = f"a fixed batch of {low}" if low == high else f"a batch from {low} to {high}"
-            raise ExportError(f"the program has {fixed}, not {request.batch}", where=where, fix=f"use --batch {low}")
-    return tuple(replace(spec, shape=(request.batch, *spec.shape[1:])) for spec in specs), ()
+    batch = own if request.batch == "dynamic" else request.batch
+    if isinstance(batch, int):
+        refuse_bounds(batch, request, where, fix=f"leave --bounds out, or {free}")
+    notes = []
+    if request.batch == "dynamic" and isinstance(own, int):
+        notes.append(f"the batch is fixed to {own}, as {'declared' if batches is None else 'in the program'}")
+    if batches is not None:
+        _refuse_outside(batches, request, where)
+        if isinstance(own, str) and batches != (1, MOST):
+            notes.append(f"the program was exported for {_span(*batches)}")
+    specs = tuple(replace(spec, shape=(batch, *spec.shape[1:])) for spec in specs)
+    _refuse_other_size(specs, request, where, fix=f"leave --size out, or {free}")
+    return tuple(_at_size(spec, request) for spec in specs), tuple(notes)
+
+
+def _refuse_outside(batches: Batches, request: ExportRequest, where: str) -> None:
+    """Errors: ExportError for a batch, or bounds of it, that a .pt2 does not take."""
+    low, high = batches
+    bounds = [size for one in request.bounds for size in (one.min, one.max)]
+    asked = bounds if request.batch == "dynamic" else [int(request.batch)]
+    outside = [size for size in asked if not low <= size <= high]
+    if outside:
+        fix = "keep --bounds within that" if bounds else f"use --batch {low}"
+        raise ExportError(f"the program has {_span(low, high)}, not {outside[0]}", where=where, fix=fix)
+
+
+def _span(low: int, high: int) -> str:
+    if low == high:
+        return f"a fixed batch of {low}"
+    return f"a batch from {low} on" if high == MOST else f"a batch from {low} to {high}"
+
+
+def _refuse_other_size(specs: tuple[TensorSpec, ...], request: ExportRequest, where: str, *, fix: str) -> None:
+    """Errors: ConfigError for a size that is not free in any input, and not what an image has."""
+    if request.size is None:
+        return
+    free = {dim for spec in specs for dim in spec.shape[1:]}
+    images = [spec.shape[-2:] for spec in specs if len(spec.shape) in (4, 5)]
+    fixed = []
+    for axis, (name, side) in enumerate(zip((FREE_HEIGHT, FREE_WIDTH), request.size, strict=True)):
+        is_own = side.min == side.max and any(sides[axis] == side.opt for sides in images)
+        if name not in free and not is_own:
+            fixed.append(name)
+    if fixed:
+        raise ConfigError(f"its inputs have one {'size' if len(fixed) == 2 else fixed[0]}", where=where, fix=fix)
 
 
 def _at_size(spec: TensorSpec, request: ExportRequest) -> TensorSpec:

@@ -20,7 +20,8 @@ def simplify(net: Net) -> None:
     """In place, before the layouts are chosen. Shapes are known afterwards."""
     fold_constants(net)
     _drop_identities(net)
-    _each(net, "Erfc", _error_function)  # before shapes: onnx does not know it
+    if _each(net, "Erfc", _error_function):  # before shapes: onnx does not know it
+        fold_constants(net)
     net.infer_shapes()
     while _each(net, "MatMul", _linear_layer):
         net.infer_shapes()  # past one of them, the rank was not known
@@ -36,9 +37,14 @@ def _each(net: Net, op: str, rewrite: Callable[[Net, Node], bool]) -> int:
 
 
 def fold_constants(net: Net) -> None:
-    """Compute every node whose inputs are constants, unless the result is much larger than they are."""
+    """Compute every node whose inputs are constants, unless the result is much larger than they are, or ONNX does not
+    know the operation."""
+    import onnx
+
     for node in net.ordered():
-        if node.op in _RANDOM + _LOOPS or not all(name in net.constants for name in node.inputs if name):
+        if node.op in _RANDOM + _LOOPS or not onnx.defs.has(node.op, net.opset, ""):
+            continue
+        if not all(name in net.constants for name in node.inputs if name):
             continue
         if any(net.is_output(name) for name in node.outputs):
             continue
@@ -120,8 +126,9 @@ def _uncast(net: Net, name: str) -> str:
 
 def _error_function(net: Net, node: Node) -> bool:
     """erfc(-x) is 1 + erf(x): ONNX has no Erfc, and TensorFlow's exact GELU is written with one."""
-    one = net.put(np.array(1.0, np.float32), node.output)
     inner = node.inputs[0]
+    kind = net.constants[inner].dtype if inner in net.constants else np.float32
+    one = net.put(np.array(1.0, kind), node.output)
     positive = _negated(net, inner, node)
     erf = net.insert("Erf", [inner if positive is None else positive], node)
     net.remove(node)
@@ -151,12 +158,13 @@ def _layer_norm(net: Net, node: Node) -> bool:
     found = _normaliser(net, node) if net.opset >= 17 else None
     if found is None:
         return False
-    x, mean, epsilon = found
+    x, mean, added = found
+    epsilon = float(added)
     shape = net.shape(x)
     width = shape[-1] if shape else None
     if width is None:
         return False
-    scale, gain = _times_constant(net, node.output, width)
+    scale, gain = _times_constant(net, node.output, np.ones(width, added.dtype))
     product = _reader(net, x, "Mul", scale)
     if product is None:
         return False
@@ -164,7 +172,7 @@ def _layer_norm(net: Net, node: Node) -> bool:
     if total is None or total.op not in ("Add", "Sub"):
         return False
     other = total.inputs[1] if total.inputs[0] == product.output else total.inputs[0]
-    bias = _shift(net, other, mean, scale, width, negative=total.op == "Sub")
+    bias = _shift(net, other, mean, scale, np.zeros(width, added.dtype), negative=total.op == "Sub")
     if bias is None or (total.op == "Sub" and total.inputs[0] != product.output):
         return False
     inputs = [x, net.put(gain, f"{node.name}/gain"), net.put(bias, f"{node.name}/bias")]
@@ -174,15 +182,15 @@ def _layer_norm(net: Net, node: Node) -> bool:
     return True
 
 
-def _normaliser(net: Net, node: Node) -> tuple[str, str, float] | None:
-    """(x, its mean, epsilon) where `node` is 1 / sqrt(variance of x over the last axis + epsilon)."""
+def _normaliser(net: Net, node: Node) -> tuple[str, str, NDArray[Any]] | None:
+    """(x, its mean, epsilon in the type of x) where `node` is 1 / sqrt(variance of x over the last axis + epsilon)."""
     root = net.made_by(node.inputs[0], "Sqrt")
     total = net.made_by(root.inputs[0], "Add") if root else None
     if total is None:
         return None
-    epsilon = net.scalar(total.inputs[1])
+    epsilon = net.constants.get(total.inputs[1])
     variance = net.made_by(total.inputs[0], "ReduceMean")
-    if epsilon is None or variance is None or not _last_axis(net, variance):
+    if epsilon is None or epsilon.size != 1 or variance is None or not _last_axis(net, variance):
         return None
     square = net.made_by(variance.inputs[0], "Mul", "Pow")
     if square is None or not (square.inputs[0] == square.inputs[1] or net.scalar(square.inputs[1]) == 2.0):
@@ -191,7 +199,7 @@ def _normaliser(net: Net, node: Node) -> tuple[str, str, float] | None:
     mean = net.made_by(deviation.inputs[1], "ReduceMean") if deviation else None
     if deviation is None or mean is None or not _last_axis(net, mean) or mean.inputs[0] != deviation.inputs[0]:
         return None
-    return mean.inputs[0], mean.output, epsilon
+    return mean.inputs[0], mean.output, epsilon.reshape(())
 
 
 def _last_axis(net: Net, node: Node) -> bool:
@@ -200,15 +208,15 @@ def _last_axis(net: Net, node: Node) -> bool:
     return axes in ([-1], [rank - 1] if rank else None) and bool(node.attributes.get("keepdims", 1))
 
 
-def _times_constant(net: Net, name: str, width: int) -> tuple[str, NDArray[Any]]:
+def _times_constant(net: Net, name: str, ones: NDArray[Any]) -> tuple[str, NDArray[Any]]:
     """(the tensor that x is multiplied with, the gain): a gain of ones is left out of the graph."""
     product = net.only_reader(name)
     if product is not None and product.op == "Mul":
         other = product.inputs[1] if product.inputs[0] == name else product.inputs[0]
-        gain = _per_channel(net, other, width)
+        gain = _per_channel(net, other, ones.size)
         if gain is not None:
             return product.output, gain
-    return name, np.ones(width, np.float32)
+    return name, ones
 
 
 def _per_channel(net: Net, name: str, width: int) -> NDArray[Any] | None:
@@ -223,9 +231,8 @@ def _reader(net: Net, name: str, op: str, other: str) -> Node | None:
     return next((node for node in net.readers(name) if node.op == op and other in node.inputs), None)
 
 
-def _shift(net: Net, name: str, mean: str, scale: str, width: int, *, negative: bool) -> NDArray[Any] | None:
-    """The bias in `name` = bias - mean * scale, or in -name where `negative`."""
-    zero = np.zeros(width, np.float32)
+def _shift(net: Net, name: str, mean: str, scale: str, zero: NDArray[Any], *, negative: bool) -> NDArray[Any] | None:
+    """The bias in `name` = bias - mean * scale, or in -name where `negative`; `zero` is that of none."""
     if _is_product(net, name, mean, scale):
         return zero if negative else None
     minus = next((one.output for one in net.readers(mean) if one.op == "Neg"), None)
@@ -236,10 +243,10 @@ def _shift(net: Net, name: str, mean: str, scale: str, width: int, *, negative: 
         return None
     first, second = total.inputs
     if total.op == "Sub":
-        return _per_channel(net, first, width) if _is_product(net, second, mean, scale) else None
+        return _per_channel(net, first, zero.size) if _is_product(net, second, mean, scale) else None
     for product, bias in ((first, second), (second, first)):
         if minus is not None and _is_product(net, product, minus, scale):
-            return _per_channel(net, bias, width)
+            return _per_channel(net, bias, zero.size)
     return None
 
 

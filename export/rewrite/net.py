@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from profiles.errors import ExportError
+
 Shape = tuple[int | None, ...]
 """None for a dimension that is not known."""
 
@@ -187,8 +189,9 @@ class Net:
 
     def ordered(self) -> list[Node]:
         """Every node after all that it reads: depth first from the outputs, inputs in their order. tf2onnx walks sets
-        of objects: its own order is another each time."""
+        of objects: its own order is another each time. Errors: ExportError where a node reads what it makes."""
         done: dict[Node, None] = {}
+        begun: set[Node] = set()
         for output in self.outputs:
             waiting = [(output.name, False)]
             while waiting:
@@ -198,7 +201,10 @@ class Net:
                     continue
                 if ready:
                     done[node] = None
+                elif node in begun:
+                    raise ExportError(f"the graph is a circle: node {node.name!r} reads what is made of its output")
                 else:
+                    begun.add(node)
                     waiting.append((name, True))
                     waiting.extend((source, False) for source in reversed([*node.inputs, *captured(node)]))
         return [*done]

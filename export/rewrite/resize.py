@@ -12,6 +12,13 @@ from export.rewrite.net import Net, Node
 # A dimension that the graph computes: a number, or so many times one axis of a tensor.
 _Dim = int | tuple[str, int, Fraction]
 
+_REPEATING = {
+    b"half_pixel": (b"round_prefer_floor", b"round_prefer_ceil"),
+    b"asymmetric": (b"floor",),
+    b"tf_half_pixel_for_nn": (b"floor",),
+}
+"""Ways of counting pixels, and of rounding, in which a pixel of a larger image is the one that it lies in."""
+
 
 def use_scales(net: Net) -> None:
     """In place, when layouts are chosen."""
@@ -28,9 +35,12 @@ def use_scales(net: Net) -> None:
 
 
 def _repeat(node: Node, scales: list[float]) -> None:
-    """Nearest neighbours of a whole number of times as many pixels are repetitions, in every way of counting: in the
-    plainest, as TensorFlow's own is deprecated."""
-    if node.attributes.get("mode") == b"nearest" and all(scale >= 1 and scale.is_integer() for scale in scales):
+    """Nearest neighbours of a whole number of times as many pixels are repetitions, in every way of counting that does
+    not align corners: in the plainest, as TensorFlow's own is deprecated."""
+    counting = node.attributes.get("coordinate_transformation_mode", b"half_pixel")
+    rounding = node.attributes.get("nearest_mode", b"round_prefer_floor")
+    repeats = node.attributes.get("mode") == b"nearest" and rounding in _REPEATING.get(counting, ())
+    if repeats and all(scale >= 1 and scale.is_integer() for scale in scales):
         node.attributes["coordinate_transformation_mode"] = b"asymmetric"
         node.attributes["nearest_mode"] = b"floor"
 

@@ -174,7 +174,8 @@ def _slice(net: Net, node: Node) -> Plan | None:
         return None
 
     def turn() -> None:
-        fresh = net.put(np.array([_turned_axis(axis, rank) for axis in axes], np.int64), node.inputs[3])
+        kind = net.constants[node.inputs[3]].dtype  # that of starts, ends and steps: ONNX wants one
+        fresh = net.put(np.array([_turned_axis(axis, rank) for axis in axes], kind), node.inputs[3])
         net.set_inputs(node, [*node.inputs[:3], fresh, *node.inputs[4:]])
 
     return _whole(net, node, turn)

@@ -8,6 +8,7 @@ from typing import Any
 from export.data import golden
 from export.download import could_not_download, refuse_downloads, unreachable
 from export.request import RANDOM, ExportRequest
+from export.tf.network import resized
 from export.tf.random_weights import randomise
 from profiles.errors import ConfigError, ExportError
 from profiles.load import unknown
@@ -64,14 +65,17 @@ def _build(name: str, shape: tuple[int, int, int], weights: str | None = None) -
 
 
 def _of_weights(name: str, shape: tuple[int, int, int], other: Any) -> Any:
-    network = _build(name, shape)
-    try:
-        network.set_weights(other.get_weights())
-    except ValueError as error:
-        fix = "leave --size out, or use a model that ends in global pooling"
-        reason = f"the pretrained weights of {name} are for images of one size"
-        raise ConfigError(reason, where="--size", fix=fix) from error
-    return network
+    """The layers and weights of `other`: with imagenet's, EfficientNet has a layer more. How much is padded depends on
+    the size: that is as Keras builds it for this one."""
+    import keras
+
+    built = {layer.name: layer for layer in _build(name, shape).layers}
+
+    def clone(layer: Any) -> Any:
+        source = built.get(layer.name, layer) if isinstance(layer, keras.layers.ZeroPadding2D) else layer
+        return type(layer).from_config(source.get_config())
+
+    return resized(other, shape, clone)
 
 
 def _pretrained(name: str, shape: tuple[int, int, int]) -> Any:

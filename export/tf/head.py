@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from profiles.errors import ExportError
+from profiles.errors import ConfigError, ExportError
 from profiles.schema import ImageInput
 
 _KNOWN = ("Rescaling", "Normalization", "Resizing")
@@ -17,13 +17,18 @@ _KNOWN = ("Rescaling", "Normalization", "Resizing")
 @dataclass(frozen=True)
 class Head:
     """`layers` by name, in order. They make `scale` * pixel + `shift` of a pixel of 0 to 255, one value a channel, and
-    images of `size` (height, width) where they resize. `rest` is the tensor that they give."""
+    images of `size` (height, width) where they resize. `tensors` are the image and what each of them gives."""
 
     layers: tuple[str, ...]
     scale: NDArray[np.float64]
     shift: NDArray[np.float64]
     size: tuple[int, int] | None
-    rest: Any
+    tensors: tuple[Any, ...]
+
+    @property
+    def rest(self) -> Any:
+        """What all of them give."""
+        return self.tensors[-1]
 
     @property
     def takes_raw_pixels(self) -> bool:
@@ -41,24 +46,29 @@ def find(network: Any) -> Head | None:
     if not isinstance(network, keras.Model) or not tensors or len(tensors) != 1 or len(tensors[0].shape) != 4:
         return None
     channels = tensors[0].shape[-1]
-    x, layers, size = tensors[0], [], None
+    given, layers, size = [tensors[0]], [], None
     scale, shift = np.ones(channels or 1), np.zeros(channels or 1)
-    while (node := _only_reader(network, x)) is not None and type(node.operation).__name__ in _KNOWN:
+    while (node := _only_reader(network, given[-1])) is not None and type(node.operation).__name__ in _KNOWN:
         layer = node.operation
         if type(layer).__name__ == "Resizing":
             size = (int(layer.height), int(layer.width))
+        elif (affine := _affine(layer, len(scale))) is not None:
+            scale, shift = scale * affine[0], shift * affine[0] + affine[1]
         else:
-            factor, addend = _affine(layer, len(scale))
-            scale, shift = scale * factor, shift * factor + addend
+            break
         layers.append(layer.name)
-        x = node.output_tensors[0]
-    return Head(tuple(layers), scale, shift, size, x) if layers else None
+        given.append(node.output_tensors[0])
+    return Head(tuple(layers), scale, shift, size, tuple(given)) if layers else None
 
 
 def without(network: Any, head: Head, name: str) -> Any:
-    """The model that takes what the head gives: the same layers and weights."""
+    """The model that takes what the head gives: the same layers and weights. Errors: ConfigError where an output is
+    made by the head alone."""
     import keras
 
+    if any(output is tensor for output in network.outputs for tensor in head.tensors):
+        message = "an output of the model is what its preprocessing layers give"
+        raise ConfigError(message, where="--keras-preprocessing strip", fix="leave it out: the layers are kept")
     shape = head.rest.shape[1:]
     if head.size is not None:
         shape = (*head.size, shape[-1])
@@ -86,8 +96,8 @@ def _only_reader(network: Any, tensor: Any) -> Any:
     return readers[0] if len(readers) == 1 else None
 
 
-def _affine(layer: Any, channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(factor, addend) of a layer, one value a channel."""
+def _affine(layer: Any, channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """(factor, addend) of a layer, one value a channel; None where it has one for each row or pixel."""
     if type(layer).__name__ == "Rescaling":
         factor, addend = np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
     else:
@@ -96,5 +106,8 @@ def _affine(layer: Any, channels: int) -> tuple[NDArray[np.float64], NDArray[np.
         addend = -mean * factor
         if layer.invert:
             factor, addend = 1.0 / factor, mean
+    for value in (factor, addend):
+        if value.size != 1 and not value.size == value.shape[-1] == channels:
+            return None
     each = [np.broadcast_to(value.reshape(-1), (channels,)) for value in (factor, addend)]
     return each[0], each[1]

@@ -20,31 +20,42 @@ _MOST_CHANNELS = 4
 """An image has one channel, or three or four; what has more in its last dimension is a map of features."""
 
 
-def named_clearly(told: list[Told], request: ExportRequest) -> list[Told]:
+def named_clearly(told: list[Told], request: ExportRequest, taken: Sequence[str] = ()) -> list[Told]:
     """Under the names that the operator or the model gives them; those that Keras makes up count the tensors of the
-    process: they say nothing, and change. Errors: ConfigError for declared inputs that are not the model's."""
+    process: they say nothing, and change. `taken` are the model's names of its outputs. Errors: ConfigError for
+    declared inputs that are not the model's."""
     if all(_MADE_UP.fullmatch(name) for name, _, _ in told):
         lone = "images" if is_image(told[0][2]) else "input"
-        told = [
-            (lone if len(told) == 1 else f"input_{index}", dtype, shape) for index, (_, dtype, shape) in enumerate(told)
-        ]
-    return _declared_names(told, request)
+        names = [lone] if len(told) == 1 else [f"input_{index}" for index in range(len(told))]
+        told = [(unlike(name, taken), dtype, shape) for name, (_, dtype, shape) in zip(names, told, strict=True)]
+    return _as_declared(told, request)
 
 
-def _declared_names(told: list[Told], request: ExportRequest) -> list[Told]:
+def unlike(name: str, taken: Sequence[str]) -> str:
+    """A name of ours, or one like it where the model's own have taken it."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _as_declared(told: list[Told], request: ExportRequest) -> list[Told]:
+    """Under the names and with the sizes that the operator gives; the batch is the request's."""
     if len(told) == 1 == len(request.declared):
         told = [(request.declared[0].name, *told[0][1:])]
-    shapes = {name: shape for name, _, shape in told}
+    found = {name: (dtype, shape) for name, dtype, shape in told}
     for spec in request.declared:
-        if spec.name not in shapes:
-            fix = f"its inputs are {', '.join(shapes)}"
+        if spec.name not in found:
+            fix = f"its inputs are {', '.join(found)}"
             raise ConfigError(f"the model has no input {spec.name!r}", where="--input", fix=fix)
-        shape = shapes[spec.name]
-        pairs = zip(shape, spec.shape, strict=False)
-        if len(spec.shape) != len(shape) or any(isinstance(mine, int) and mine != given for mine, given in pairs):
-            message = f"input {spec.name!r} is declared as {spec.shape}, the model's is {shape}"
+        dtype, shape = found[spec.name]
+        pairs = [*zip(shape, spec.shape, strict=False)]
+        differs = len(spec.shape) != len(shape) or any(mine not in (None, given) for mine, given in pairs)
+        if differs or spec.dtype != dtype:
+            message = f"input {spec.name!r} is declared as {spec.dtype} {spec.shape}, the model's is {dtype} {shape}"
             raise ConfigError(message, where="--input", fix="leave it out, or declare it as it is")
-    return told
+        sizes = [given if isinstance(given, int) else mine for mine, given in pairs]
+        found[spec.name] = (dtype, (shape[0], *sizes[1:]))
+    return [(name, dtype, shape) for name, (dtype, shape) in found.items()]
 
 
 def as_graph_input(told: Told, request: ExportRequest) -> tuple[TensorSpec, bool]:
@@ -90,11 +101,17 @@ def framework_shape(spec: TensorSpec, channels_first: frozenset[str]) -> tuple[i
 def images_of(
     specs: Sequence[TensorSpec], channels_first: frozenset[str], known: ImageInput | None, request: ExportRequest
 ) -> tuple[ImageInput, ...]:
-    """Every input that is an image whose pixels are known: `known` is the lone input's."""
+    """Every input that is an image whose pixels are known: `known` is the lone input's. Errors: ConfigError where the
+    operator describes pixels of none."""
     found = []
     for spec in specs:
+        if spec.name not in channels_first:
+            continue
         image = replace(known, name=spec.name) if known and len(specs) == 1 else image_of(spec, request)
-        if image is not None and spec.name in channels_first:
+        if image is not None:
             shape = sized(spec, request).shape[1:]
             found.append(replace(image, shape=tuple(map(int, shape))))
+    if (request.mean or request.std) and not channels_first and len(specs) == 1 and len(specs[0].shape) == 4:
+        message = f"the manifest cannot hold the preprocessing of {specs[0].shape[-1]} channels"
+        raise ConfigError(message, where="--mean and --std", fix="leave them out")
     return tuple(found)

@@ -14,7 +14,7 @@ from device_agents.contract import Dim, TensorSpec
 from export.data import golden
 from export.nest import LONE, flatten
 from export.request import ExportRequest
-from export.tf.inputs import Told, as_graph_input, framework_shape, images_of
+from export.tf.inputs import Told, as_graph_input, framework_shape, images_of, unlike
 from export.tf.keras_fixes import traceable
 from profiles.errors import ExportError
 from profiles.schema import ImageInput
@@ -89,10 +89,15 @@ def _run(model: Model, part: Mapping[str, NDArray[Any]]) -> Arrays:
 
 
 def outputs(model: Model, tensors: list[Any]) -> dict[str, Any]:
-    """What the model returns, by name."""
+    """What the model returns, by name. Errors: ExportError for one that is called like an input."""
     import tensorflow as tf
 
-    return flatten(model.call(tensors), tf.is_tensor, lone=model.lone)
+    taken = [spec.name for spec in model.inputs]
+    found = flatten(model.call(tensors), tf.is_tensor, lone=unlike(model.lone, taken))
+    for name in found:
+        if name in taken:
+            raise ExportError(f"an output is called {name!r}, as an input is", fix="give one of them another name")
+    return found
 
 
 def trace(model: Model) -> tuple[Any, dict[str, tuple[int | None, ...]]]:

@@ -11,7 +11,7 @@ from typing import Any
 from device_agents.contract import Precision
 from export.declared import image_of
 from export.keras_pixels import raw_pixels
-from export.nest import LONE
+from export.nest import LONE, flatten
 from export.request import ExportRequest
 from export.tf import head as preprocessing
 from export.tf.head import Head
@@ -33,7 +33,7 @@ def of_network(
     notes: tuple[str, ...] = ()
     stripping = request.keras_layers == "strip"
     given = _inputs(network, request)
-    known = image or (image_of(as_graph_input(given[0], request)[0], request) if len(given) == 1 else None)
+    known = image or (_described(given[0], request) if len(given) == 1 else None)
     if known is None and head is not None and head.takes_raw_pixels:
         name, _, shape = given[0]
         known = raw_pixels((shape[-1] or 1, shape[1] or 1, shape[2] or 1), name)
@@ -47,17 +47,23 @@ def of_network(
     return replace(model, weights=lambda: _weights(network), task=task, lone=lone, notes=notes)
 
 
-def resized(network: Any, shape: tuple[int | None, ...]) -> Any:
-    """The same layers and weights for images of (H, W, C), None where free. Errors: ConfigError where a layer does not
-    allow it: a Flatten, say, that fixes what a Dense takes."""
+def _described(told: Told, request: ExportRequest) -> ImageInput | None:
+    """The lone input as the operator describes it."""
+    spec, moved = as_graph_input(told, request)
+    return image_of(spec, request, channels_last=not moved)
+
+
+def resized(network: Any, shape: tuple[int | None, ...], clone: Callable[[Any], Any] | None = None) -> Any:
+    """The same layers and weights for images of (H, W, C), None where free; `clone` makes another layer of one. Errors:
+    ConfigError where a layer does not allow it: a Flatten, say, that fixes what a Dense takes."""
     import keras
 
     name, dtype = network.inputs[0].name, network.inputs[0].dtype
     try:
         image = keras.Input(shape, name=name, dtype=dtype)
         wrapped = keras.tree.map_structure(lambda _: image, network.input)
-        other = keras.models.clone_model(network, input_tensors=wrapped)
-        other.set_weights(network.get_weights())
+        other = keras.models.clone_model(network, input_tensors=wrapped, clone_function=clone)
+        take_weights(other, network)
     except (ValueError, TypeError, ZeroDivisionError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         told = "any size" if None in shape[:2] else f"{shape[0]}x{shape[1]}"
@@ -65,6 +71,17 @@ def resized(network: Any, shape: tuple[int | None, ...]) -> Any:
         fix = "leave --size out, or use a model that ends in global pooling"
         raise ConfigError(reason, where=network.name, fix=fix) from error
     return other
+
+
+def take_weights(network: Any, other: Any) -> None:
+    """The weights of `other` for a network of the same layers. What a Normalization subtracts and divides by is no
+    weight: Keras computes it from those that were adapted, where it loads a file and not where weights are set."""
+    import keras
+
+    network.set_weights(other.get_weights())
+    for layer in network._flatten_layers():  # noqa: SLF001  no public way to those of nested models
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
 
 
 def _functional(network: Any) -> Any:
@@ -94,8 +111,11 @@ def _without_head(network: Any, head: Head | None, image: ImageInput | None) -> 
     if head is None:
         return network, image, "the model has no preprocessing layers at its head: nothing was stripped"
     name = image.name if image is not None else network.inputs[0].name
+    shape = network.inputs[0].shape
+    if not is_image(tuple(shape)):
+        message = f"the manifest cannot hold the preprocessing of {shape[-1]} channels"
+        raise ConfigError(message, where="--keras-preprocessing strip", fix="leave it out: the layers are kept")
     if image is None:
-        shape = network.inputs[0].shape
         image = raw_pixels((shape[-1] or 1, shape[1] or 1, shape[2] or 1), name)
     note = f"preprocessing layers were stripped, and the manifest has what they did: {', '.join(head.layers)}"
     if head.size is not None:
@@ -111,20 +131,28 @@ def _refuse_keras_2(network: Any, option: str) -> None:
 
 
 def _inputs(network: Any, request: ExportRequest) -> list[Told]:
-    """Every input. Errors: ExportError when neither the model nor the
-    operator tells them."""
+    """Every input. Errors: ExportError when neither the model nor the operator tells them, and for a nest of them."""
     tensors = getattr(network, "inputs", None)
     if tensors:
         structure = network.input
         named = structure if isinstance(structure, dict) else {_plain(tensor.name): tensor for tensor in tensors}
+        for name, tensor in named.items():
+            if not hasattr(tensor, "shape"):
+                message = f"input {name!r} is a {type(tensor).__name__} of tensors"
+                raise ExportError(message, where=network.name, fix="give each of them a name of its own")
         told = [(name, _dtype(tensor), tuple(tensor.shape)) for name, tensor in named.items()]
-        return named_clearly(told, request)
+        return named_clearly(told, request, taken=_output_names(network))
     if not request.declared:
         raise ExportError(f"the model {network.name!r} does not tell what it takes", fix=_DECLARE)
     return [
         (spec.name, spec.dtype, tuple(dim if isinstance(dim, int) else None for dim in spec.shape))
         for spec in request.declared
     ]
+
+
+def _output_names(network: Any) -> list[str]:
+    outputs = _named_outputs(network, network.output)
+    return [*flatten(outputs, lambda value: hasattr(value, "shape"))]
 
 
 def _plain(name: str) -> str:
@@ -168,8 +196,11 @@ def _named_outputs(network: Any, outputs: Any) -> Any:
 def _by_dictionary_or_list(network: Any, names: list[str], tensors: list[Any]) -> Any:
     try:
         return network(dict(zip(names, tensors, strict=True)), training=False)
-    except (TypeError, ValueError, KeyError):
-        return network(tensors, training=False)
+    except (TypeError, ValueError, KeyError) as error:
+        try:
+            return network(tensors, training=False)
+        except (TypeError, ValueError, LookupError, AttributeError):
+            raise error from None
 
 
 def _weights(network: Any) -> Iterator[tuple[str, Any]]:
@@ -195,5 +226,5 @@ def _halved(network: Any) -> Any:
         return type(layer).from_config({**layer.get_config(), "dtype": "float16"})
 
     other = keras.models.clone_model(network, clone_function=half)
-    other.set_weights(network.get_weights())
+    take_weights(other, network)
     return other

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 _SIDE = 8  # of an image, in pixels: whatever it is, the padding is the same
-_UNSUPPORTED = re.compile(r"Tensorflow op \[(?P<node>[^\]]*): (?P<op>\w+)\] is not supported")
 _FAILED = re.compile(r"Failed to convert node '?(?P<node>[^' ]+)'?")
 
 
@@ -63,11 +62,10 @@ def _pad_transposed_convolutions_of_any_size() -> None:
 
 
 class Complaints(logging.Handler):
-    """What tf2onnx reports and then goes on: operations that it does not know, and those that it failed on."""
+    """What tf2onnx reports and then goes on: operations that it failed on."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.unknown: dict[str, str] = {}
         self.failed: dict[str, str] = {}
 
     def __enter__(self) -> Complaints:
@@ -78,10 +76,7 @@ class Complaints(logging.Handler):
         logging.getLogger("tf2onnx").removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        unknown, failed = _UNSUPPORTED.search(message), _FAILED.search(message)
-        if unknown:
-            self.unknown[unknown["node"]] = unknown["op"]
-        elif failed:
+        failed = _FAILED.search(record.getMessage())
+        if failed:
             error = record.exc_info[1] if record.exc_info else None
             self.failed[failed["node"]] = f"{type(error).__name__}: {error}" if error else "no reason given"

@@ -16,13 +16,15 @@ from typing import Any
 from device_agents.contract import Precision, TensorSpec
 from export.models import ModelRef
 from export.request import ExportRequest
-from export.tf.inputs import named_clearly
+from export.tf import keras_2
+from export.tf.inputs import Told, named_clearly
 from export.tf.model import Model, as_model
 from export.tf.network import caller, of_network
 from export.user_code import failed, made_by, sources
 from profiles.errors import ConfigError, EdgebenchError, ExportError
 
 _UNSAFE = "if you trust it, pass --unsafe: its code then runs on this machine"
+_SAVE = "save it anew: model.save(PATH)"
 _SERVING = "serving_default"
 
 
@@ -36,11 +38,11 @@ def _of_file(ref: ModelRef, request: ExportRequest) -> Model:
     path = _path(ref)
     try:
         with zipfile.ZipFile(path) as archive:
-            config, version = json.loads(archive.read("config.json")), json.loads(archive.read("metadata.json"))
-    except (KeyError, ValueError, zipfile.BadZipFile, OSError) as error:
-        fix = "save it anew: model.save(PATH)"
-        raise ExportError("not a .keras file, or a damaged one", where=str(path), fix=fix) from error
-    return of_network(_by_keras(path, config, str(version.get("keras_version", "")), request), request)
+            config, about = json.loads(archive.read("config.json")), json.loads(archive.read("metadata.json"))
+        version = str(about.get("keras_version", ""))
+    except (KeyError, ValueError, AttributeError, zipfile.BadZipFile, OSError) as error:
+        raise ExportError("not a .keras file, or a damaged one", where=str(path), fix=_SAVE) from error
+    return of_network(_by_keras(path, config, version, request), request)
 
 
 def _of_h5(ref: ModelRef, request: ExportRequest) -> Model:
@@ -51,12 +53,15 @@ def _of_h5(ref: ModelRef, request: ExportRequest) -> Model:
         with h5py.File(path) as file:
             config, version = file.attrs.get("model_config"), str(file.attrs.get("keras_version", ""))
     except OSError as error:
-        fix = "save it anew: model.save(PATH)"
-        raise ExportError("not an HDF5 file, or a damaged one", where=str(path), fix=fix) from error
+        raise ExportError("not an HDF5 file, or a damaged one", where=str(path), fix=_SAVE) from error
     if config is None:
         fix = "save the model too: model.save(PATH); or export a factory of it, with --weights"
         raise ExportError("it holds weights and no model", where=str(path), fix=fix)
-    return of_network(_by_keras(path, json.loads(config), version, request), request)
+    try:
+        layers = json.loads(config)
+    except (ValueError, TypeError) as error:
+        raise ExportError("its description of the model is damaged", where=str(path), fix=_SAVE) from error
+    return of_network(_by_keras(path, layers, version, request), request)
 
 
 def _by_keras(path: Path, config: Any, version: str, request: ExportRequest) -> Any:
@@ -66,11 +71,15 @@ def _by_keras(path: Path, config: Any, version: str, request: ExportRequest) -> 
     except ExportError as error:
         if not version.startswith("2") or error.fix == _UNSAFE:
             raise
-        return _by_keras_2(path, error, request)
+        return _by_keras_2(path, config, error, request)
 
 
-def _by_keras_2(path: Path, error: ExportError, request: ExportRequest) -> Any:
-    """Errors: ExportError where Keras 2 is not installed, or cannot read its own file."""
+def _by_keras_2(path: Path, config: Any, error: ExportError, request: ExportRequest) -> Any:
+    """Errors: ExportError for a file that runs code, where that is not allowed, and where Keras 2 is not installed, or
+    cannot read its own file."""
+    code = None if request.unsafe else keras_2.code_in(config)
+    if code is not None:
+        raise ExportError(f"the file {code}", where=str(path), fix=_UNSAFE)
     if importlib.util.find_spec("tf_keras") is None:
         raise ExportError(f"{error.message}: it is of Keras 2", where=str(path), fix="pip install 'edgebench[keras2]'")
     import tf_keras  # type: ignore[import-untyped]
@@ -85,6 +94,7 @@ def _loaded(path: Path, config: Any, request: ExportRequest) -> Any:
     """Keras 3's model of a file. Errors: ExportError for one that needs code, where that is not allowed."""
     import keras
 
+    _refuse_classes_of_nowhere(config, path)
     custom = sorted({(module, name) for module, name in _custom_classes(config)})
     lambdas = any(name == "Lambda" for _, name in _classes(config))
     if not request.unsafe and (custom or lambdas):
@@ -99,6 +109,17 @@ def _loaded(path: Path, config: Any, request: ExportRequest) -> Any:
         raise
     except Exception as error:  # what a broken file raises has no common base
         raise failed(error, "Keras 3 cannot read it", str(path)) from error
+
+
+def _refuse_classes_of_nowhere(config: Any, path: Path) -> None:
+    """Errors: ExportError for a class of a script, whose module Keras writes as null."""
+    for entry in keras_2.entries(config):
+        name = entry["class_name"]
+        if "module" in entry and entry["module"] is None and entry.get("registered_name") is not None:
+            fix = "export a factory that imports it and loads the file"
+            raise ExportError(
+                f"the file needs the class {name!r}, and does not say where it is", where=str(path), fix=fix
+            )
 
 
 def _classes(config: Any) -> Iterator[tuple[str | None, str]]:
@@ -147,10 +168,27 @@ def _of_saved_model(ref: ModelRef, request: ExportRequest) -> Model:
         raise ConfigError(
             "a SavedModel is as it was saved: it has no layers any more", where=option, fix="leave it out"
         )
-    told = [(name, spec.dtype.name, tuple(spec.shape)) for name, spec in arguments.items()]
-    model = as_model(named_clearly(told, request), request, lambda tensors: _served(function, arguments, tensors))
+    told = _told(arguments, path)
+    answers = function.structured_outputs
+    named = named_clearly(told, request, taken=[*answers] if len(answers) > 1 else ())
+    model = as_model(named, request, lambda tensors: _served(function, arguments, tensors))
     # TensorFlow forgets the variables of a model that nobody holds: this does.
     return replace(model, weights=lambda: ((one.name, one.numpy()) for one in getattr(loaded, "variables", ())))
+
+
+def _told(arguments: Mapping[str, Any], path: Path) -> list[Told]:
+    """Errors: ExportError for a signature without inputs, or with one that no graph takes."""
+    if not arguments:
+        raise ExportError("its signature takes nothing", where=str(path), fix="save one that takes tensors")
+    for name, spec in arguments.items():
+        fix = f"save it with a TensorSpec for {name!r} whose first dimension is the batch"
+        if not spec.shape.rank:
+            known = "a scalar" if spec.shape.rank == 0 else "of any number of dimensions"
+            raise ExportError(f"its input {name!r} is {known}", where=str(path), fix=fix)
+        if not (spec.dtype.is_floating or spec.dtype.is_integer or spec.dtype.is_bool):
+            message = f"its input {name!r} is of the type {spec.dtype.name}, no number"
+            raise ExportError(message, where=str(path), fix="save a signature that takes numbers")
+    return [(name, spec.dtype.name, tuple(spec.shape)) for name, spec in arguments.items()]
 
 
 def _served(function: Any, arguments: Mapping[str, Any], tensors: list[Any]) -> Any:
@@ -174,7 +212,7 @@ def _signature(loaded: Any, path: Path) -> Any:
 
 
 def _of_factory(ref: ModelRef, request: ExportRequest) -> Model:
-    made = made_by(ref.factory or "", ref.name, _is_keras_model, "Keras model")
+    made = made_by(ref.factory or "", ref.name, _is_keras_model, "Keras model", path=ref.path)
     _load_weights(made, request)
     if not getattr(made, "inputs", None) and request.declared:
         _call_once(made, request, ref.factory or ref.name)

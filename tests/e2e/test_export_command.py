@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +37,11 @@ class Wide(Net):
         x = torch.relu(self.first(x)) * 2e5
         return self.head(self.second(x).mean((2, 3)) * 1e-5)
 
+class Mixed(Net):
+    def forward(self, x):
+        x = self.second(torch.relu(self.first(x))).mean((2, 3))
+        return self.head(x + torch.linspace(0.0, 0.1, 16, dtype=torch.float32))
+
 class Two(torch.nn.Module):
     def forward(self, left, right):
         return {"sum": left + right, "parts": [left * 2, {"third": right - left}]}
@@ -43,8 +50,15 @@ class Branch(Net):
     def forward(self, x):
         return super().forward(x * (3.0 if torch.compiler.is_exporting() else 1.0))
 
+class Scaled(Net):
+    def forward(self, x):
+        return super().forward(x) * 1e6 / 1e6
+
 def net(): return Net()
+def scaled(): return Scaled()
+def raises(): raise RuntimeError("no such backbone")
 def wide(): return Wide()
+def mixed(): return Mixed()
 def two(): return Two()
 def branch(): return Branch()
 """
@@ -135,6 +149,65 @@ def test_a_network_where_nothing_overflows_is_halved_by_torch_itself(user: Opera
     made = manifest(user, "nets:net", *IMAGES, "--precision", "fp16")
     assert made["produced_by"]["fp16"] == "native"
     assert made["kept_fp32"] == []
+
+
+def test_a_network_that_torch_cannot_halve_is_converted_and_told(user: Operator) -> None:
+    made = manifest(user, "nets:mixed", *IMAGES, "--precision", "fp16")
+    assert "fp16" not in made["produced_by"]
+    assert any("converted, as PyTorch's own FP16 failed: the network mixes FP32" in note for note in made["notes"])
+    native = ("--precision", "fp16", "--fp16-method", "native")
+    assert "mixes FP32 into FP16" in export(user, "nets:mixed", *IMAGES, *native, code=1).err
+
+
+def test_values_that_only_torch_itself_has_on_its_way_are_no_end(user: Operator) -> None:
+    """The FP32 graph has the two factors folded into one; the network after .half() computes beyond FP16."""
+    artifact = manifest(user, "nets:scaled", *IMAGES, "--precision", "fp16")
+    assert artifact["parity"]["error"] < 0.02
+    assert any("PyTorch's own FP16 failed" in note for note in artifact["notes"])
+
+
+def test_inputs_and_outputs_stay_fp32_by_choice(user: Operator) -> None:
+    artifact = manifest(user, "nets:net", *IMAGES, "--precision", "fp16", "--io", "fp32")
+    kinds = [spec["dtype"] for spec in (*artifact["inputs"], *artifact["outputs"])]
+    assert kinds == ["float32", "float32"]
+    native = ("--precision", "fp16", "--io", "fp32", "--fp16-method", "native")
+    assert "use --fp16-method convert" in export(user, "nets:net", *IMAGES, *native, code=2).err
+
+
+def test_weights_of_a_factory_are_those_that_are_deployed(user: Operator) -> None:
+    """... in a precision, too, that was not exported before."""
+    save = "import torch, nets; torch.manual_seed(7); torch.save(nets.net().state_dict(), 'trained.pt')"
+    subprocess.run([sys.executable, "-c", save], cwd=user.home, check=True)
+    trained = manifest(user, "nets:net", *IMAGES, "--weights", "trained.pt", "--name", "trained")
+    assert trained["weights"].startswith("sha256:")
+    answer = user.run("deploy", "trained", "--device", "local", "--precision", "fp16", *FAST, "--json", timeout=180)
+    assert answer.code in (0, 4), answer.err
+    assert any("trained.pt for trained/pytorch (those of its last export)" in line for line in answer.json["choices"])
+    half = manifest(user, "nets:net", *IMAGES, "--weights", "trained.pt", "--precision", "fp16")
+    assert (half["weights"], half["parent"]) == (trained["weights"], trained["id"])
+
+
+def test_a_name_is_that_of_its_own_request(user: Operator) -> None:
+    """... whatever else has the same graph, and deploy finds each."""
+    first, second = (manifest(user, "nets:net", *IMAGES, "--name", name) for name in ("first", "second"))
+    assert (first["model"], second["model"]) == ("first", "second")
+    assert manifest(user, "nets:net", *IMAGES, "--name", "first")["id"] == first["id"]
+    plain = manifest(user, "nets:net", *IMAGES, "--name", "second", "--version", "2")
+    assert (plain["model"], plain["version"]) == ("second@2", "2")
+    labels = user.home / "labels.txt"
+    labels.write_text("\n".join(f"class {number}" for number in range(10)))
+    assert manifest(user, "nets:net", *IMAGES, "--name", "first", "--labels", "labels.txt")["labels"][9] == "class 9"
+    assert manifest(user, "nets:net", *IMAGES, "--name", "first")["labels"] == []
+
+
+def test_what_fails_hides_nothing_that_was_made(user: Operator) -> None:
+    answer = export(user, "nets:net", "nets:raises", "nets:two", *IMAGES, code=3)
+    assert answer.out.startswith("net pytorch fp32")
+    assert "nets:raises raised an error (RuntimeError: no such backbone" in answer.err
+    told = user.run("export", "nets:raises", "nets:net", *IMAGES, "--json")
+    assert told.code == 3
+    assert [one["model"] for one in told.json["artifacts"]] == ["net"]
+    assert [one["code"] for one in told.json["failed"]] == ["export"]
 
 
 def test_explain_names_the_first_node_that_departs(user: Operator) -> None:

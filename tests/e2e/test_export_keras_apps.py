@@ -67,6 +67,34 @@ def test_preprocessing_is_stripped_and_sides_are_free(artifact_store) -> None:
     assert any("rescaling" in note for note in artifact.notes)
 
 
+def test_another_size_keeps_what_the_pretrained_network_does_to_pixels() -> None:
+    """With imagenet's weights EfficientNet has a Rescaling more, and its Normalization is adapted; how much it pads
+    depends on the size. Weights are not downloaded: what is adapted comes from here."""
+    if importlib.util.find_spec("keras") is None:
+        pytest.skip("Keras is not installed: pip install 'edgebench[tensorflow]'")
+    script = (
+        "import json, sys, keras\n"
+        "from keras.src.applications import efficientnet\n"
+        "from export.tf import apps\n"
+        "efficientnet.file_utils.get_file = lambda *_, **__: ''\n"
+        "keras.Model.load_weights = lambda *_, **__: None\n"
+        "network = apps._build('EfficientNetB0', (224, 224, 3), weights='imagenet')\n"
+        "norm = next(one for one in network.layers if isinstance(one, keras.layers.Normalization))\n"
+        "norm.adapt_mean.assign([0.1, 0.2, 0.3]), norm.finalize_state()\n"
+        "other = apps._of_weights('EfficientNetB0', (98, 98, 3), network)\n"
+        "kinds = [type(one).__name__ for one in other.layers[:4]]\n"
+        "mean = next(one.mean for one in other.layers if isinstance(one, keras.layers.Normalization))\n"
+        "pads = [one.padding for one in other.layers if isinstance(one, keras.layers.ZeroPadding2D)]\n"
+        "json.dump([kinds, keras.ops.convert_to_numpy(mean).ravel().tolist(), pads], sys.stdout)\n"
+    )
+    env = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+    kinds, mean, pads = json.loads(done.stdout)
+    assert kinds == ["InputLayer", "Rescaling", "Normalization", "Rescaling"]
+    assert mean == pytest.approx([0.1, 0.2, 0.3])
+    assert pads[:2] == [[[0, 1], [0, 1]], [[1, 1], [1, 1]]]  # the second sees 49 pixels a side
+
+
 def test_every_constructor_gets_the_pixels_that_its_own_preprocessing_makes() -> None:
     if importlib.util.find_spec("keras") is None:
         pytest.skip("Keras is not installed: pip install 'edgebench[tensorflow]'")

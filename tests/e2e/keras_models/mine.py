@@ -1,6 +1,7 @@
 """A user's module: Keras models of every kind, as small as they can be. Only the child process of a test imports it."""
 
 import keras
+import numpy as np
 from keras import layers
 
 
@@ -106,6 +107,79 @@ def unknown_operation():
 
     image = keras.Input((8, 8, 3))
     return keras.Model(image, layers.GlobalAveragePooling2D()(Bessel(name="bessel")(image)))
+
+
+def adapted():
+    """What its Normalization subtracts was measured, on images of 0 to 255."""
+    image = keras.Input((24, 24, 3))
+    norm = layers.Normalization()
+    x = norm(image)
+    norm.adapt(np.random.default_rng(0).normal(120, 60, (8, 24, 24, 3)).astype(np.float32))
+    return keras.Model(image, layers.GlobalAveragePooling2D()(x))
+
+
+def uneven():
+    """Its Normalization has a value for each pixel."""
+    image = keras.Input((8, 6, 3))
+    norm = layers.Normalization(axis=(1, 2, 3))
+    x = norm(image)
+    norm.adapt(np.random.default_rng(0).normal(0.5, 0.2, (8, 8, 6, 3)).astype(np.float32))
+    return keras.Model(image, layers.GlobalAveragePooling2D()(x))
+
+
+def shown_head():
+    image = keras.Input((8, 8, 3))
+    x = layers.Rescaling(1 / 255)(image)
+    y = layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[0.1, 0.1, 0.1])(x)
+    return keras.Model(image, [x, layers.GlobalAveragePooling2D()(y)])
+
+
+def five_channels():
+    image = keras.Input((16, 12, 5))
+    return keras.Model(image, layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(image)))
+
+
+def autoencoder():
+    image = keras.Input((8, 8, 3), name="image")
+    return keras.Model(image, {"image": layers.Conv2D(3, 3, padding="same")(image)})
+
+
+def named_output():
+    row = keras.Input((4,), name="output")
+    return keras.Model(row, layers.Dense(2)(row))
+
+
+def named_images():
+    image = keras.Input((8, 8, 3))
+    return keras.Model(image, {"images": layers.Conv2D(3, 3, padding="same")(image)})
+
+
+def nested_inputs():
+    a, b = keras.Input((4,), name="a"), keras.Input((5,), name="b")
+    return keras.Model({"p": [a, b]}, layers.Dense(3)(layers.Concatenate()([a, b])))
+
+
+class Particular(keras.Model):
+    """Takes a dictionary, and not these."""
+
+    def call(self, inputs):
+        if keras.ops.shape(inputs["a"])[1] % 2:
+            raise ValueError("sides must be even")
+        return inputs["a"]
+
+
+def sliced():
+    """Patches as a Swin transformer merges them, and a gate through new axes: slices that TensorFlow has in int32."""
+    image = keras.Input((16, 12, 3))
+    x = layers.Conv2D(8, 3, padding="same")(image)
+    x = x * layers.GlobalAveragePooling2D()(x)[:, None, None, :]
+    x = keras.ops.concatenate([x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]], -1)
+    return keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(8, 1)(x)))
+
+
+def double():
+    row = keras.Input((6,), dtype="float64", name="row")
+    return keras.Model(row, layers.LayerNormalization(dtype="float64", scale=False, center=False)(row))
 
 
 def not_a_number():

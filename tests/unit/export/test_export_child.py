@@ -72,6 +72,23 @@ def test_an_upstream_failure_is_a_sentence_that_names_the_kept_log(tmp_path: Pat
     assert children(os.getpid()) == standing
 
 
+FORKS = """
+import os, time
+if os.fork() == 0:
+    time.sleep(60)
+os._exit(3)
+"""
+
+
+def test_a_child_that_dies_and_leaves_a_process_behind_is_noticed(
+    tmp_path: Path, waiting_job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that is left holds the pipe on which the child would have answered."""
+    monkeypatch.setattr("export.child._BOOTSTRAP", FORKS)
+    with pytest.raises(ExportError, match="the exporter died with status 3"):
+        run_job(waiting_job, run_in(tmp_path, timeout_s=30.0))
+
+
 def test_a_child_that_takes_too_long_is_stopped(
     tmp_path: Path, waiting_job: dict[str, Any], standing: list[int]
 ) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from device_agents.contract import DimRange, Precision, TensorSpec
-from export.declared import golden_inputs, image_of, parse_inputs, sized
+from export.declared import golden_inputs, image_of, parse_inputs, samples, sized
 from export.request import ExportRequest
 from profiles.errors import ConfigError, ExportError
 
@@ -84,3 +84,20 @@ def test_golden_values_are_of_the_declared_type_and_range_and_unlike_in_every_in
     assert not np.array_equal(values["left"], values["right"])
     assert set(np.unique(values["ids"])) <= set(range(10))
     assert len(np.unique(values["ids"])) > 5
+
+
+def test_samples_at_the_ends_of_a_free_size_leave_fixed_images_as_they_are() -> None:
+    free = TensorSpec("left", "float32", ("batch", 3, "height", "width"))
+    fixed = TensorSpec("right", "float32", ("batch", 3, 6, 6))
+    size = (DimRange(8, 10, 12), DimRange(8, 10, 12))
+    asked = ExportRequest("m", "pytorch", Precision.FP32, "dynamic", "w", size=size, mean=(0.5,), std=(0.5,))
+    images = tuple(image for spec in (free, fixed) if (image := image_of(spec, asked)) is not None)
+    shapes = {
+        file: (arrays["left"].shape[2:], arrays["right"].shape[2:])
+        for file, arrays in samples((free, fixed), images, asked).items()
+    }
+    assert shapes == {
+        "golden.npz": ((10, 10), (6, 6)),
+        "golden-8x8.npz": ((8, 8), (6, 6)),
+        "golden-12x12.npz": ((12, 12), (6, 6)),
+    }

@@ -28,7 +28,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_what_was_registered_comes_back_as_it_was_exported(store: Store, file: Path) -> None:
     ref = renamed(parse_model(str(file)), "detector", "3")
-    register(store, ref, "onnx", OPTIONS)
+    register(store, ref, "onnx", OPTIONS, "pretrained")
     entry = find(store, "detector@3")
     assert entry is not None
     assert (entry.ref, entry.options) == (ref, OPTIONS)
@@ -37,7 +37,7 @@ def test_what_was_registered_comes_back_as_it_was_exported(store: Store, file: P
 
 def test_without_a_version_the_newest_export_counts(store: Store, file: Path) -> None:
     for version in ("2", "10", "9"):
-        register(store, renamed(parse_model(str(file)), "detector", version), "onnx", Options())
+        register(store, renamed(parse_model(str(file)), "detector", version), "onnx", Options(), "pretrained")
     entry = find(store, "detector")
     assert entry is not None
     assert entry.name == "detector@9"
@@ -45,7 +45,7 @@ def test_without_a_version_the_newest_export_counts(store: Store, file: Path) ->
 
 
 def test_a_file_that_is_gone_and_a_damaged_entry_are_sentences(store: Store, file: Path) -> None:
-    register(store, parse_model(str(file)), "onnx", Options())
+    register(store, parse_model(str(file)), "onnx", Options(), "pretrained")
     file.unlink()
     with pytest.raises(ConfigError, match=r"net\.onnx is gone; export it again"):
         find(store, "net")
@@ -55,7 +55,7 @@ def test_a_file_that_is_gone_and_a_damaged_entry_are_sentences(store: Store, fil
 
 
 def test_a_network_of_a_profile_keeps_its_own_name(store: Store) -> None:
-    register(store, parse_model("resnet18"), "pytorch", Options())
+    register(store, parse_model("resnet18"), "pytorch", Options(), "pretrained")
     assert names(store) == ()
     with pytest.raises(ConfigError, match="has a name already"):
         renamed(parse_model("resnet18"), "mine", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +15,11 @@ from export.graph import sanitise
 from export.rewrite.fuse import simplify
 from export.rewrite.layout import choose_layouts
 from export.rewrite.min_cut import Cut
-from export.rewrite.net import Net
+from export.rewrite.net import Net, Node
 from export.rewrite.padding import fuse_padding
 from export.rewrite.resize import use_scales
 from export.rewrite.write import write
+from profiles.errors import ExportError
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -100,6 +102,11 @@ def ints(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 
 
+def shorts(*values: int) -> np.ndarray:
+    """As TensorFlow has them."""
+    return np.array(values, np.int32)
+
+
 BETWEEN = {
     "a constant for each channel": lambda g, x: g.add("Add", x, RANDOM.normal(size=6).astype(np.float32)),
     "a constant first": lambda g, x: g.add("Sub", RANDOM.normal(size=(1, 1, 1, 6)).astype(np.float32), x),
@@ -112,6 +119,7 @@ BETWEEN = {
     "half of the channels twice": lambda g, x: g.add(
         "Tile", g.add("Slice", x, ints(0), ints(3), ints(-1)), ints(1, 1, 1, 2)
     ),
+    "every second pixel": lambda g, x: g.add("Slice", x, shorts(0, 1), shorts(9, 9), shorts(1, 2), shorts(2, 2)),
     "halves": lambda g, x: g.add("Concat", *g.add("Split", x, ints(2, 4), outputs=2, axis=3)[::-1], axis=3),
     "a gate": lambda g, x: g.add("Mul", x, g.add("Sigmoid", g.mean(x, 1, 2, keepdims=1))),
     "a gate through rows": lambda g, x: g.add(
@@ -204,6 +212,33 @@ def test_upsampling_says_by_what_factor(tmp_path: Path) -> None:
     assert ops == {"Conv": 1, "Resize": 1}
     scales = {tensor.name: onnx.numpy_helper.to_array(tensor).tolist() for tensor in after.graph.initializer}
     assert [1.0, 1.0, 2.0, 3.0] in scales.values()
+
+
+@pytest.mark.parametrize("counting", ["align_corners", "half_pixel", "asymmetric"])
+def test_nearest_neighbours_stay_the_same_however_pixels_are_counted(counting: str, tmp_path: Path) -> None:
+    graph = Graph()
+    scales = np.array([1, 1, 2, 3], np.float32)
+    y = graph.add("Resize", "x", "", scales, mode="nearest", coordinate_transformation_mode=counting)
+    rewritten(graph.model(y), tmp_path)  # it compares the numbers
+
+
+def test_an_operation_that_onnx_lacks_is_not_computed_before_it_is_rewritten(tmp_path: Path) -> None:
+    graph = Graph()
+    factor = np.array(0.5, np.float32)
+    net = Net(graph.model(graph.add("Mul", "x", graph.add("Erfc", graph.add("Neg", factor)))), {})
+    simplify(net)
+    write(net, tmp_path / "model.onnx")
+    after = onnx.load(tmp_path / "model.onnx")
+    assert [node.op_type for node in after.graph.node] == ["Mul"]
+    assert onnx.numpy_helper.to_array(after.graph.initializer[0]) == pytest.approx(math.erfc(-0.5))
+
+
+def test_a_graph_that_is_a_circle_is_refused() -> None:
+    net = Net(Graph().model("x", channels=3), {})
+    net.add(Node("Relu", ["x"], ["y"], {}, "first"))
+    net.add(Node("Neg", ["y"], ["x"], {}, "second"))
+    with pytest.raises(ExportError, match=r"circle: node '\w+' reads"):
+        net.ordered()
 
 
 def padded(op: str, before: Sequence[str], tmp_path: Path) -> Counter[str]:

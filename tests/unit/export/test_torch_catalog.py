@@ -118,3 +118,44 @@ def test_weights_from_a_file_are_the_networks(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "mine.pth")
     with pytest.raises(ExportError, match=r"mine\.pth: the weights lack .* another network's"):
         weights.load(entry, request, None)
+
+
+class Small(torch.nn.Module):
+    """Its part is called what nn.DataParallel calls the whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = torch.nn.BatchNorm1d(2)
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_only_what_data_parallel_put_before_the_names_is_taken_off(tmp_path: Path, prefix: str) -> None:
+    trained, network = Small(), Small()
+    trained.module.weight.data += 1
+    torch.save({prefix + name: value for name, value in trained.state_dict().items()}, tmp_path / "mine.pth")
+    weights.load_file(network, tmp_path / "mine.pth")
+    assert torch.equal(network.module.weight, trained.module.weight)
+
+
+def test_weights_that_a_network_has_no_use_for_are_another_networks(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pth"
+    state = {f"{part}.weight": torch.zeros(2, 2) for part in ("0", "1")}
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False))
+    torch.save(state, path)
+    with pytest.raises(ExportError, match=r"mine\.pth: the weights hold '1\.weight', which the network does not have"):
+        weights.load_file(network, path)
+    torch.save(
+        {"0.weight": torch.ones(2, 2), "aux1.weight": torch.zeros(1), "1.num_batches_tracked": torch.ones(1)}, path
+    )
+    weights.load_file(network, path)
+    assert network[0].weight.sum() == 4
+    heads = torch.nn.ModuleDict({"aux1": torch.nn.Linear(2, 2, bias=False)})
+    torch.save({"aux1.weight": torch.ones(2, 2), "aux1.bias": torch.zeros(2)}, path)
+    with pytest.raises(ExportError, match=r"the weights hold 'aux1\.bias'"):
+        weights.load_file(heads, path)
+
+
+def test_a_file_whose_keys_are_no_names_is_no_state_dict(tmp_path: Path) -> None:
+    torch.save({0: torch.zeros(2)}, tmp_path / "mine.pth")
+    with pytest.raises(ExportError, match=r"mine\.pth: holds no state dict; save it with torch\.save"):
+        weights.load_file(torch.nn.Linear(2, 2), tmp_path / "mine.pth")

@@ -19,6 +19,7 @@ from export.frameworks import pytorch
 from export.judging import parity
 from export.models import parse_model
 from export.pt import catalog, heads, raw_heads
+from export.pt.net import of_torchvision
 from export.request import ExportRequest
 from profiles.errors import ConfigError, ExportError
 from profiles.progress import silent
@@ -203,6 +204,22 @@ def build() -> Callable[[Path], Any]:
         return builder.build_serialized_network(network, config)
 
     return from_graph
+
+
+def test_the_batch_of_a_full_head_has_no_bounds() -> None:
+    entry = catalog.find(DETECTOR)
+    with pytest.raises(ConfigError, match=r"the batch is fixed to 1: there is nothing to bound; .* take --head raw"):
+        of_torchvision(catalog.build(entry), entry, replace(REQUEST, bounds=(DimRange(1, 2, 4),)))
+
+
+def test_random_weights_are_the_same_at_every_size_and_for_a_twin(tmp_path: Path) -> None:
+    ref, side = parse_model("torchvision:shufflenet_v2_x0_5"), DimRange(64, 64, 64)
+    sized = replace(REQUEST, size=(side, side))
+    net = pytorch.load(ref, sized)
+    assert net.images[0].shape == (3, 64, 64)
+    with np.load(pytorch.write_weights(ref, sized, tmp_path, silent)) as twin:
+        for name, tensor in net.module.network.state_dict().items():
+            assert np.array_equal(twin[name], tensor.numpy()), name
 
 
 def test_what_only_detectors_have_or_cannot_have(tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
-"""Users' own models: what a factory or a .pt2 may be, what is read off it, and what is said where it is not usable."""
+"""Users' own models: what a factory may be, what is read off it, and what is said where it is not usable."""
 
 from __future__ import annotations
 
 import sys
 import textwrap
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +14,17 @@ import pytest
 
 from device_agents.contract import DimRange, Precision, TensorSpec
 from export.data import golden
-from export.draft import MODEL_FILE, Draft
-from export.frameworks.pytorch import Exporter, answers
+from export.draft import MODEL_FILE
+from export.frameworks.pytorch import answers, write_values
+from export.frameworks.pytorch import load as load_net
 from export.graph import load, specs
 from export.judging import parity
 from export.models import ModelRef
+from export.pt.net import refuse_mixed
 from export.request import ExportRequest
 from profiles.errors import ConfigError, ExportError
 from profiles.progress import silent
+from tests.unit.export.small_networks import export
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -48,20 +50,6 @@ def factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Factory
     yield write
     for name in names:
         sys.modules.pop(name, None)
-
-
-def export(ref: ModelRef, request: ExportRequest, out: Path) -> tuple[Draft, dict[str, tuple[Any, ...]], float]:
-    """(the draft, shapes of the graph's inputs and outputs, the worst error of all golden files)."""
-    out.mkdir()
-    draft = Exporter(ref.name, silent).export(ref, request, out)
-    graph = load(out / MODEL_FILE).graph
-    shapes = {spec.name: spec.shape for spec in (*specs(graph.input), *specs(graph.output))}
-    worst = 0.0
-    for file in out.glob("golden*.npz"):
-        inputs, reference = golden.load(file)
-        found = parity.run(out / MODEL_FILE, inputs, request.precision)
-        worst = max(worst, *parity.compare(reference, found).errors.values())
-    return draft, shapes, worst
 
 
 LINEAR = """
@@ -176,10 +164,12 @@ def test_height_and_width_are_free_and_checked_at_their_ends(factory: Factory, t
     assert error < 1e-5
 
 
+TOLD = 'net.pretrained_cfg = {"input_size": (3, 8, 8), "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.2)}'
+TIMM = POOLED.replace("return nn", "net = nn") + f"    {TOLD}\n    return net\n"
+
+
 def test_timm_tells_its_own_input(factory: Factory, tmp_path: Path) -> None:
-    told = 'net.pretrained_cfg = {"input_size": (3, 8, 8), "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.2)}'
-    ref = factory(LINEAR.replace("return Net()", f"net = Net()\n    {told}\n    return net"))
-    draft, shapes, _ = export(ref, replace(REQUEST, declared=()), tmp_path / "out")
+    draft, shapes, _ = export(factory(TIMM), replace(REQUEST, declared=()), tmp_path / "out")
     assert shapes["images"] == ("batch", 3, 8, 8)
     assert draft.images[0].mean == (0.5, 0.4, 0.3)
 
@@ -258,93 +248,108 @@ def test_a_decision_by_the_data_is_refused_by_one_exporter_and_told_by_the_other
     assert any("may have fixed a decision" in note and ".py:8" in note for note in draft.notes)
 
 
-class Small(torch.nn.Module):
-    def __init__(self) -> None:
+def test_a_free_batch_may_be_declared_under_any_name(factory: Factory, tmp_path: Path) -> None:
+    declared = (replace(IMAGES, shape=("N", 3, 8, 8)),)
+    _, shapes, _ = export(factory(LINEAR), replace(REQUEST, declared=declared), tmp_path / "out")
+    assert (shapes["images"][0], shapes["output"][0]) == ("batch", "batch")
+
+
+SIDE = DimRange(8, 12, 16)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "told"),
+    [
+        ((1, 3, 8, 8), {"bounds": (SIDE,)}, r"the batch is fixed to 1: there is nothing to bound; .* declare what is"),
+        (("batch", 3, 8, 8), {"size": (SIDE, SIDE)}, r"its inputs have one size; leave --size out, or declare what is"),
+        (("batch", 3, "height", 8), {"size": (SIDE, SIDE)}, "its inputs have one width; leave --size out"),
+    ],
+)
+def test_what_is_fixed_is_not_asked_to_be_free(
+    factory: Factory, tmp_path: Path, shape: tuple[int | str, ...], options: dict[str, Any], told: str
+) -> None:
+    request = replace(REQUEST, declared=(replace(IMAGES, shape=shape),), **options)
+    with pytest.raises(ConfigError, match=told):
+        export(factory(POOLED), request, tmp_path / "out")
+
+
+def test_the_size_that_an_input_has_may_be_asked_for(factory: Factory) -> None:
+    own = (DimRange(8, 8, 8),) * 2
+    assert load_net(factory(LINEAR), replace(REQUEST, size=own)).inputs == (IMAGES,)
+
+
+def test_what_the_operator_says_comes_before_what_timm_tells(factory: Factory) -> None:
+    asked = replace(REQUEST, declared=(), mean=(0.1,), std=(0.7, 0.8, 0.9))
+    net = load_net(factory(TIMM), asked)
+    assert (net.images[0].mean, net.images[0].std) == ((0.1,) * 3, (0.7, 0.8, 0.9))
+    sized = replace(asked, size=(SIDE, DimRange(32, 32, 32)))
+    net = load_net(factory(TIMM), sized)
+    assert net.inputs[0].shape == ("batch", 3, "height", 32)
+    assert net.images[0].shape == (3, 12, 32)
+
+
+MIXED = """
+class Net(nn.Module):
+    def __init__(self):
         super().__init__()
-        self.layer = torch.nn.Linear(12, 4)
+        self.layer = nn.Linear(8, 4)
 
-    def forward(self, left: Any, right: Any) -> dict[str, Any]:
-        return {"sum": self.layer(left) + right, "right": right * 2}
-
-
-def write_program(path: Path, *, free: bool) -> ModelRef:
-    torch.manual_seed(3)
-    batch = torch.export.Dim("batch", min=1, max=16) if free else None
-    shapes = ({0: batch}, {0: batch}) if free else None
-    program = torch.export.export(Small().eval(), (torch.zeros(2, 12), torch.zeros(2, 4)), dynamic_shapes=shapes)
-    torch.export.save(program, path)
-    return ModelRef("mine", "pt2", path=path)
+    def forward(self, images):
+        return self.layer(images.mean((1, 2)) + torch.arange(8, dtype=torch.float32))
 
 
-PROGRAM = replace(REQUEST, declared=(), unsafe=True)
+def make():
+    return Net()
+"""
 
 
-@pytest.mark.parametrize("opset", [18, 17])
-def test_a_program_tells_its_inputs_and_its_free_batch(tmp_path: Path, opset: int) -> None:
-    ref = write_program(tmp_path / "mine.pt2", free=True)
-    draft, shapes, error = export(ref, replace(PROGRAM, opset=opset), tmp_path / "out")
-    assert error < 1e-5
-    assert draft.batch == "dynamic"
-    assert shapes == {
-        "left": ("batch", 12),
-        "right": ("batch", 4),
-        "sum": ("batch", 4),
-        "right_out": ("batch", 4),  # an input has that name already
-    }
+def test_a_network_that_makes_fp32_tensors_is_not_halved(factory: Factory, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"mixes FP32 into FP16 \(.* at mine_0\w*\.py:12\); --fp16-method convert"):
+        export(factory(MIXED), replace(REQUEST, precision=Precision.FP16), tmp_path / "out")
 
 
-def test_a_program_keeps_its_fixed_batch(tmp_path: Path) -> None:
-    ref = write_program(tmp_path / "mine.pt2", free=False)
-    draft, shapes, error = export(ref, PROGRAM, tmp_path / "out")
-    assert (draft.batch, shapes["sum"]) == (2, (2, 4))
-    assert error < 1e-5
-    with pytest.raises(ExportError, match="the program has a fixed batch of 2, not 3; use --batch 2"):
-        export(ref, replace(PROGRAM, batch=3), tmp_path / "other")
+def test_an_operator_without_fp16_on_a_cpu_is_no_mixture(factory: Factory) -> None:
+    code = "class Net(nn.Module):\n    def forward(self, x):\n        return torch.linalg.inv(x[:, 0])\n"
+    net = load_net(factory(code + "def make():\n    return Net()"), REQUEST)
+    net.module.half()
+    refuse_mixed(net, {"images": np.eye(8, dtype=np.float32)[None, None].repeat(2, 0).repeat(3, 1)}, "mine")
 
 
-def test_a_program_in_fp16(tmp_path: Path) -> None:
-    ref = write_program(tmp_path / "mine.pt2", free=True)
-    draft, _, _ = export(ref, replace(PROGRAM, precision=Precision.FP16), tmp_path / "out")
-    assert draft.precision is Precision.FP16
-    assert specs(load(tmp_path / "out" / MODEL_FILE).graph.output)[0].dtype == "float16"
+@pytest.mark.parametrize("batch", [1, 4])
+def test_values_on_the_way_are_those_of_two_samples_whatever_the_batch(
+    factory: Factory, tmp_path: Path, batch: int
+) -> None:
+    ref, request = factory(LINEAR.replace("flatten(1)", "view(images.shape[0], -1)")), replace(REQUEST, batch=batch)
+    export(ref, request, tmp_path / "out")
+    inputs, _ = golden.load(tmp_path / "out" / "golden.npz")
+    write_values(ref, request, inputs, tmp_path / "out" / MODEL_FILE, tmp_path / "values.npz", silent)
+    with np.load(tmp_path / "values.npz") as values:
+        assert np.array_equal(values["view"], inputs["images"][:2].reshape(2, -1))
 
 
-def test_a_program_is_not_read_unless_it_is_trusted(tmp_path: Path) -> None:
-    ref = write_program(tmp_path / "mine.pt2", free=True)
-    with pytest.raises(ExportError, match=r"mine\.pt2: reading a \.pt2 runs whatever code .* give --unsafe"):
-        export(ref, replace(PROGRAM, unsafe=False), tmp_path / "out")
+def test_a_module_whose_name_is_taken_is_told(factory: Factory, tmp_path: Path) -> None:
+    ref = factory(LINEAR)
+    for name, package in (("profiles", "profiles/__init__.py"), ("time", "Python itself")):
+        other = replace(ref, path=tmp_path / f"{name}.py", factory=f"{name}:make")
+        with pytest.raises(ExportError, match=f"the module '{name}' is taken by .*{package}; rename the file"):
+            load_net(other, REQUEST)
+    inside = replace(ref, path=tmp_path / "export" / "nets.py", factory="export.nets:make")
+    with pytest.raises(ExportError, match=r"the module 'export' is taken by .*; rename the folder"):
+        load_net(inside, REQUEST)
 
 
-class Trap:
-    """Writes a file when it is unpickled."""
+def test_a_factory_in_a_package_is_found(factory: Factory, tmp_path: Path) -> None:
+    path = factory(LINEAR).path
+    assert path is not None
+    package = tmp_path / f"package_{path.stem}"
+    package.mkdir()
+    (package / "nets.py").write_bytes(path.read_bytes())
+    ref = ModelRef("mine", "factory", path=package / "nets.py", factory=f"{package.name}.nets:make")
+    assert load_net(ref, REQUEST).inputs == (IMAGES,)
 
-    def __init__(self, path: str) -> None:
-        self.path = path
 
-    def __reduce__(self) -> Any:
-        return (Path.touch, (Path(self.path),))
-
-
-@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
-@pytest.mark.parametrize("unsafe", [True, False])
-def test_a_pickle_that_calls_itself_a_program_is_refused_unread(tmp_path: Path, unsafe: bool) -> None:
-    import pickle
-
-    sprung, request = tmp_path / "sprung", replace(PROGRAM, unsafe=unsafe)
-    (tmp_path / "plain.pt2").write_bytes(pickle.dumps(Trap(str(sprung))))
-    torch.save(Trap(str(sprung)), tmp_path / "saved.pt2")
-    with zipfile.ZipFile(tmp_path / "other.pt2", "w") as archive:
-        archive.writestr("readme", "nothing")
-    torch.jit.save(
-        torch.jit.trace(Small(), (torch.zeros(2, 12), torch.zeros(2, 4)), strict=False), tmp_path / "jit.pt2"
-    )
-    told = {
-        "plain": r"plain\.pt2: no file of torch.export, or a damaged one",
-        "saved": r"saved\.pt2: it is a pickle of torch.save, not a program of torch.export",
-        "other": r"other\.pt2: no file of torch.export",
-        "jit": r"jit\.pt2: it is TorchScript, not a program",
-    }
-    for name, sentence in told.items():
-        with pytest.raises(ExportError, match=sentence):
-            export(ModelRef("mine", "pt2", path=tmp_path / f"{name}.pt2"), request, tmp_path / f"out-{name}")
-    assert not sprung.exists()
+def test_a_factory_that_ends_the_process_is_told(factory: Factory) -> None:
+    with pytest.raises(ExportError, match=r"make raised an error \(SystemExit: 3, at mine_0\w*\.py:6\)"):
+        load_net(factory("def make():\n    raise SystemExit(3)"), REQUEST)
+    with pytest.raises(ExportError, match=r"importing .* raised an error \(SystemExit: no, at mine_1\w*\.py:5\)"):
+        load_net(factory("raise SystemExit('no')"), REQUEST)

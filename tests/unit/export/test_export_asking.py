@@ -1,0 +1,88 @@
+"""What is refused as it would be passed over: options that a model of that kind does not read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device_agents.contract import Precision
+from export.asking import OWN_WEIGHTS, Options, content_of, make_request
+from export.declared import parse_inputs
+from export.models import ONNX, ModelRef, parse_model
+from export.request import ExportRequest
+from profiles.errors import ConfigError
+from tests.unit.export import small_graphs as small
+
+INPUT = parse_inputs(["images:float32:batch,3,8,8"])
+
+
+def asked(ref: ModelRef, weights: str = "pretrained", **options: object) -> ExportRequest:
+    framework = ref.frameworks()[0]
+    return make_request(ref, framework, Precision.FP32, "dynamic", weights, options=Options(**options))  # type: ignore[arg-type]
+
+
+def of_kind(folder: Path, kind: str) -> ModelRef:
+    path = folder / f"mine.{kind}"
+    path.write_text("")
+    return ModelRef("mine", kind, path=path)
+
+
+def factory(folder: Path) -> ModelRef:
+    path = folder / "nets.py"
+    path.write_text("import torch")
+    return ModelRef("make", "factory", path=path, factory="nets:make", framework="pytorch")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "torchvision:resnet34"])
+def test_a_named_network_says_its_inputs_and_its_pixels_itself(name: str) -> None:
+    ref = parse_model(name)
+    with pytest.raises(ConfigError, match=f"{name}: its profile says how pixels are normalised; leave --mean and"):
+        asked(ref, mean=(0.5,))
+    with pytest.raises(ConfigError, match="its profile says how pixels are normalised"):
+        asked(ref, std=(0.5,))
+    with pytest.raises(ConfigError, match=f"{name}: it says its inputs itself; leave --input out"):
+        asked(ref, declared=INPUT)
+
+
+def test_a_program_says_its_inputs_and_not_its_pixels(tmp_path: Path) -> None:
+    ref = of_kind(tmp_path, "pt2")
+    with pytest.raises(ConfigError, match="mine: it says its inputs itself"):
+        asked(ref, declared=INPUT)
+    assert asked(ref, mean=(0.5,), std=(0.5,)).mean == (0.5,)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "keras", "h5"])
+def test_other_files_take_what_is_said_of_their_inputs(tmp_path: Path, kind: str) -> None:
+    request = asked(of_kind(tmp_path, kind), declared=INPUT, mean=(0.5,))
+    assert (request.declared, request.mean) == (INPUT, (0.5,))
+
+
+def test_weights_are_a_factorys_own_or_a_files(tmp_path: Path) -> None:
+    ref = factory(tmp_path)
+    (tmp_path / "mine.pth").write_bytes(b"weights")
+    assert asked(ref).weights == asked(ref, OWN_WEIGHTS).weights == OWN_WEIGHTS
+    assert asked(ref, str(tmp_path / "mine.pth")).weights.startswith("sha256:")
+    with pytest.raises(ConfigError, match=r"make: a factory makes its own weights; leave --weights out, or name a"):
+        asked(ref, "random")
+    with pytest.raises(ConfigError, match=r"own: no such weights file; --weights takes pretrained, random or the path"):
+        asked(parse_model("resnet18"), OWN_WEIGHTS)
+
+
+def test_the_weights_beside_a_graph_are_part_of_what_it_is(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'edgebench[local]'")
+    found = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        weight = onnx.numpy_helper.from_array(np.full((4, 4), number, np.float32), "w")
+        model = small.graph([small.node("MatMul", ["x", "w"], ["y"])], {"x": [2, 4]}, {"y": [2, 4]})
+        model.graph.initializer.append(weight)
+        onnx.save(model, folder / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
+        found.append(content_of(ModelRef("net", ONNX, path=folder / "net.onnx")))
+    graphs = [(tmp_path / name / "net.onnx").read_bytes() for name in "01"]
+    assert graphs[0] == graphs[1]
+    assert found[0] != found[1]
+    (tmp_path / "0" / "net.data").write_bytes((tmp_path / "1" / "net.data").read_bytes())
+    assert content_of(ModelRef("net", ONNX, path=tmp_path / "0" / "net.onnx")) == found[1]
