@@ -183,7 +183,7 @@ def test_weights_of_a_factory_are_those_that_are_deployed(user: Operator) -> Non
     answer = user.run("deploy", "trained", "--device", "local", "--precision", "fp16", *FAST, "--json", timeout=180)
     assert answer.code in (0, 4), answer.err
     assert any("trained.pt for trained/pytorch (those of its last export)" in line for line in answer.json["choices"])
-    half = manifest(user, "nets:net", *IMAGES, "--weights", "trained.pt", "--precision", "fp16")
+    half = manifest(user, "nets:net", *IMAGES, "--weights", "trained.pt", "--name", "trained", "--precision", "fp16")
     assert (half["weights"], half["parent"]) == (trained["weights"], trained["id"])
 
 
