@@ -27,7 +27,7 @@ class HostCertificate:
     fault: str
 
 
-def check(blob: bytes, host: str, now: float | None = None) -> HostCertificate | None:
+def check(blob: bytes, host: str) -> HostCertificate | None:
     """What a certificate, as it goes over the wire, says of `host` (its name alone, without a port); None for what is
     none. Its signature, its kind, its names and its dates are checked; whether the authority is trusted is not."""
     kind = blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii", "replace")
@@ -46,7 +46,7 @@ def check(blob: bytes, host: str, now: float | None = None) -> HostCertificate |
         return HostCertificate(authority, "the signature of its certificate is wrong")
     except (ValueError, UnsupportedAlgorithm):
         return None
-    return HostCertificate(authority, _fault(made, host.lower(), time.time() if now is None else now))
+    return HostCertificate(authority, _fault(made, host.lower(), time.time()))
 
 
 def certified_key(line: bytes) -> bytes:

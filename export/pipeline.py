@@ -92,15 +92,17 @@ class Pipeline:
 
     def _in_fp16(self, case: Case, parent: Artifact) -> Artifact:
         method = self.request.fp16_method
-        if method in ("auto", "native") and self.request.framework == "pytorch":
-            kept = self._scan(parent)
-            if method == "native":
-                return self._gate(self._native(case))
-            if not kept and parent.task in _NATIVE_TASKS and self.request.io == "model":
-                made = self._natively(case)
-                if made is not None:
-                    return made
-        return self._gate(self._converted(case, parent, "convert" if method == "auto" else method))
+        if method == "native":
+            return self._gate(self._native(case))
+        if method != "auto":
+            return self._gate(self._converted(case, parent, method))
+        found = None
+        if self.request.framework == "pytorch" and parent.task in _NATIVE_TASKS and self.request.io == "model":
+            found = self._job({"op": "convert", "task": "scan", **_graph_of(parent)})["found"]
+            made = self._natively(case) if not found else None
+            if made is not None:
+                return made
+        return self._gate(self._converted(case, parent, "convert", found))
 
     def _natively(self, case: Case) -> Artifact | None:
         """None where PyTorch's own FP16 fails, as a note says then: it may make FP32 on its way, or values beyond FP16
@@ -120,8 +122,9 @@ class Pipeline:
         draft = replace(case.draft, produced_by=produced_by, notes=native.notes)
         return replace(case, graph=str(self._folder("draft")), draft=draft, care=True)
 
-    def _converted(self, case: Case, parent: Artifact, method: str) -> Case:
-        answer = self._convert(parent, self.request.precision, method, Path(case.graph))
+    def _converted(self, case: Case, parent: Artifact, method: str, found: list[Any] | None = None) -> Case:
+        """`found` is what a scan has found that is beyond FP16; None where none was made."""
+        answer = self._convert(parent, self.request.precision, method, Path(case.graph), found)
         kept = tuple(from_json(KeptNode, one) for one in answer.get("kept", ()))
         calibration = answer.get("calibration")
         notes = tuple(answer.get("notes", ()))
@@ -133,21 +136,20 @@ class Pipeline:
             calibration=from_json(Calibration, calibration) if calibration else None,
         )
 
-    def _scan(self, parent: Artifact) -> list[Any]:
-        kept: list[Any] = self._job({"op": "convert", "task": "scan", **_graph_of(parent)})["kept"]
-        return kept
-
-    def _convert(self, parent: Artifact, precision: Precision, method: str, out: Path) -> dict[str, Any]:
-        job = {
+    def _convert(
+        self, parent: Artifact, precision: Precision, method: str, out: Path, found: list[Any] | None
+    ) -> dict[str, Any]:
+        job: dict[str, Any] = {
             "op": "convert",
             "task": "convert",
             **_graph_of(parent),
             "precision": str(precision),
             "method": method,
             "io": self.request.io,
-            "pixels": self.request.pixels,
             "out": str(out),
         }
+        if found is not None:
+            job["found"] = found
         if precision is Precision.INT8:
             job |= self._calibration(parent)
         return self._job(job)

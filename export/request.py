@@ -92,10 +92,6 @@ class ExportRequest(Form):
         plain = dataclasses.replace(self, images=None, images_path=None, calibration=None, calibration_path=None)
         return dataclasses.replace(plain, precision=Precision.FP32, io="model", fp16_method="auto")
 
-    @property
-    def fixed_batch(self) -> int | None:
-        return self.batch if isinstance(self.batch, int) else None
-
     def _sides(self) -> dict[str, DimRange]:
         return dict(zip((FREE_HEIGHT, FREE_WIDTH), self.size, strict=True)) if self.size else {}
 

@@ -4,7 +4,8 @@ A job holds `task` (scan, convert), the files `model` and `golden`, and to conve
 (convert, autocast; for INT8 there is one), `io` (model, fp32), the folder `out`; for INT8 `calibration`, {"data": hash
 or "random", "file": .npz or null}, and the file `ranges`, which is read where it is there and written where it is not.
 The answer holds `kept` (export.artifact.KeptNode), `method`, `notes` (sentences for the operator), `calibration`
-(export.artifact.Calibration, or null) and `produced_by`; of a scan `kept` alone.
+(export.artifact.Calibration, or null) and `produced_by`; of a scan `found` alone (overflow.Overflow), which a job for
+FP16 takes, so that nothing is sought twice.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device_agents.contract import TensorSpec, to_json
+from device_agents.contract import TensorSpec, from_json, to_json
 from export import graph as graphs
 from export.artifact import Calibration, KeptNode
 from export.data import golden, preprocess
 from export.precision import autocast, calibration, fp16, int8, overflow
-from export.precision.nodes import lift_constants
+from export.precision.nodes import expect_opset, lift_constants
 from export.precision.overflow import Overflow
 from export.precision.placement import Placement, place
 from export.precision.running import Arrays, batches
@@ -34,8 +35,8 @@ Job = dict[str, Any]
 _SCALES_IN_HALF = 19
 """The opset from which QuantizeLinear and DequantizeLinear take and give FP16."""
 
-_LEAST = {"fp16": 10, "int8": 13}
-"""The opsets from which there is IsInf, by which values beyond FP16 are sought, and an axis for scales."""
+_AXES_OF_SCALES = 13
+"""The opset from which QuantizeLinear and DequantizeLinear have scales per channel."""
 
 _RANDOM_SETS = 8  # of golden.COUNT samples each
 
@@ -43,23 +44,15 @@ _RANDOM_SETS = 8  # of golden.COUNT samples each
 def compute(job: Job, progress: Progress) -> Job:
     """See above. Errors: ConfigError for autocast without ModelOpt; ExportError for calibration data that does not fit,
     and for graphs that cannot be run or converted, or are of an opset that has not what it takes."""
-    _refuse_old(job)
     if job["task"] == "scan":
-        return {"kept": _told(_scan(job, [], progress))}
+        return {"found": [to_json(one) for one in _scan(job, [], progress)]}
     answer = _to_int8(job, progress) if job["precision"] == "int8" else _to_fp16(job, progress)
     return {"calibration": None, "produced_by": {}, **answer}
 
 
-def _refuse_old(job: Job) -> None:
-    wanted = job.get("precision", "fp16")  # a scan is for FP16
-    given = graphs.opset(graphs.load(Path(job["model"])))
-    if given < _LEAST[wanted]:
-        message = f"the graph has opset {given}; {wanted.upper()} wants {_LEAST[wanted]}"
-        raise ExportError(message, fix="make the file anew with a higher opset", stage="precision")
-
-
 def _to_fp16(job: Job, progress: Progress) -> Job:
-    found = _scan(job, [], progress)
+    known = job.get("found")
+    found = _scan(job, [], progress) if known is None else [from_json(Overflow, one) for one in known]
     if job["method"] == "autocast":
         return _by_autocast(job, found, progress)
     progress("convert to FP16")
@@ -80,6 +73,7 @@ def _by_autocast(job: Job, found: Sequence[Overflow], progress: Progress) -> Job
 
 def _to_int8(job: Job, progress: Progress) -> Job:
     model = graphs.load(Path(job["model"]))
+    expect_opset(model, _AXES_OF_SCALES, "INT8")
     lift_constants(model.graph)
     placement = place(model.graph)
     if not placement.weights:

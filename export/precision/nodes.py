@@ -23,6 +23,14 @@ def key_of(node: Any) -> str:
     return str(next(name for name in node.output if name))
 
 
+def expect_opset(model: Any, least: int, what: str) -> None:
+    """Errors: ExportError for a graph of an older opset than what is to be done with it takes."""
+    given = graphs.opset(model)
+    if given < least:
+        message = f"the graph has opset {given}; {what} wants {least}"
+        raise ExportError(message, fix="make the file anew with a higher opset", stage="precision")
+
+
 def bodies(node: Any) -> Iterator[Any]:
     """The graphs inside a node: branches of If, bodies of Loop and Scan."""
     for attribute in node.attribute:

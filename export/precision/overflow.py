@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from export import graph as graphs
-from export.precision.nodes import element_types, key_of, lift_constants, name_of, reads
+from export.precision.nodes import element_types, expect_opset, key_of, lift_constants, name_of, reads
 from export.precision.running import Arrays, add_peaks, batches, peak_name, running
 from profiles.progress import Progress
 
@@ -26,6 +26,9 @@ LIMIT = 16_000.0
 """A quarter of what FP16 holds, as other inputs than those that were tried give other values (measurement.md)."""
 
 FLOAT16_MAX = 65_504.0
+
+_IS_INF = 10
+"""The opset from which there is IsInf, by which infinite values are set aside."""
 
 _SUMS = ("ReduceMean", "GlobalAveragePool", "ReduceSum")
 _BOUNDS = ("Clip", "Max", "Min")
@@ -48,9 +51,11 @@ class Overflow:
 def scan(model: Path, samples: Iterable[Arrays], progress: Progress) -> list[Overflow]:
     """Every node of the FP32 graph in the file that makes or reads more than FP16 can hold, in the graph's order.
 
-    `samples` are arrays by input name, samples first. Errors: ExportError when onnxruntime does not run the graph.
+    `samples` are arrays by input name, samples first. Errors: ExportError when onnxruntime does not run the graph, or
+    it is of an opset that has not what this takes.
     """
     proto = graphs.load(model)
+    expect_opset(proto, _IS_INF, "FP16")
     lift_constants(proto.graph)
     constants = {name: peak for name, peak in _constants(proto.graph) if peak > FLOAT16_MAX}
     floats = {name for name, kind in element_types(proto).items() if kind == 1}

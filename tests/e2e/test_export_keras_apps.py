@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,11 +68,18 @@ def test_preprocessing_is_stripped_and_sides_are_free(artifact_store) -> None:
     assert any("rescaling" in note for note in artifact.notes)
 
 
+def in_keras(script: str) -> Any:
+    """What the script prints as JSON, from a process of its own: TensorFlow and torch share none."""
+    if importlib.util.find_spec("keras") is None:
+        pytest.skip("Keras is not installed: pip install 'edgebench[tensorflow]'")
+    env = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 def test_another_size_keeps_what_the_pretrained_network_does_to_pixels() -> None:
     """With imagenet's weights EfficientNet has a Rescaling more, and its Normalization is adapted; how much it pads
     depends on the size. Weights are not downloaded: what is adapted comes from here."""
-    if importlib.util.find_spec("keras") is None:
-        pytest.skip("Keras is not installed: pip install 'edgebench[tensorflow]'")
     script = (
         "import json, sys, keras\n"
         "from keras.src.applications import efficientnet\n"
@@ -87,17 +95,13 @@ def test_another_size_keeps_what_the_pretrained_network_does_to_pixels() -> None
         "pads = [one.padding for one in other.layers if isinstance(one, keras.layers.ZeroPadding2D)]\n"
         "json.dump([kinds, keras.ops.convert_to_numpy(mean).ravel().tolist(), pads], sys.stdout)\n"
     )
-    env = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
-    kinds, mean, pads = json.loads(done.stdout)
+    kinds, mean, pads = in_keras(script)
     assert kinds == ["InputLayer", "Rescaling", "Normalization", "Rescaling"]
     assert mean == pytest.approx([0.1, 0.2, 0.3])
     assert pads[:2] == [[[0, 1], [0, 1]], [[1, 1], [1, 1]]]  # the second sees 49 pixels a side
 
 
 def test_every_constructor_gets_the_pixels_that_its_own_preprocessing_makes() -> None:
-    if importlib.util.find_spec("keras") is None:
-        pytest.skip("Keras is not installed: pip install 'edgebench[tensorflow]'")
     script = (
         "import json, sys, keras, numpy as np\n"
         "from keras import applications as a\n"
@@ -109,9 +113,7 @@ def test_every_constructor_gets_the_pixels_that_its_own_preprocessing_makes() ->
         "        found[name] = np.asarray(prepare(pixels.copy())).tolist()\n"
         "json.dump(found, sys.stdout)\n"
     )
-    env = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
-    theirs = json.loads(done.stdout)
+    theirs = in_keras(script)
     assert len(theirs) >= 40
     pixels = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3) * 20 / 255
     for name, values in theirs.items():

@@ -40,6 +40,7 @@ class Sshd:
     process: subprocess.Popen[bytes]
     name: str = "board"
     user: str = field(default_factory=getpass.getuser)
+    program: str = "sshd"
 
     @property
     def home(self) -> Path:
@@ -115,7 +116,7 @@ class Sshd:
         wait_until(lambda: not _answers_at(self.port), "the old sshd to be gone")
         config = self.folder / "sshd_config"
         config.write_text(f"{extra}\n{config.read_text()}")
-        self.process = _launch(self.folder)
+        self.process = _launch(self.folder, self.program)
         wait_until(lambda: _listens(self), "sshd to listen")
 
     def stop(self) -> None:
@@ -147,7 +148,7 @@ def start(folder: Path, *, name: str = "board", extra: str = "", program: str = 
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd confines itself
     port = free_port()
     (folder / "sshd_config").write_text(_config(folder, port, extra))
-    server = Sshd(folder, port, _launch(folder, program), name=name)
+    server = Sshd(folder, port, _launch(folder, program), name=name, program=program)
     server.known_hosts.write_text("".join(f"[127.0.0.1]:{port} {server.host_key(kind)}\n" for kind in HOST_KEYS))
     try:
         wait_until(lambda: _listens(server), "sshd to listen")
@@ -160,7 +161,8 @@ def start(folder: Path, *, name: str = "board", extra: str = "", program: str = 
 def _launch(folder: Path, program: str = "sshd") -> subprocess.Popen[bytes]:
     path = Path(str(_sshd_path()))
     if program != path.name:
-        (folder / program).symlink_to(path)
+        if not (folder / program).is_symlink():
+            (folder / program).symlink_to(path)
         path = folder / program
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(

@@ -118,6 +118,19 @@ class TestLostConnection:
         assert _hash(Path(remote)) == _hash(model)
         assert [path.name for path in Path(remote).parent.iterdir()] == ["model.onnx"]
 
+    @pytest.mark.parametrize("said", ["eb:present", "eb:junk", "eb:-1"])
+    def test_a_shell_that_answers_for_our_script_is_not_believed(
+        self, start_sshd: Start, tmp_path: Path, said: str
+    ) -> None:
+        server = start_sshd()
+        (server.home / ".bashrc").write_text(f"echo {said}\n")
+        model = _model(tmp_path, 1000)
+        with to(server.endpoint) as transport:
+            assert said.encode() in transport.run(["true"], timeout=20).stdout, "the account's shell reads .bashrc"
+            with pytest.raises(TransferError, match=r"is not understood; let what its shell reads .* print nothing"):
+                transport.put(model, PurePosixPath(server.home) / "m", sha256=_hash(model), timeout=20)
+        assert not (server.home / "m").exists()
+
     @pytest.mark.parametrize("cut_at", [100_000, 9 << 20, 17 << 20])
     def test_a_batch_that_is_cut_is_taken_up_where_it_was(self, sshd: Sshd, tmp_path: Path, cut_at: int) -> None:
         """What has arrived is whole; of the file under way what has arrived; of the others nothing."""

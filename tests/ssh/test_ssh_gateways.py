@@ -107,7 +107,9 @@ def test_a_gateway_that_restarted_is_logged_in_to_again_once(start_sshd: Callabl
         transports = [stack.enter_context(closing(behind(device, gateway))) for _ in range(8)]
         assert all(transport.run(["true"], timeout=30).ok for transport in transports)
         gateway.restart("")
-        time.sleep(0.5)  # the old connections have ended, and everybody has heard of it
+        for transport in transports:
+            with suppress(ConnectError):  # where it had not heard of the end
+                transport.run(["true"], timeout=30)
         with ThreadPoolExecutor(8) as pool:
             assert all(pool.map(lambda transport: transport.run(["true"], timeout=30).ok, transports))
     assert logins(gateway) == 2
@@ -182,7 +184,8 @@ def test_closing_ends_a_wait_for_a_gateway_at_once(start_sshd: Callable[..., Ssh
     waiting = [threading.Thread(target=call) for _ in range(3)]
     for thread in waiting:
         thread.start()
-    time.sleep(0.3)
+    running = lambda: {thread.name for thread in threading.enumerate()}  # noqa: E731
+    wait_until(lambda: "edgebench-gateway" in running(), "the connection to the gateway to be on its way")
     begin = time.monotonic()
     transport.close()
     close_gateways()

@@ -188,6 +188,21 @@ def test_a_code_is_asked_for_once_for_all_devices_behind_a_gateway(
     assert shown.count("Password:") == 1
 
 
+def test_who_takes_no_key_of_ours_is_given_no_password(with_codes: Sshd, tmp_path: Path) -> None:
+    """Many servers ask for a password then; on a fleet whose keys are not right yet that would be asked and asked."""
+    keygen("-t", "ed25519", "-N", "", "-f", tmp_path / "other")
+    with_codes.restart("AuthenticationMethods any\nUsePAM yes\nKbdInteractiveAuthentication yes")
+    shown = run(with_codes, key=tmp_path / "other", answers={"Password:": CODE})
+    assert "FAILED" in shown, shown
+    assert "Password:" not in shown
+
+
+def test_a_server_that_takes_answers_alone_is_given_them(with_codes: Sshd) -> None:
+    with_codes.restart("AuthenticationMethods keyboard-interactive")
+    shown = run(with_codes, key=with_codes.key, answers={"Password:": CODE})
+    assert "DONE hello" in shown, shown + with_codes.log
+
+
 def test_a_code_that_nobody_can_be_asked_for_or_that_is_wrong(with_codes: Sshd) -> None:
     silent = run(with_codes, key=with_codes.key, answers=None)
     assert "wants an answer beside the key, and there is no terminal to ask at; run it at a terminal" in silent

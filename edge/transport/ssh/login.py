@@ -43,9 +43,10 @@ def login(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadline) -
             try:
                 still_needed = session.auth_publickey(endpoint.user, key)
             except paramiko.BadAuthenticationType as error:
-                if _QUESTIONS not in error.allowed_types:
-                    raise
-                break
+                if _QUESTIONS in error.allowed_types and prompts.possible():
+                    _answer(session, endpoint, deadline, error.allowed_types)
+                    return
+                raise
             except paramiko.AuthenticationException:
                 deadline.left()
                 if not session.is_active():  # too many keys for its MaxAuthTries
@@ -54,13 +55,11 @@ def login(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadline) -
             if still_needed:
                 _answer(session, endpoint, deadline, still_needed)
             return
-    if session.is_active() and prompts.possible() and _answered(session, endpoint, deadline):
-        return
     raise _refused(endpoint, tried, problems)
 
 
 def _answer(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadline, needed: list[str]) -> None:
-    """The second factor. Errors: paramiko's for one that is no question."""
+    """What a server wants beside a key, or instead of any. Errors: paramiko's for what is no question."""
     import paramiko
 
     if _QUESTIONS not in needed:

@@ -18,7 +18,7 @@ def possible() -> bool:
     except OSError:
         return False
     os.close(terminal)
-    return os.environ.get("EDGEBENCH_NO_PROMPTS", "") == ""
+    return True
 
 
 def asking() -> bool:

@@ -109,11 +109,13 @@ class SSHTransport:
         words = [(str(one.remote.parent), str(one.remote), str(one.part), one.sha256) for one in uploads]
         done = self._run(_script(_LOOK, *chain.from_iterable(words)), b"", deadline)
         answers = _answers(done)
-        if len(answers) < len(uploads) or not done.ok:
+        if not done.ok:
             remote = uploads[min(len(answers), len(uploads) - 1)].remote
             if done.returncode == _WRONG_KIND:
                 raise TransferError(f"{remote} is a folder", where=self.name)
             raise self._unwritable(remote, done)
+        if len(answers) != len(uploads) or not all(one == "present" or one.isdecimal() for one in answers):
+            raise self._not_understood()
         return [None if answer == "present" else int(answer) for answer in answers]
 
     def send(self, pieces: Sequence[Piece], deadline: Deadline) -> list[str | None]:
@@ -144,8 +146,10 @@ class SSHTransport:
             status = command.end(b"", output.out, output.err)
         done = Completed(status, bytes(output.stdout), bytes(output.stderr))
         answers = _answers(done)
-        if status or len(answers) != len(pieces):
+        if status:
             raise self._unwritable(pieces[min(len(answers), len(pieces) - 1)].upload.remote, done)
+        if len(answers) != len(pieces):
+            raise self._not_understood()
         return [None if answer == "stored" else answer for answer in answers]
 
     def discard(self, uploads: Sequence[Upload], deadline: Deadline) -> None:
@@ -215,6 +219,10 @@ class SSHTransport:
         link = self._link
         if link is not None:
             link.kill()
+
+    def _not_understood(self) -> TransferError:
+        fix = "let what its shell reads at the start (such as ~/.bashrc) print nothing"
+        return TransferError("what the device answered to an upload is not understood", where=self.name, fix=fix)
 
     def _unwritable(self, path: PurePosixPath, done: Completed) -> TransferError:
         if any(sign in done.stderr for sign in _NO_SPACE):

@@ -13,9 +13,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from device_agents.contract import from_json
-from export.artifact import Calibration, KeptNode
+from export.artifact import Calibration
 from export.data import golden, preprocess
 from export.precision import job
+from export.precision.overflow import Overflow
 from profiles.errors import ConfigError, ExportError
 from profiles.progress import silent
 from profiles.schema import ImageInput
@@ -75,10 +76,21 @@ def with_data(told: dict[str, Any], **arrays: Any) -> dict[str, Any]:
 
 def test_a_scan_names_what_is_beyond_fp16_and_writes_nothing(told: dict[str, Any]) -> None:
     answer = json.loads(json.dumps(job.compute({**told, "task": "scan"}, silent)))
-    kept = [from_json(KeptNode, one) for one in answer["kept"]]
-    assert [(one.node, one.op, one.tensor) for one in kept] == [("much", "Mul", "b"), ("less", "Div", "b")]
-    assert kept[0].largest > 16_000
+    found = [from_json(Overflow, one) for one in answer["found"]]
+    assert [(one.node, one.op, one.tensor) for one in found] == [("much", "Mul", "b"), ("less", "Div", "b")]
+    assert found[0].largest > 16_000
     assert not Path(told["out"]).exists()
+
+
+def test_what_a_scan_has_found_is_not_sought_again(told: dict[str, Any]) -> None:
+    """The golden data, which a scan runs the graph on, are gone by then."""
+    found = job.compute({**told, "task": "scan"}, silent)["found"]
+    told["found"] = json.loads(json.dumps(found))
+    Path(told["golden"]).unlink()
+    answer = job.compute(told, silent)
+    assert [one["node"] for one in answer["kept"]] == ["much", "less"]
+    assert [node.op_type for node in made(told).graph.node] == ["Conv", "Cast", "Mul", "Div", "Cast", "Relu"]
+    assert job.compute({**told, "found": []}, silent)["kept"] == []
 
 
 def test_fp16_keeps_what_the_scan_found(told: dict[str, Any]) -> None:
