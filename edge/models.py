@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edge.places import places
 from export import registry
 from export.api import Options, parse_model
@@ -31,6 +33,11 @@ def weights_of(ref: ModelRef) -> str | None:
     """The file of weights that a factory of the operator's was exported with last, if any."""
     entry = _entry(ref.name) if ref.factory is not None else None
     return entry.weights if entry is not None and entry.path == str(ref.path) else None
+
+
+def is_named(ref: ModelRef, models: Sequence[str]) -> bool:
+    """Whether one of the words `models` is the name, with or without its version, that an export gave this model."""
+    return ref.profile is None and bool({ref.name, ref.name.partition("@")[0]} & set(models))
 
 
 def _entry(name: str) -> registry.Entry | None:

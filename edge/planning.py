@@ -168,10 +168,15 @@ def _say_timing(request: Request, choices: Choices) -> None:
 
 
 def exports(models: Sequence[str], framework: str | None) -> list[tuple[ModelRef, str]]:
-    """The (model, framework) pairs that `export` was asked for; without a framework, those that are installed."""
+    """The (model, framework) pairs that `export` was asked for; without a framework, those that are installed. Errors:
+    ConfigError for a factory that may be of either."""
     pairs = []
-    for ref in map(resolve, models):
+    for text in models:
+        ref = resolve(text)
         has = frameworks_of(ref)
+        if framework is None and ref.factory is not None and len(has) > 1:
+            fix = "say --framework pytorch or tensorflow"
+            raise ConfigError("its module imports both frameworks or neither", where=text, fix=fix)
         if framework is None:
             wanted = tuple(name for name in has if installed(name)) or has[:1]  # the first: its error names the extra
         else:

@@ -93,36 +93,50 @@ class Sources:
     def _find_weights(self, ref: ModelRef, framework: str, precision: Precision) -> str:
         weights = self._request.weights
         if precision is Precision.INT8 and self._there(ref, framework, precision) is None:
-            fix = f"edgebench export {ref.name} --framework {framework} --precision int8 --calibrate DIR"
+            its = "" if framework == ONNX else f"--framework {framework} "
+            fix = f"edgebench export {ref.name} {its}--precision int8 --calibrate DIR"
             message = f"no INT8 artifact of {ref.name}/{framework} is there, and what to calibrate on is not known"
             raise ConfigError(message, fix=fix)
         if ref.is_file:
             return content_of(ref) or ""
+        if weights is None and ref.factory is not None:
+            weights = self._last_weights(ref, framework, precision)
         if weights is None:
             there = self._there(ref, framework, precision)
             if there is not None:
                 self._choices.say(f"weights {there.weights} for {ref.name}/{framework} (the artifact that is there)")
                 return there.weights
-            if ref.factory is not None:
-                weights = weights_of(ref)
-                if weights is None:
-                    return OWN_WEIGHTS
-                self._choices.say(f"weights {weights} for {ref.name}/{framework} (those of its last export)")
-            else:
-                self._choices.say(f"weights pretrained for {ref.name}/{framework} (--weights random needs no download)")
+            self._choices.say(f"weights pretrained for {ref.name}/{framework} (--weights random needs no download)")
         if self._there(ref, framework, precision) is None:
             require(framework)
-        if weights in (None, "pretrained", "random"):
-            return weights or "pretrained"
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            fix = "--weights takes pretrained, random or the path of a file"
-            raise ConfigError("no such weights file", where=weights, fix=fix)
-        return f"sha256:{sha256_file(path)}"
+        return _named_weights(ref, weights)
+
+    def _last_weights(self, ref: ModelRef, framework: str, precision: Precision) -> str | None:
+        """Those of a factory's last export. None where they are gone, and for INT8: what is there decides then."""
+        weights = weights_of(ref)
+        gone = weights is not None and not Path(weights).is_file()
+        if self._there(ref, framework, precision) is not None and (gone or precision is Precision.INT8):
+            return None
+        why = "those that the factory gives it" if weights is None else "those of its last export"
+        self._choices.say(f"weights {weights or OWN_WEIGHTS} for {ref.name}/{framework} ({why})")
+        return weights or OWN_WEIGHTS
 
     def _there(self, ref: ModelRef, framework: str, precision: Precision) -> Artifact | None:
         readable = _finder(self._store, ref)(framework, precision, DYNAMIC, max_opset=self._max_opset)
         return readable or _finder(self._store, ref)(framework, precision, DYNAMIC)
+
+
+def _named_weights(ref: ModelRef, weights: str | None) -> str:
+    """As an artifact names them. Errors: ConfigError for a file that is not there."""
+    if ref.factory is not None and weights in ("pretrained", OWN_WEIGHTS):
+        return OWN_WEIGHTS
+    if weights in (None, "pretrained", "random"):
+        return weights or "pretrained"
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        fix = "--weights takes pretrained, random or the path of a file"
+        raise ConfigError("no such weights file", where=weights, fix=fix)
+    return f"sha256:{sha256_file(path)}"
 
 
 def artifact_source(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -119,14 +120,14 @@ def _at_precision(request: ExportRequest, ref: ModelRef, options: Options) -> Ex
     if options.calibrate == RANDOM:
         return replace(request, calibration=RANDOM, io=options.io)
     path = Path(options.calibrate).expanduser()
-    found = fingerprint(path, "--calibrate")
+    found = _data(path, "--calibrate")
     return replace(request, calibration=found, calibration_path=path.resolve(), io=options.io)
 
 
 def _with_files(request: ExportRequest, options: Options) -> ExportRequest:
     if options.images is not None:
         path = options.images.expanduser()
-        request = replace(request, images=fingerprint(path, "--images"), images_path=path.resolve())
+        request = replace(request, images=_data(path, "--images"), images_path=path.resolve())
     if options.reference is not None:
         if request.framework != ONNX:
             fix = "leave it out: the framework itself is the reference"
@@ -135,8 +136,30 @@ def _with_files(request: ExportRequest, options: Options) -> ExportRequest:
         request = replace(request, reference=fingerprint(path, "--reference"), reference_path=path.resolve())
     if options.labels is not None:
         path = options.labels.expanduser()
-        request = replace(request, labels=fingerprint(path, "--labels"), labels_path=path.resolve())
+        request = replace(request, labels=_text(path, "--labels"), labels_path=path.resolve())
     return request
+
+
+def _data(path: Path, where: str) -> str:
+    """Hash of a folder of images or an .npz. Errors: ConfigError for what is neither."""
+    from export.data import images
+
+    if path.is_dir():
+        images.find(path)
+    elif path.is_file() and not zipfile.is_zipfile(path):
+        fix = "name the folder, or save arrays with np.savez"
+        raise ConfigError("neither a folder of images nor an .npz", where=f"{where} {path}", fix=fix)
+    return fingerprint(path, where)
+
+
+def _text(path: Path, where: str) -> str:
+    """Hash of a text file. Errors: ConfigError for what is none."""
+    found = fingerprint(path, where)
+    try:
+        path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError("no text file with a label a line", where=f"{where} {path}") from None
+    return found
 
 
 def content_of(ref: ModelRef) -> str | None:

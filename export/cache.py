@@ -59,9 +59,14 @@ def lookup(ref: ModelRef, request: ExportRequest, store: Store) -> Artifact | No
     complete = len(versions(request.framework, twin=twin)) == everything
     for key in (exact,) if complete else (exact, general):
         artifact = store.answer(key)
-        if artifact is not None and intact(artifact) and _unchanged(artifact):
+        if artifact is not None and _is_of(artifact, ref, request) and intact(artifact) and _unchanged(artifact):
             return artifact
     return None
+
+
+def _is_of(artifact: Artifact, ref: ModelRef, request: ExportRequest) -> bool:
+    """Whether the manifest is still that of this request: another one with the same payload has written its own."""
+    return (artifact.model, artifact.weights) == (ref.name, request.weights)
 
 
 def _unchanged(artifact: Artifact) -> bool:

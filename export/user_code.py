@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
+import os
 import re
 import sys
 import sysconfig
@@ -20,6 +22,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _AROUND = "Exception encountered when calling"  # Keras says so of the layer, and what happened below
 _OURS = tuple(_ROOT / package for package in ("edge", "export", "profiles", "device_agents"))
+_SYSTEM = tuple(map(Path, ("/dev", "/etc", "/proc", "/sys", "/usr/lib", "/usr/share")))
 
 
 def made_by(factory: str, where: str, is_model: Callable[[Any], bool], kind: str, *, path: Path | None = None) -> Any:
@@ -95,18 +98,72 @@ def _line_of(factory: Any) -> str:
 
 def is_own(path: str) -> bool:
     """Whether a source file is neither of Python, nor installed, nor of this package."""
-    file = Path(path)
-    if file.suffix != ".py" or "site-packages" in file.parts or not file.is_file():
+    return path.endswith(".py") and _is_users(Path(path))
+
+
+def _is_users(file: Path) -> bool:
+    if "site-packages" in file.parts or not file.is_file():
         return False
     paths = sysconfig.get_paths()
     others = [*_OURS, *(Path(paths[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib"))]
     return not any(file.resolve().is_relative_to(other) for other in others)
 
 
+class _Reads:
+    """An audit hook that notes the files which code of the user's opens, itself or through what it calls."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._others = (scratch.resolve(), *_SYSTEM)
+        self._read: set[str] = set()
+        self._written: set[str] = set()
+        self._own: dict[str, bool] = {}
+        sysconfig.get_paths()  # opens files the first time, which a hook must not
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open":
+            return
+        with contextlib.suppress(OSError, TypeError, ValueError):  # a descriptor, or what cannot be opened either
+            path, _, flags = arguments
+            if self._is_theirs():
+                reads = flags & os.O_ACCMODE == os.O_RDONLY
+                (self._read if reads else self._written).add(str(Path.cwd() / os.fsdecode(path)))
+
+    def files(self) -> set[str]:
+        """What was read, but for what the code wrote itself and what Python compiled."""
+        found = map(Path, self._read - self._written)
+        return {str(path) for path in found if path.suffix != ".pyc" and self._counts(path)}
+
+    def _counts(self, path: Path) -> bool:
+        return _is_users(path) and not any(path.resolve().is_relative_to(other) for other in self._others)
+
+    def _is_theirs(self) -> bool:
+        """Whether code of the user's is on the stack."""
+        frame = inspect.currentframe()
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if name not in self._own:
+                self._own[name] = is_own(name)
+            if self._own[name]:
+                return True
+            frame = frame.f_back
+        return False
+
+
+_reads: list[_Reads] = []
+
+
+def watch(scratch: Path) -> None:
+    """Note from now on, to the end of this process, which files the user's code reads outside of `scratch`. Libraries
+    that open files in C are not seen."""
+    _reads.append(_Reads(scratch))
+    sys.addaudithook(_reads[-1])
+
+
 def sources() -> dict[str, str]:
-    """{path: sha256} of the user's own modules that are loaded."""
+    """{path: sha256} of the user's own modules that are loaded, and of the files that they read."""
     files = {str(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())}
-    return {path: sha256_file(Path(path)) for path in sorted(files) if path and is_own(path)}
+    found = {path for path in files if path and is_own(path)}.union(*(reads.files() for reads in _reads))
+    return {path: sha256_file(Path(path)) for path in sorted(found)}
 
 
 def failed(error: BaseException, what: str, where: str, *, fix: str = "") -> ExportError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ from device_agents.contract import Precision, from_json, to_json
 from export.data import golden
 from export.models import ModelRef
 from export.request import ExportRequest, from_job
+from export.user_code import watch
 from profiles.errors import EdgebenchError, ExportError
 from profiles.progress import Progress
 
@@ -133,9 +135,18 @@ _HANDLERS: dict[str, Handler] = {
 def _asked(job: Job) -> tuple[ModelRef, ExportRequest]:
     paths = {"path": Path(job["ref"]["path"])} if "path" in job["ref"] else {}
     ref = from_json(ModelRef, {**job["ref"], **paths})
-    if ref.kind == "factory":  # as Python would have found the module: the child's own path has no working folder
-        sys.path[:0] = ref.folders
+    if ref.kind == "factory":
+        watch(Path.cwd())
+        _go_to(ref.folders)
     return ref, from_job(job["request"])
+
+
+def _go_to(folders: Sequence[str]) -> None:
+    """Where the operator was: Python finds the module there, and the module the files that it names."""
+    sys.path[:0] = folders
+    for folder in folders[:1]:
+        with contextlib.suppress(FileNotFoundError):  # it is gone, and the module is installed
+            os.chdir(folder)
 
 
 def _framework(request: ExportRequest) -> Any:

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edge.cli.common import FleetOption, JsonOption, command, load_fleet, print_json, say
+from edge.cli.common import FleetOption, JsonOption, command, load_fleet, say
 
 if TYPE_CHECKING:
     from edge.opsets import Ceiling
-    from export.artifact import Artifact
     from export.models import ModelRef
-    from profiles.errors import EdgebenchError
     from profiles.progress import Progress
 
 ModelArguments = Annotated[
@@ -27,7 +25,6 @@ ModelArguments = Annotated[
 ]
 WeightsHelp = "pretrained, random, or the path of a weights file."
 
-_PARTLY = 3
 _YOURS = "Models of your own"
 _GRAPH = "What the graph is like"
 _CHECK = "Checking and calibrating"
@@ -45,7 +42,9 @@ def export(
         Literal["fp32", "fp16", "int8"] | None,
         typer.Option(help="Written into the graph.", show_default="fp32; fp16 with --engine"),
     ] = None,
-    weights: Annotated[str, typer.Option(help=WeightsHelp)] = "pretrained",
+    weights: Annotated[
+        str | None, typer.Option(help=WeightsHelp, show_default="pretrained, or those of the last export of a name")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write a plain copy below this folder.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Export and build anew, cached or not.")] = False,
     json: JsonOption = False,
@@ -81,20 +80,27 @@ def export(
     ] = None,
     fleet: FleetOption = None,
     head: Annotated[
-        Literal["full", "raw"],
-        typer.Option(help="Of a detector: raw leaves NMS out, which TensorRT wants.", rich_help_panel=_GRAPH),
-    ] = "full",
-    preprocess: Annotated[
-        Literal["outside", "in-graph"],
-        typer.Option(help="in-graph takes uint8 NHWC images, as cameras give them.", rich_help_panel=_GRAPH),
-    ] = "outside",
-    keras_preprocessing: Annotated[
-        Literal["keep", "strip"],
+        Literal["full", "raw"] | None,
         typer.Option(
-            help="Rescaling and Normalization layers of a Keras model; strip moves them to the manifest.",
+            help="Of a detector: raw leaves NMS out, which TensorRT wants.", show_default="full", rich_help_panel=_GRAPH
+        ),
+    ] = None,
+    preprocess: Annotated[
+        Literal["outside", "in-graph"] | None,
+        typer.Option(
+            help="in-graph takes uint8 NHWC images, as cameras give them.",
+            show_default="outside",
             rich_help_panel=_GRAPH,
         ),
-    ] = "keep",
+    ] = None,
+    keras_preprocessing: Annotated[
+        Literal["keep", "strip"] | None,
+        typer.Option(
+            help="Rescaling and Normalization layers of a Keras model; strip moves them to the manifest.",
+            show_default="keep",
+            rich_help_panel=_GRAPH,
+        ),
+    ] = None,
     io: Annotated[
         Literal["model", "fp32"],
         typer.Option(help="Type of inputs and outputs of an FP16 graph.", rich_help_panel=_GRAPH),
@@ -190,62 +196,66 @@ def export(
 
     Example: edgebench export resnet50 --engine tensorrt-rtx --target sm80,sm89 --bounds 1:8:32
     """
-    import time
-
     from device_agents.contract import Precision
     from edge.cli.export_engines import engine_builder, engines_wanted, graph_batch
-    from edge.cli.export_options import numbers, parse_size
+    from edge.cli.export_forms import Typed, form
+    from edge.cli.export_options import parse_folder
+    from edge.cli.export_told import Told
     from edge.cli.options import parse_bounds
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.planning import exports
-    from export.api import Options, export_model, write_copy
+    from export.api import export_model
     from export.artifact import Store
-    from export.declared import parse_inputs
     from export.models import renamed
     from export.registry import register
-    from profiles.errors import ConfigError, EdgebenchError
+    from profiles.errors import ConfigError
 
     if len(models) > 1 and (name or version):
         raise ConfigError("one name is for one model", where="--name", fix="export them one after the other")
     store = Store(places().artifacts)
     limits = parse_bounds(bounds or [])
-    options = Options(
-        size=parse_size(size),
-        head=head,
-        keras_layers=keras_preprocessing,
-        pixels="uint8" if preprocess == "in-graph" else "float",
-        io=io,
-        fp16_method=fp16_method,
-        declared=parse_inputs(input_ or []),
-        mean=numbers(mean, "--mean"),
-        std=numbers(std, "--std"),
-        task=task,
-        calibrate=calibrate,
-        images=images,
-        reference=reference,
-        labels=labels,
-        skip_unreadable=skip_unreadable,
-        unsafe=unsafe,
+    typed = Typed(
+        models,
+        weights,
+        form(
+            size=size,
+            head=head,
+            keras_preprocessing=keras_preprocessing,
+            preprocess=preprocess,
+            inputs=input_,
+            mean=mean,
+            std=std,
+            task=task,
+            labels=labels,
+            unsafe=unsafe,
+        ),
+        {
+            "io": io,
+            "fp16_method": fp16_method,
+            "calibrate": calibrate,
+            "images": images,
+            "reference": reference,
+            "skip_unreadable": skip_unreadable,
+        },
     )
+    told = Told(json, parse_folder(out))
     wanted = engines_wanted(engine, target, option or [], batch=batch, bounded=bool(limits), fresh=fresh)
     if wanted is not None and precision is None:
         say("chosen: precision fp16 (engines are for GPUs)", err=True)
-    made: list[Artifact] = []
-    failed: list[EdgebenchError] = []
-    waited: list[float] = []
-    with drawn() as progress, engine_builder(wanted, store, progress) as builder:
-        asked = [(renamed(ref, name, version), its) for ref, its in exports(models, framework)]
+    with told, drawn() as progress, engine_builder(wanted, store, progress) as builder:
+        found = exports(models, framework)
+        asked = [(renamed(ref, name, version), its) for ref, its in found]
         opsets = _opsets(opset, device, fleet, asked, progress)
-        for (ref, its), its_opset in zip(asked, opsets, strict=True):
-            begin = time.monotonic()
-            try:
+        for (known, _), (ref, its), its_opset in zip(found, asked, opsets, strict=True):
+            with told.one():
+                options, its_weights = typed.of(known)
                 artifact = export_model(
                     ref,
                     framework=its,
                     precision=Precision(precision or ("fp32" if wanted is None else "fp16")),
                     batch=graph_batch(batch, wanted, is_file=ref.path is not None, bounded=bool(limits)),
-                    weights=weights,
+                    weights=its_weights,
                     store=store,
                     progress=progress,
                     opset=its_opset,
@@ -254,25 +264,9 @@ def export(
                     fresh=fresh,
                     explain=explain,
                 )
-                register(store, ref, its, options, weights)
-                engines = [artifact] if builder is None else builder.engines(artifact, progress)
-            except EdgebenchError as error:
-                failed.append(error)
-                continue
-            made += engines
-            waited += [time.monotonic() - begin] * len(engines)
-    if not made:
-        raise failed[0]
-    copies = [write_copy(artifact, out) if out is not None else None for artifact in made]
-    if json:
-        told = {"artifacts": [_as_json(*pair) for pair in zip(made, copies, strict=True)]}
-        print_json({**told, "failed": [one.info() for one in failed]} if failed else told)
-    else:
-        for artifact, copy, waited_s in zip(made, copies, waited, strict=True):
-            _print(artifact, copy, waited_s)
-    for missing in failed:
-        say(f"edgebench: {missing}", err=True)
-    return _PARTLY if failed else 0
+                register(store, ref, its, options, its_weights)
+                told.made([artifact] if builder is None else builder.engines(artifact, progress))
+    return told.code
 
 
 def _opsets(
@@ -317,17 +311,3 @@ def _ceiling(device: list[str], fleet: Path | None, progress: Progress) -> Ceili
 
     devices = select(load_fleet(fleet), " or ".join(f"({expr})" for expr in device))
     return ceiling(devices, survey((AUTO,), devices, places(), progress, abilities=False))
-
-
-def _as_json(artifact: Artifact, copy: Path | None) -> dict[str, object]:
-    from device_agents.contract import to_json
-
-    return {**to_json(artifact), "path": str(artifact.path), **({"copy": str(copy)} if copy else {})}
-
-
-def _print(artifact: Artifact, copy: Path | None, waited_s: float) -> None:
-    from edge.report.artifacts import lines
-
-    for line in lines(artifact, waited_s):
-        say(line)
-    typer.echo(f"  {copy or artifact.path / artifact.model_file}")

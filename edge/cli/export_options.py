@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from export.request import Size
 
 AUTO_OPSET = 0
@@ -34,8 +36,8 @@ def parse_size(text: str | None) -> Size | None:
     return sides[0], sides[-1]
 
 
-def numbers(text: str | None, where: str) -> tuple[float, ...]:
-    """0.485,0.456,0.406. Errors: ConfigError."""
+def numbers(text: str | None, where: str, *, positive: bool = False) -> tuple[float, ...]:
+    """0.485,0.456,0.406; `positive` for what something is divided by. Errors: ConfigError."""
     import math
 
     from profiles.errors import ConfigError
@@ -48,7 +50,23 @@ def numbers(text: str | None, where: str) -> tuple[float, ...]:
         found = ()
     if not found or not all(map(math.isfinite, found)):
         raise ConfigError(f"{text!r} is no list of numbers", where=where, fix="for example 0.485,0.456,0.406")
+    if positive and min(found) <= 0:
+        raise ConfigError(f"{min(found):g} is not above 0", where=where, fix="for example 0.229,0.224,0.225")
     return found
+
+
+def parse_folder(path: Path | None) -> Path | None:
+    """The folder of --out, made where it is not there. Errors: ConfigError."""
+    from profiles.errors import ConfigError
+
+    if path is None:
+        return None
+    folder = path.expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot be made ({error.strerror})", where=f"--out {folder}") from None
+    return folder
 
 
 def parse_opset(text: str | None) -> int | None:

@@ -55,6 +55,10 @@ class Scaled(Net):
         return super().forward(x) * 1e6 / 1e6
 
 def net(): return Net()
+def read():
+    network = Net()
+    network.head.bias.data.fill_(float(open("bias.txt").read()))
+    return network
 def scaled(): return Scaled()
 def raises(): raise RuntimeError("no such backbone")
 def wide(): return Wide()
@@ -128,6 +132,16 @@ def test_a_hit_is_there_at_once_until_the_users_code_changes(user: Operator) -> 
     assert (first["outputs"][0]["shape"], changed["outputs"][0]["shape"]) == (["batch", 10], ["batch", 7])
 
 
+def test_a_factory_runs_where_the_operator_is_and_what_it_reads_is_part_of_it(user: Operator) -> None:
+    bias = user.home / "bias.txt"
+    bias.write_text("1")
+    first = manifest(user, "nets:read", *IMAGES)
+    assert list(first["sources"]) == [str(bias), str(user.home / "nets.py")]
+    assert export(user, "nets:read", *IMAGES).err == ""
+    bias.write_text("2")
+    assert manifest(user, "nets:read", *IMAGES)["id"] != first["id"]
+
+
 def test_dictionaries_and_lists_become_names_that_stay(user: Operator) -> None:
     two = ("--input", "left:float32:batch,4", "--input", "right:float32:batch,4")
     made = manifest(user, "nets:two", *two)
@@ -194,6 +208,9 @@ def test_a_name_is_that_of_its_own_request(user: Operator) -> None:
     assert manifest(user, "nets:net", *IMAGES, "--name", "first")["id"] == first["id"]
     plain = manifest(user, "nets:net", *IMAGES, "--name", "second", "--version", "2")
     assert (plain["model"], plain["version"]) == ("second@2", "2")
+    again = export(user, "second@2", "--json")
+    assert again.json["artifacts"][0]["id"] == plain["id"]
+    assert "chosen: --input, --mean, --std of second@2 (its last export)" in again.err
     labels = user.home / "labels.txt"
     labels.write_text("\n".join(f"class {number}" for number in range(10)))
     assert manifest(user, "nets:net", *IMAGES, "--name", "first", "--labels", "labels.txt")["labels"][9] == "class 9"
@@ -208,6 +225,11 @@ def test_what_fails_hides_nothing_that_was_made(user: Operator) -> None:
     assert told.code == 3
     assert [one["model"] for one in told.json["artifacts"]] == ["net"]
     assert [one["code"] for one in told.json["failed"]] == ["export"]
+    both = user.run("export", "nets:raises", "nets:nothing", *IMAGES)
+    assert both.code == 2
+    assert "no such backbone" in both.err
+    assert "unknown factory of nets 'nothing'" in both.err
+    assert "edgebench: 0 made, 2 failed" in both.err
 
 
 def test_explain_names_the_first_node_that_departs(user: Operator) -> None:
@@ -215,6 +237,22 @@ def test_explain_names_the_first_node_that_departs(user: Operator) -> None:
     told = export(user, "nets:wide", *IMAGES, *native, code=1).err
     assert "not finite; Mul node " in told
     assert "is the first to depart" in told
+
+
+def test_what_cannot_be_used_is_refused_before_any_work(user: Operator) -> None:
+    (user.home / "words.txt").write_text("a word")
+    (user.home / "bytes.bin").write_bytes(b"\xff\xfe")
+    asked = ("nets:net", *IMAGES)
+    int8 = (*asked, "--precision", "int8", "--calibrate", "words.txt")
+    for arguments, told in [
+        ((*asked, "--images", "words.txt"), "--images words.txt: neither a folder of images nor an .npz"),
+        (int8, "--calibrate words.txt: neither a folder of images nor an .npz"),
+        ((*asked, "--labels", "bytes.bin"), "--labels bytes.bin: no text file with a label a line"),
+        ((*asked, "--out", "words.txt/out"), "--out words.txt/out: cannot be made (Not a directory)"),
+    ]:
+        answer = export(user, *arguments, code=2)
+        assert told in answer.err
+        assert "..." not in answer.err, "no step of an export has begun"
 
 
 def test_explain_says_when_what_was_exported_is_not_what_ran(user: Operator) -> None:
@@ -313,6 +351,18 @@ def test_a_declaration_that_does_not_fit_the_file_says_what_it_has(user: Operato
     assert "it has no input 'pixels'; it has: images" in told
     told = export(user, path, "--input", "images:float32:batch,3,64,64", code=1).err
     assert "input 'images' is float32 (batch, 3, 32, 32), declared is float32 (batch, 3, 64, 64)" in told
+
+
+def test_a_file_in_int8_is_made_and_measured_by_its_name_as_deploy_recommends(user: Operator, given: Path) -> None:
+    made = manifest(user, given, "--name", "given", "--mean", "0.5", "--std", "0.25")
+    deploy = ("deploy", "given", "--device", "local", "--precision", "int8", *FAST, "--json")
+    asked = "export given --precision int8 --calibrate"
+    assert f"edgebench {asked} DIR" in user.run(*deploy).err
+    quantised = manifest(user, *asked.split()[1:], "photos")
+    assert quantised["calibration"]["samples"] == 6
+    assert (quantised["images"], quantised["parent"]) == (made["images"], made["id"])
+    answer = user.run(*deploy, timeout=120)
+    assert [(row["model"], row["precision"]) for row in answer.json["measurements"]] == [("given", "int8")]
 
 
 def test_a_failed_export_leaves_nothing_and_is_one_object_for_programs(user: Operator) -> None:

@@ -46,6 +46,13 @@ def test_numbers_of_a_normalisation_are_finite() -> None:
             numbers(text, "--mean")
 
 
+def test_pixels_are_divided_by_what_is_above_0() -> None:
+    assert numbers("0,0.5", "--mean") == (0, 0.5)
+    for text in ("0", "0.2,-1"):
+        with pytest.raises(ConfigError, match=r"--std: .* is not above 0"):
+            numbers(text, "--std", positive=True)
+
+
 def test_an_opset_is_a_number_or_auto() -> None:
     assert (parse_opset(None), parse_opset("17"), parse_opset("auto")) == (None, 17, AUTO_OPSET)
     for text in ("", "seventeen", "-1", "0", "100"):

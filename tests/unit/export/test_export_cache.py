@@ -100,6 +100,13 @@ def test_what_equals_its_default_is_no_part_of_the_key() -> None:
     assert replace(REQUEST, head="full", pixels="float", io="model", bounds=()).key(recipe=1) == REQUEST.key(recipe=1)
 
 
+@pytest.mark.parametrize("other", [{"model": "torchvision:resnet18"}, {"weights": "sha256:" + "0" * 64}])
+def test_what_another_request_wrote_of_the_same_payload_is_no_hit(store: Store, other: dict[str, str]) -> None:
+    cache.remember(REF, REQUEST, store, put(store, b"x"))
+    put(store, b"x", **other)
+    assert cache.lookup(REF, REQUEST, store) is None
+
+
 def test_an_edited_profile_is_another_request(store: Store) -> None:
     cache.remember(REF, REQUEST, store, put(store, b"x"))
     assert REF.profile is not None
