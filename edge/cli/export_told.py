@@ -21,8 +21,8 @@ _PARTLY = 3
 
 
 class Told:
-    """The artifacts that were made, each with its copy below `out`, and the errors of the others. A lone error is
-    raised as it came."""
+    """The artifacts that were made, each with its copy below `out`, and the errors of the others. One error of all
+    that was asked for is raised as it came."""
 
     def __init__(self, json: bool, out: Path | None) -> None:
         self._json = json
@@ -65,7 +65,7 @@ class Told:
         """Before progress is drawn: what is told comes after it."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if not self._made and len(self._failed) == 1 and error is None:
+        if not self._made and len(set(map(str, self._failed))) == 1 and error is None:
             raise self._failed[0]
         if not self._json:
             self._print()
