@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent import futures
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 from device_agents.contract import ENGINE_FILE, ErrorInfo, GivenEngine
 from edge.ahead import BUILDER, engine_for
@@ -17,14 +16,13 @@ from edge.inventory import Device
 from edge.jobspec import job_spec
 from edge.journal import Journal
 from edge.plan import AHEAD, Cell
+from edge.policy import Patience, link_may_return, passes_by_itself
 from edge.results.store import Measurement, Origin
 from edge.resuming import changed
 from edge.session import Found, Session
+from edge.supply import Supplied, Supply
 from export.artifact import Artifact
 from profiles.errors import BuildError, ConnectError, EdgebenchError, HostKeyError, RunError, Timeout, TransportError
-
-if TYPE_CHECKING:
-    from edge.data import Prepared
 
 _KEEP_DAYS = 30.0
 _LOOK_S = 0.2  # while a builder builds: nothing is measured then that looking could disturb
@@ -51,17 +49,24 @@ class Failed:
     goes_on: bool = False
 
 
-Outcome = Ok | Failed
+@dataclass(frozen=True)
+class Skipped:
+    """A cell that was not begun, and why."""
+
+    cell: Cell
+    why: str
+
+
+Outcome = Ok | Failed | Skipped
 
 
 @dataclass(frozen=True)
 class Orders:
-    """The cells of a device, in order; by the cell's id their artifacts, the operator's data where they take it, the
-    builds of another device that they wait for; and the builds that this device makes first, being a builder."""
+    """The cells of a device, in order; what they need from this machine; by the cell's id the builds of another device
+    that they wait for; and the builds that this device makes first, being a builder."""
 
     cells: list[Cell]
-    artifacts: Mapping[str, Artifact]
-    data: Mapping[str, Prepared]
+    supply: Supply
     builds: Mapping[str, Build]
     building: BuilderRun | None = None
 
@@ -81,8 +86,7 @@ class DeviceRun(DeviceWork):
         """Measure the cells. Whatever goes wrong ends in `outcomes`: another device's results do not depend on it."""
         try:
             self._let_build()
-            with self._connected() as session:
-                self._measure_all(session)
+            self._measure_patiently()
         except EdgebenchError as error:
             self._fail_rest(error)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not hide what was measured
@@ -96,16 +100,41 @@ class DeviceRun(DeviceWork):
         while building is not None and not building.ended.wait(_LOOK_S):
             self._check_stopped()
 
+    def _measure_patiently(self) -> None:
+        """Measure, and where the link breaks or is not there yet, come back as often as the run puts up with."""
+        patience = Patience(self._tools.policy)
+        while True:
+            ended = len(self.outcomes)
+            try:
+                with self._connected() as session:
+                    self._measure_all(session)
+                return
+            except (ConnectError, Timeout) as error:
+                if len(self.outcomes) > ended:
+                    patience.progressed()
+                pause_s = patience.pause_s() if link_may_return(error) and not self._stopped else None
+                if pause_s is None:
+                    raise
+                self._say(f"{error.message}; trying again in {pause_s:.0f} s")
+                self._stopping.wait(pause_s)
+                self._check_stopped()
+
     def _measure_all(self, session: Session) -> None:
+        ended = {outcome.cell.id for outcome in self.outcomes}
         found = self._found(session, self._orders.cells)
         self.pythons = sorted({f"{item.python} ({item.version})" for item in found.values()})
         for index, cell in enumerate(self._orders.cells):
+            if cell.id in ended:
+                continue
             self._check_stopped()
             self._place = (index, len(self._orders.cells))
-            self._one(session, cell, found)
+            if self._tools.failures.too_many:
+                self._end(Skipped(cell, f"{self._tools.failures.count} cells have failed"))
+            else:
+                self._one(session, cell, found)
         session.tidy(_KEEP_DAYS)
 
-    def _one(self, session: Session, cell: Cell, found: Mapping[str, Found]) -> None:
+    def _one(self, session: Session, cell: Cell, found: Mapping[str, Found], attempt: int = 0) -> None:
         try:
             measurement = self._take_up(session, cell, found) or self._measure(session, cell, found)
         except _NoEngine as error:
@@ -115,10 +144,15 @@ class DeviceRun(DeviceWork):
         except EdgebenchError as error:
             if self._stopped:
                 raise
-            self._fail(cell, error)
+            if attempt >= self._tools.policy.run_retries or not passes_by_itself(error):
+                self._fail(cell, error)
+                return
+            self._journal.failed(cell, error.info())
+            self._say(f"{cell.label}: {error.message}; once more")
+            self._one(session, cell, found, attempt + 1)
         else:
             self._journal.done(cell, measurement)
-            self.outcomes.append(Ok(cell, measurement))
+            self._end(Ok(cell, measurement))
 
     def _take_up(self, session: Session, cell: Cell, found: Mapping[str, Found]) -> str | None:
         """Collect the job that an earlier controller began, unless the device has changed since it ended."""
@@ -136,10 +170,10 @@ class DeviceRun(DeviceWork):
 
     def _measure(self, session: Session, cell: Cell, found: Mapping[str, Found]) -> str:
         check_request(cell, found, self.device.name)
-        artifact = self._orders.artifacts[cell.id]
+        supplied = self._supplied(cell)
+        artifact, own = supplied.artifact, supplied.data
         given = self._engine(session, cell)
         self._ship(session, artifact)
-        own = self._orders.data.get(cell.id)
         if own is not None:
             self.bytes_sent += session.ship(own.data.artifact, own.folder, own.files, self._tell)
         builds = found[cell.backend].report.builds and given is None
@@ -149,6 +183,8 @@ class DeviceRun(DeviceWork):
         doing, data = f"measuring {cell.label}", own.data if own else None
         self._say(doing)
         spec = job_spec(job, cell, artifact, builds=builds, rebuild=rebuild, given=given, data=data)
+        if self._tools.policy.cell_timeout_s is not None:
+            spec = replace(spec, deadline_s=min(spec.deadline_s, self._tools.policy.cell_timeout_s))
         session.run(spec, self._follower(doing, cell))
         return self._collect(session, cell, job, origin)
 
@@ -174,12 +210,18 @@ class DeviceRun(DeviceWork):
         file = next(entry for entry in engine.files if entry.name == ENGINE_FILE)
         return GivenEngine(engine.id, file, builder)
 
+    def _supplied(self, cell: Cell) -> Supplied:
+        """Errors: what went wrong on this machine; TransportError once the run is stopped."""
+        return self._orders.supply.of(
+            cell, self._check_stopped, lambda: self._say(f"waiting for the export of {cell.label}")
+        )
+
     def _collect(self, session: Session, cell: Cell, job: str, origin: Origin) -> str:
         result, samples = session.collect(job, origin.artifact)
         self._under_way = None
         collected_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._tools.results.add(Measurement(job, self._journal.run, cell, origin, collected_at, result), samples)
-        build = build_of(cell, self._orders.artifacts[cell.id], self.device.name)
+        build = build_of(cell, self._supplied(cell).artifact, self.device.name)
         if result.engine is not None and cell.id not in self._orders.builds and self._anew(build):
             self._journal.built(build, result.engine.report.file.sha256)
         return job
@@ -187,7 +229,13 @@ class DeviceRun(DeviceWork):
     def _fail(self, cell: Cell, error: EdgebenchError, *, link: bool = False) -> None:
         self._under_way = None
         self._journal.failed(cell, error.info())
-        self.outcomes.append(Failed(cell, self._journal.of(cell).attempts, error.info(), link=link))
+        self._tools.failures.add()
+        self._end(Failed(cell, self._journal.of(cell).attempts, error.info(), link=link))
+
+    def _end(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        error = outcome.error if isinstance(outcome, Failed) else None
+        self._tools.watch.ended(outcome.cell, error, skipped=isinstance(outcome, Skipped))
 
     def _fail_rest(self, error: EdgebenchError) -> None:
         """The device is lost: its cells fail, except for a job under way, which goes on without us."""
@@ -200,7 +248,7 @@ class DeviceRun(DeviceWork):
                 continue
             progress = self._journal.of(cell)
             if progress.job is not None:
-                self.outcomes.append(Failed(cell, progress.attempts, error.info(), link=True, goes_on=True))
+                self._end(Failed(cell, progress.attempts, error.info(), link=True, goes_on=True))
             else:
                 self._fail(cell, error, link=link)
 

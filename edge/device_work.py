@@ -15,9 +15,11 @@ from edge.classes import Build
 from edge.inventory import Device
 from edge.journal import Journal, Task
 from edge.plan import Cell
+from edge.policy import Failures, Policy
 from edge.results.store import Origin, OwnInputs, Store
 from edge.session import Found, Session, how_to_install
 from edge.transport.base import Transport
+from edge.watching import Watch
 from export.artifact import Artifact
 from export.artifact import Store as Artifacts
 from profiles.errors import EdgebenchError, RunError, TransportError
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 class Tools:
     """What a run needs from outside: artifacts for cells, connections to devices, places for results and engines, what
     the devices were found to have, and the operator's own data for the cells that take it. `rebuild` passes over the
-    engines that are cached."""
+    engines that are cached. `policy` is what the run puts up with, `failures` counts its failed cells, `watch` is told
+    how cells end."""
 
     artifact: Callable[[Cell], Artifact]
     connect: Callable[[Device], Transport]
@@ -41,6 +44,9 @@ class Tools:
     data: Callable[[Cell], Prepared] | None = None
     survey: Survey = field(default_factory=Survey)
     rebuild: bool = False
+    policy: Policy = Policy()
+    failures: Failures = field(default_factory=Failures)
+    watch: Watch = Watch()
 
 
 class DeviceWork:
@@ -53,7 +59,7 @@ class DeviceWork:
         self._shipped: set[str] = set()
         self.bytes_sent = 0
         self._lock = threading.Lock()
-        self._stopped = False
+        self._stopping = threading.Event()
         self._transport: Transport | None = None
         self._session: Session | None = None
         self._under_way: tuple[Task, str] | None = None
@@ -65,7 +71,7 @@ class DeviceWork:
     def stop(self) -> None:
         """End the thread's calls at once, and let it begin nothing more."""
         with self._lock:
-            self._stopped = True
+            self._stopping.set()
             if self._transport is not None:
                 self._transport.close()
 
@@ -95,6 +101,10 @@ class DeviceWork:
                 self._transport = transport
                 self._session = Session(self.device, transport)
             yield self._session
+
+    @property
+    def _stopped(self) -> bool:
+        return self._stopping.is_set()
 
     def _check_stopped(self) -> None:
         if self._stopped:

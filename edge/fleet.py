@@ -1,30 +1,31 @@
 """Many devices: run a plan's cells on them, a thread a device, one cell at a time on each.
 
-A device's failure never hides another's result: every cell ends as Ok or Failed. The journal knows what was begun, so
-a run that was killed is taken up where it stood, and a job that outlived its controller is collected, not repeated.
+A device's failure never hides another's result: every cell ends as Ok, Failed or Skipped. The journal knows what was
+begun, so a run that was killed is taken up where it stood, and a job that outlived its controller is collected, not
+repeated.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from edge.builder_run import BuilderRun
 from edge.classes import Build, builds_for
-from edge.device_run import DeviceRun, Failed, Ok, Orders, Outcome
+from edge.device_run import DeviceRun, Failed, Ok, Orders, Outcome, Skipped
 from edge.device_work import DeviceWork, Tools
 from edge.inventory import Device
 from edge.journal import Journal
-from edge.plan import Cell, Plan
+from edge.plan import PER_CLASS, Cell, Plan
 from edge.resuming import changed, found_for
-from export.artifact import Artifact
-from profiles.errors import ConfigError, EdgebenchError
+from edge.supply import Supply, in_turn
+from profiles.errors import ConfigError
 
-_AT_ONCE = 64
+_AT_ONCE = 1024
 
-__all__ = ["Failed", "Interrupted", "Ok", "Outcome", "Report", "Tools", "run"]
+__all__ = ["Failed", "Interrupted", "Ok", "Outcome", "Report", "Skipped", "Tools", "run"]
 
 
 @dataclass
@@ -58,36 +59,37 @@ class Interrupted(KeyboardInterrupt):
 def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tools) -> Report:
     """Measure every cell of the plan that the journal does not know as done, by the device as it is now.
 
-    Errors: ConfigError of the export or of the operator's data (nothing was begun); Interrupted on Ctrl-C. All else
-    ends in the report.
+    Errors: ConfigError of the export or of the operator's data (nothing was begun), unless exporting overlaps with
+    measuring; Interrupted on Ctrl-C. All else ends in the report.
     """
     report = Report()
-    outcomes: dict[str, Outcome] = {}
-    for cell in plan.cells:
-        done = journal.of(cell).done
-        if done is None or not tools.results.readable(done):
-            continue
-        why = changed(tools.results.get(done), found_for(cell, tools.survey))
-        if why:
-            report.anew.append((cell, why))
-        else:
-            outcomes[cell.id] = Ok(cell, done, earlier=True)
+    outcomes: dict[str, Outcome] = dict(_earlier(plan, journal, tools, report))
     todo = [cell for cell in plan.cells if cell.id not in outcomes]
-    artifacts, failures = _artifacts(todo, tools)
-    for failure in failures:
-        journal.failed(failure.cell, failure.error)
-        outcomes[failure.cell.id] = failure
-    todo = [cell for cell in todo if cell.id in artifacts]
-    data = {cell.id: tools.data(cell) for cell in todo if cell.inputs is not None and tools.data is not None}
+    tools.watch.begins(plan.cells, [outcome.cell for outcome in outcomes.values()])
+    supply = Supply(todo, tools.artifact, tools.data)
+    supply.make([cell for cell in todo if cell.engines == PER_CLASS or not tools.policy.overlap])
+    for cell in todo:
+        error = supply.error(cell)
+        if isinstance(error, ConfigError):
+            raise error
+        if error is not None:
+            journal.failed(cell, error.info())
+            tools.failures.add()
+            tools.watch.ended(cell, error.info())
+            outcomes[cell.id] = Failed(cell, 0, error.info())
+    todo = [cell for cell in todo if cell.id not in outcomes]
+    artifacts = {cell.id: supply.made(cell).artifact for cell in todo if cell.engines == PER_CLASS}
     builds = builds_for(todo, artifacts, devices)
     building = _builder_runs(builds.values(), devices, journal, tools)
-    workers = []
-    for name, cells in _by_device(todo).items():
-        orders = Orders(cells, artifacts, data, builds, building.get(name))
-        workers.append(DeviceRun(devices[name], orders, journal, tools))
+    queues = _by_device(todo)
+    workers = [
+        DeviceRun(devices[name], Orders(cells, supply, builds, building.get(name)), journal, tools)
+        for name, cells in queues.items()
+    ]
     # Builders first: the pool begins in this order, and others wait for them. This machine measures last: elsewhere it
     # is the controller, and its own work would disturb what it measures.
-    _run_all([*building.values(), *(worker for worker in workers if not worker.device.is_local)])
+    remote = [*building.values(), *(worker for worker in workers if not worker.device.is_local)]
+    _run_all(remote, meanwhile=lambda: supply.make(in_turn(queues.values())))
     _run_all([worker for worker in workers if worker.device.is_local])
     report.bytes_sent = sum(worker.bytes_sent for worker in (*building.values(), *workers))
     report.building_s = {name: builder.building_s for name, builder in building.items()}
@@ -97,23 +99,27 @@ def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tool
         if worker.pythons:
             report.pythons[worker.device.name] = worker.pythons
     report.outcomes = [outcomes[cell.id] for cell in plan.cells]
-    if not any(isinstance(outcome, Failed) and outcome.link for outcome in report.outcomes):
+    if not any(_may_come(outcome) for outcome in report.outcomes):
         journal.finish()
     return report
 
 
-def _artifacts(cells: list[Cell], tools: Tools) -> tuple[dict[str, Artifact], list[Failed]]:
-    """An artifact for each cell; a model that cannot be exported fails its cells alone."""
-    artifacts, failures = {}, []
-    for cell in cells:
-        try:
-            artifacts[cell.id] = tools.artifact(cell)
-        except ConfigError:
-            raise
-        except EdgebenchError as error:
-            error.stage = error.stage or "export"
-            failures.append(Failed(cell, 0, error.info()))
-    return artifacts, failures
+def _may_come(outcome: Outcome) -> bool:
+    """Whether the same command is to try the cell again."""
+    return isinstance(outcome, Skipped) or (isinstance(outcome, Failed) and outcome.link)
+
+
+def _earlier(plan: Plan, journal: Journal, tools: Tools, report: Report) -> Iterable[tuple[str, Ok]]:
+    """What an earlier process had measured on a device that is still the same, by the cell's id."""
+    for cell in plan.cells:
+        done = journal.of(cell).done
+        if done is None or not tools.results.readable(done):
+            continue
+        why = changed(tools.results.get(done), found_for(cell, tools.survey))
+        if why:
+            report.anew.append((cell, why))
+        else:
+            yield cell.id, Ok(cell, done, earlier=True)
 
 
 def _by_device(cells: list[Cell]) -> dict[str, list[Cell]]:
@@ -133,12 +139,19 @@ def _builder_runs(
     return {name: BuilderRun(devices[name], its, journal, tools) for name, its in by_device.items()}
 
 
-def _run_all(workers: Sequence[DeviceWork]) -> None:
+def _nothing() -> None:
+    pass
+
+
+def _run_all(workers: Sequence[DeviceWork], meanwhile: Callable[[], None] = _nothing) -> None:
+    """All at once, each in a thread, and `meanwhile` in this one."""
     if not workers:
+        meanwhile()
         return
     pool = ThreadPoolExecutor(min(len(workers), _AT_ONCE), thread_name_prefix="device")
     futures = [pool.submit(worker.run) for worker in workers]
     try:
+        meanwhile()
         for future in futures:
             future.result()
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@
     │   └── ParityError      it did, but its outputs are not the framework's
     ├── TransportError       a device could not be reached or stopped answering
     │   ├── ConnectError     no connection, or no login
+    │   │   └── LoginError   the host answers and does not let us in
     │   ├── HostKeyError     the host's key is unknown or has changed
     │   ├── TransferError    a file did not arrive whole
     │   └── Timeout          a call ran past its bound
@@ -75,6 +76,10 @@ class TransportError(EdgebenchError):
 
 class ConnectError(TransportError):
     code = "connect"
+
+
+class LoginError(ConnectError):
+    """Its code is ConnectError's: what differs is that to try again helps nobody."""
 
 
 class HostKeyError(TransportError):

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 from edge.transport.ssh.endpoint import Endpoint
-from profiles.errors import ConnectError, HostKeyError, Timeout, TransportError
+from profiles.errors import ConnectError, HostKeyError, LoginError, Timeout, TransportError
 
 _Make = Callable[[BaseException, Endpoint], TransportError]
 
@@ -35,7 +35,7 @@ def lost(endpoint: Endpoint, detail: object = "") -> ConnectError:
 
 
 def _refused_key(error: BaseException, endpoint: Endpoint) -> TransportError:
-    return ConnectError(
+    return LoginError(
         f"the login as {endpoint.user} was refused ({error})",
         where=endpoint.where,
         fix=f"try `ssh -p {endpoint.port} {endpoint.user}@{endpoint.host}`, and set user and key in fleet.toml",
@@ -43,7 +43,7 @@ def _refused_key(error: BaseException, endpoint: Endpoint) -> TransportError:
 
 
 def _partial(_error: BaseException, endpoint: Endpoint) -> TransportError:
-    return ConnectError(
+    return LoginError(
         f"the login as {endpoint.user} needs more than a key",
         where=endpoint.where,
         fix="allow this user to log in by key alone (sshd_config, AuthenticationMethods)",
@@ -52,7 +52,7 @@ def _partial(_error: BaseException, endpoint: Endpoint) -> TransportError:
 
 def _methods(error: BaseException, endpoint: Endpoint) -> TransportError:
     allowed = ", ".join(getattr(error, "allowed_types", ()) or ("nothing",))
-    return ConnectError(
+    return LoginError(
         f"the login of {endpoint.user} by key is not allowed; the server takes {allowed}",
         where=endpoint.where,
         fix="switch on PubkeyAuthentication in its sshd_config",
@@ -60,7 +60,7 @@ def _methods(error: BaseException, endpoint: Endpoint) -> TransportError:
 
 
 def _passphrase(_error: BaseException, endpoint: Endpoint) -> TransportError:
-    return ConnectError("the key needs a passphrase", where=endpoint.where, fix="give it to your agent: ssh-add")
+    return LoginError("the key needs a passphrase", where=endpoint.where, fix="give it to your agent: ssh-add")
 
 
 def _host_key(error: BaseException, endpoint: Endpoint) -> TransportError:
@@ -78,7 +78,7 @@ def _no_channel(error: BaseException, endpoint: Endpoint) -> TransportError:
 
 
 def _incompatible(error: BaseException, endpoint: Endpoint) -> TransportError:
-    return ConnectError(
+    return LoginError(
         f"the server shares no algorithm with this client ({error})", where=endpoint.where, fix="update OpenSSH there"
     )
 
@@ -96,7 +96,7 @@ def _protocol(error: BaseException, endpoint: Endpoint) -> TransportError:
 
 
 def _config(error: BaseException, endpoint: Endpoint) -> TransportError:
-    return ConnectError(f"~/.ssh/config cannot be applied ({error})", where=endpoint.where, fix="mend it")
+    return LoginError(f"~/.ssh/config cannot be applied ({error})", where=endpoint.where, fix="mend it")
 
 
 def _proxy(error: BaseException, endpoint: Endpoint) -> TransportError:

@@ -17,7 +17,7 @@ from edge.known_hosts import HostKey
 from edge.transport.base import Deadline
 from edge.transport.ssh import prompts
 from edge.transport.ssh.endpoint import Endpoint
-from profiles.errors import ConnectError, printable
+from profiles.errors import LoginError, printable
 
 if TYPE_CHECKING:
     import paramiko
@@ -31,7 +31,7 @@ _PASSPHRASES_LOCK = threading.Lock()
 
 
 def login(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadline) -> None:
-    """Errors: ConnectError that names the user, the keys that were tried and those that could not be; paramiko's."""
+    """Errors: LoginError that names the user, the keys that were tried and those that could not be; paramiko's."""
     import paramiko
 
     tried: list[str] = []
@@ -65,13 +65,13 @@ def _answer(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadline,
     if _QUESTIONS not in needed:
         raise paramiko.ssh_exception.PartialAuthentication(needed)
     if not prompts.possible():
-        raise ConnectError(
+        raise LoginError(
             f"the login as {endpoint.user} wants an answer beside the key, and there is no terminal to ask at",
             where=endpoint.where,
             fix="run it at a terminal, or allow this user to log in by key alone (sshd_config, AuthenticationMethods)",
         )
     if not _answered(session, endpoint, deadline):
-        raise ConnectError(f"the answers of {endpoint.user} were refused", where=endpoint.where, fix="try again")
+        raise LoginError(f"the answers of {endpoint.user} were refused", where=endpoint.where, fix="try again")
 
 
 def _answered(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadline) -> bool:
@@ -197,16 +197,16 @@ def _public_blob(path: Path) -> bytes:
         return b""
 
 
-def _refused(endpoint: Endpoint, tried: list[str], problems: list[str]) -> ConnectError:
+def _refused(endpoint: Endpoint, tried: list[str], problems: list[str]) -> LoginError:
     copy = f"ssh-copy-id -p {endpoint.port} {endpoint.user}@{endpoint.host}"
     if not tried and not problems:
-        return ConnectError(
+        return LoginError(
             f"there is no key to log in with as {endpoint.user}",
             where=endpoint.where,
             fix=f"set key in fleet.toml or start an ssh-agent, and let the device know the key: {copy}",
         )
     facts = [f"keys tried: {', '.join(tried)}"] if tried else []
-    return ConnectError(
+    return LoginError(
         f"the login as {endpoint.user} was refused ({'; '.join([*facts, *problems])})",
         where=endpoint.where,
         fix="mend that" if problems and not tried else f"set user and key in fleet.toml, or allow the key: {copy}",

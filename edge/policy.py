@@ -1,0 +1,88 @@
+"""How much a run puts up with before it gives a cell, a device or itself up."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from profiles.errors import AgentError, ConnectError, EdgebenchError, LoginError, Timeout
+
+_PASSES = ("lost", "worker_died", "busy")
+"""Codes of what may go well the next time: the device restarted or killed the work, or another one held it."""
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`link_retries`: how often a device's link may break, or not come up, with no cell finished in between.
+    `run_retries`: how often a cell is begun anew after what passes by itself. `max_failures`: after so many failed
+    cells no new one is begun. `cell_timeout_s` ends a cell on the device. `wait_online_s`: how long a device may be
+    out of reach. `max_bytes`: what may be sent to a device in this run. With `overlap`, devices measure while this
+    machine exports what they need next.
+    """
+
+    link_retries: int = 0
+    run_retries: int = 0
+    max_failures: int | None = None
+    cell_timeout_s: float | None = None
+    wait_online_s: float = 0.0
+    max_bytes: int | None = None
+    overlap: bool = False
+
+
+def link_may_return(error: EdgebenchError) -> bool:
+    """Whether a device that answered so may be reached later: it was silent, not unwilling."""
+    return isinstance(error, (ConnectError, Timeout)) and not isinstance(error, LoginError)
+
+
+def passes_by_itself(error: EdgebenchError) -> bool:
+    """Whether the same cell may go well when it is begun anew."""
+    return isinstance(error, AgentError) and error.code in _PASSES
+
+
+class Patience:
+    """Waits for one device's link. Times are monotonic: a clock that is set changes nothing."""
+
+    def __init__(self, policy: Policy, now: Callable[[], float] = time.monotonic) -> None:
+        self._policy = policy
+        self._now = now
+        self._broken = 0
+        self._pause_s = _FIRST_PAUSE_S
+        self._lost_at: float | None = None
+
+    def progressed(self) -> None:
+        """The device has finished a cell: what was before is forgiven."""
+        self._broken, self._pause_s, self._lost_at = 0, _FIRST_PAUSE_S, None
+
+    def pause_s(self) -> float | None:
+        """After a link that broke or did not come up: seconds until the next attempt, None to give up."""
+        now = self._now()
+        self._lost_at = now if self._lost_at is None else self._lost_at
+        self._broken += 1
+        left_s = self._lost_at + self._policy.wait_online_s - now
+        if self._broken > self._policy.link_retries and left_s <= 0:
+            return None
+        pause_s = self._pause_s * random.uniform(0.75, 1.25)  # neighbours are not to come back together
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        return pause_s if self._broken <= self._policy.link_retries else min(pause_s, max(left_s, 0.1))
+
+
+@dataclass
+class Failures:
+    """Counts the failed cells of a run, from any thread."""
+
+    most: int | None = None
+    count: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self) -> None:
+        with self._lock:
+            self.count += 1
+
+    @property
+    def too_many(self) -> bool:
+        return self.most is not None and self.count >= self.most
