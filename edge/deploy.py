@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 
 from edge import fleet
 from edge.choosing import Survey
 from edge.connect import connect
 from edge.inventory import Device
-from edge.journal import open_journal
+from edge.journal import Begin, Journal, open_journal
 from edge.places import Places
 from edge.plan import Plan
+from edge.policy import Failures, Policy
 from edge.report.rows import Row, read
 from edge.request import Request
 from edge.results.store import Store
 from edge.results.verdict import Status
 from edge.resuming import look_again
 from edge.sources import artifact_source, data_source
+from edge.watching import Watch
 from export.artifact import Store as Artifacts
 from profiles.progress import Progress
 
@@ -42,13 +46,22 @@ class Deployment:
         return tuple(outcome for outcome in self.report.outcomes if isinstance(outcome, fleet.Failed))
 
     @property
+    def skipped(self) -> tuple[fleet.Skipped, ...]:
+        return tuple(outcome for outcome in self.report.outcomes if isinstance(outcome, fleet.Skipped))
+
+    @property
     def exit_code(self) -> int:
         """0 done, 1 every device failed, 3 some did, 4 a measurement is INVALID."""
         if not self.rows:
             return FAILED
-        if self.failures:
+        if self.failures or self.skipped:
             return PARTLY
         return INVALID if any(row.verdict.status is Status.INVALID for row in self.rows) else DONE
+
+
+@contextlib.contextmanager
+def _unwatched(_journal: Journal) -> Iterator[Watch]:
+    yield Watch()
 
 
 def deploy(
@@ -59,15 +72,20 @@ def deploy(
     progress: Progress,
     *,
     survey: Survey | None = None,
-    fresh: bool = False,
-    begin: float | None = None,
+    begin: Begin = Begin.GO_ON,
+    since: float | None = None,
+    policy: Policy | None = None,
+    watch: Callable[[Journal], AbstractContextManager[Watch]] = _unwatched,
 ) -> Deployment:
-    """Measure the plan that was made of the request, and of the `survey`; `begin` is when that was started
-    (time.monotonic), as the operator waited for it, too. Errors: ConfigError, fleet.Interrupted."""
-    begin = time.monotonic() if begin is None else begin
+    """Measure the plan that was made of the request, and of the `survey`. `begin` says which run to take up, `since`
+    when the operator began to wait (time.monotonic); `watch` is asked for who follows the run of a journal. Errors:
+    ConfigError, fleet.Interrupted."""
+    since = time.monotonic() if since is None else since
+    policy = policy or Policy()
     results = Store(places.results)
     artifacts = Artifacts(places.artifacts)
-    journal = open_journal(places.results, plan, fresh=fresh)
+    journal = open_journal(places.results, plan, begin)
+    plan = _planned(plan, journal, begin)
     try:
         survey = look_again(plan, journal, devices, survey or Survey(), places, progress)
         artifact = artifact_source(request, artifacts, progress, survey)
@@ -80,8 +98,13 @@ def deploy(
             data=data_source(request, artifact, artifacts, progress) if request.inputs else None,
             survey=survey,
             rebuild=plan.rebuild,
+            policy=policy,
+            failures=Failures(policy.max_failures),
         )
-        report = fleet.run(plan, {device.name: device for device in devices}, journal, tools)
+        with watch(journal) as watching:
+            report = fleet.run(
+                plan, {device.name: device for device in devices}, journal, replace(tools, watch=watching)
+            )
     except fleet.Interrupted:
         raise
     except KeyboardInterrupt:
@@ -93,7 +116,18 @@ def deploy(
     finally:
         journal.close()
     rows = tuple(read(results, outcome.measurement) for outcome in report.outcomes if isinstance(outcome, fleet.Ok))
-    return Deployment(journal.run, rows, report, time.monotonic() - begin, *_longest(rows, report))
+    return Deployment(journal.run, rows, report, time.monotonic() - since, *_longest(rows, report))
+
+
+def _planned(plan: Plan, journal: Journal, begin: Begin) -> Plan:
+    """What a sweep that is taken up goes on with: the cells that it began with, whatever devices answered today; of
+    what failed, that alone."""
+    if plan.sweep is None or not journal.resumed:
+        return plan
+    cells = journal.planned
+    if begin is Begin.FAILED:
+        cells = tuple(cell for cell in cells if journal.of(cell).failed or journal.of(cell).done is not None)
+    return replace(plan, cells=cells)
 
 
 def _longest(rows: Sequence[Row], report: fleet.Report) -> tuple[float, float]:

@@ -99,7 +99,8 @@ def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tool
         if worker.pythons:
             report.pythons[worker.device.name] = worker.pythons
     report.outcomes = [outcomes[cell.id] for cell in plan.cells]
-    if not any(_may_come(outcome) for outcome in report.outcomes):
+    planned = {cell.id for cell in journal.planned} - {cell.id for cell in plan.cells}
+    if not planned and not any(_may_come(outcome) for outcome in report.outcomes):
         journal.finish()
     return report
 

@@ -7,6 +7,8 @@ A run that did not reach `finished` is taken up again by the next command with t
 
 from __future__ import annotations
 
+import calendar
+import enum
 import fcntl
 import hashlib
 import json
@@ -19,9 +21,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from device_agents.contract import SchemaViolation, from_json, to_json
-from edge.plan import Plan
+from edge.plan import Cell, Plan
 from edge.results.store import Origin
 from profiles.errors import ConfigError
+
+
+class Begin(enum.Enum):
+    """What to begin with: the run that is not finished or else a new one, a new one, that run and nothing else, or the
+    latest run for what failed in it."""
+
+    GO_ON = "go on"
+    FRESH = "fresh"
+    RESUME = "resume"
+    FAILED = "failed"
 
 
 class Task(Protocol):
@@ -40,17 +52,22 @@ class Task(Protocol):
 @dataclass
 class Progress:
     """Where a task stands in a run: how often it was tried, the job under way, what came of it: the measurement of a
-    cell, the artifact of an engine."""
+    cell, the artifact of an engine. `failed` is the last word of a task that is not done, `took_s` how long the attempt
+    took that it was done with."""
 
     attempts: int = 0
     job: str | None = None
     origin: Origin | None = None
     done: str | None = None
+    failed: bool = False
+    took_s: float = 0.0
+    begun: float = 0.0
 
 
 @dataclass
 class Journal:
-    """An open journal; this process is its only writer, from any thread. Close it to let the next one in."""
+    """An open journal; this process is its only writer, from any thread. Close it to let the next one in. `planned` are
+    the cells that the run began with, `name` is that of its sweep, `failures` counts failed cells by stage."""
 
     path: Path
     run: str
@@ -58,7 +75,16 @@ class Journal:
     _descriptor: int
     cells: dict[str, Progress] = field(default_factory=dict)
     finished: bool = False
+    planned: tuple[Cell, ...] = ()
+    name: str = ""
+    started_at: str = ""
+    _stages: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def failures(self) -> dict[str, int]:
+        failed = [stage for cell, stage in self._stages.items() if self.cells[cell].failed]
+        return {stage: failed.count(stage) for stage in sorted(set(failed))}
 
     def of(self, task: Task) -> Progress:
         return self.cells.setdefault(task.id, Progress())
@@ -105,18 +131,24 @@ class Journal:
 
     def _apply(self, line: dict[str, Any]) -> None:
         event = line["event"]
-        if event == "finished":
-            self.finished = True
+        if event in ("finished", "reopened"):
+            self.finished = event == "finished"
+        if event == "started":
+            self.planned = tuple(from_json(Cell, cell) for cell in line["cells"])
+            self.name, self.started_at = line.get("name", ""), line["at"]
         if "cell" not in line:
             return
         progress = self.cells.setdefault(line["cell"], Progress())
         if event == "submitted":
             progress.attempts, progress.job = progress.attempts + 1, line["job"]
-            progress.origin = from_json(Origin, line["origin"])
+            progress.origin, progress.begun = from_json(Origin, line["origin"]), _unix(line["at"])
         else:
             progress.job = None
+        progress.failed = event == "failed"
+        if progress.failed:
+            self._stages[line["cell"]] = line["error"]["stage"] or line["error"]["code"]
         if event == "done":
-            progress.done = line["measurement"]
+            progress.done, progress.took_s = line["measurement"], _unix(line["at"]) - progress.begun
         if event == "built":
             progress.done = line["engine"]
 
@@ -126,15 +158,16 @@ def job_id(task: Task, run: str, attempt: int) -> str:
     return hashlib.sha256(f"{task.id} {run} {attempt}".encode()).hexdigest()[:16]
 
 
-def open_journal(root: Path, plan: Plan, *, fresh: bool = False) -> Journal:
+def open_journal(root: Path, plan: Plan, begin: Begin = Begin.GO_ON) -> Journal:
     """Take up the latest unfinished run of `plan`, or begin one.
 
-    Errors: ConfigError when another process has it, when it cannot be written, or when its journal is damaged.
+    Errors: ConfigError when another process has it, when it cannot be written, when its journal is damaged, or when
+    there is no run of the kind that `begin` wants.
     """
     folder = root / "sweeps" / plan.id
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _take_up(folder, plan, fresh)
+        return _take_up(folder, plan, begin)
     except OSError as error:
         fix = "let $XDG_DATA_HOME name a folder that can be written"
         raise ConfigError(f"cannot be written ({error.strerror})", where=str(folder), fix=fix) from None
@@ -142,17 +175,24 @@ def open_journal(root: Path, plan: Plan, *, fresh: bool = False) -> Journal:
         raise ConfigError(f"the journal is damaged ({error})", where=str(folder), fix="--fresh leaves it") from None
 
 
-def _take_up(folder: Path, plan: Plan, fresh: bool) -> Journal:
-    if not fresh:
-        latest = max(folder.glob("*.jsonl"), default=None)
-        if latest is not None:
-            journal = _open(latest, resumed=True)
-            if not journal.finished:
-                return journal
-            journal.close()
+def _take_up(folder: Path, plan: Plan, begin: Begin) -> Journal:
+    latest = None if begin is Begin.FRESH else max(folder.glob("*.jsonl"), default=None)
+    if latest is not None:
+        journal = _open(latest, resumed=True)
+        if journal.planned and (begin is Begin.FAILED or not journal.finished):
+            if journal.finished:
+                journal._append("reopened")  # noqa: SLF001 - this function is the class's constructor
+            return journal
+        journal.close()
+    if begin in (Begin.RESUME, Begin.FAILED):
+        what = "no run of it is unfinished" if begin is Begin.RESUME else "it never ran"
+        raise ConfigError(
+            f"{what}, as the plan and the devices are now", where=plan.name, fix="run it without that option"
+        )
     run = f"{time.strftime('%Y%m%dt%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
     journal = _open(folder / f"{run}.jsonl", resumed=False)
-    journal._append("started", plan=plan.id, cells=[to_json(cell) for cell in plan.cells])  # noqa: SLF001
+    cells = [to_json(cell) for cell in plan.cells]
+    journal._append("started", plan=plan.id, name=plan.name, cells=cells)  # noqa: SLF001
     return journal
 
 
@@ -165,14 +205,39 @@ def _open(path: Path, *, resumed: bool) -> Journal:
         fix = "wait for it, or stop it; --fresh measures anew beside it"
         raise ConfigError("another edgebench is running this plan now", where=str(path), fix=fix) from None
     journal = Journal(path, path.stem, resumed, descriptor)
-    content = path.read_bytes()
+    if not _read(journal):
+        os.write(descriptor, b"\n")  # a line that a crash cut short: it never happened
+    return journal
+
+
+def look(path: Path) -> Journal:
+    """The journal as it is now, for reading alone. Errors: OSError, SchemaViolation, KeyError."""
+    journal = Journal(path, path.stem, resumed=True, _descriptor=-1)
+    _read(journal)
+    return journal
+
+
+def failed(root: Path, plan: Plan) -> bool:
+    """Whether a cell of the plan's latest run has failed, or there is no run: `open_journal` says so."""
+    latest = max((root / "sweeps" / plan.id).glob("*.jsonl"), default=None)
+    try:
+        return latest is None or bool(look(latest).failures)
+    except (OSError, SchemaViolation, KeyError):
+        return True
+
+
+def _read(journal: Journal) -> bool:
+    """Whether its last line is whole."""
+    content = journal.path.read_bytes()
     for line in content.splitlines():
         event = _parse(line)
         if event is not None:
             journal._apply(event)  # noqa: SLF001 - this function is the class's constructor
-    if content and not content.endswith(b"\n"):
-        os.write(descriptor, b"\n")  # a line that a crash cut short: it never happened
-    return journal
+    return not content or content.endswith(b"\n")
+
+
+def _unix(at: str) -> float:
+    return float(calendar.timegm(time.strptime(at, "%Y-%m-%dT%H:%M:%SZ")))
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

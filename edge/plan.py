@@ -61,19 +61,27 @@ class Cell:
         """For people: `resnet18/pytorch fp32 batch 8 at 384x320 on onnxruntime`, height first."""
         size = f" at {self.size[0]}x{self.size[1]}" if self.size else ""
         build = f" build {self.build}" if self.build else ""
-        return f"{self.model}/{self.framework} {self.precision} batch {self.batch}{size}{build} on {self.backend}"
+        pattern = "" if self.pattern == LoadPattern() else f" at {self.pattern}"
+        again = f", repeat {self.repeat + 1}" if self.repeat else ""
+        what = f"{self.model}/{self.framework} {self.precision} batch {self.batch}{size}{build}{pattern}"
+        return f"{what} on {self.backend}{again}"
 
 
 @dataclass(frozen=True)
 class Plan:
     """Cells in the order they are measured. The same cells make the same plan; one that passes over the engines which
-    are cached is another, so that it never takes up a run that did not."""
+    are cached is another, so that it never takes up a run that did not. The plan of a sweep has the sweep's `name`, and
+    is the same as long as its file and devices are (`sweep`), whatever devices answer today."""
 
     cells: tuple[Cell, ...]
     rebuild: bool = False
+    name: str = ""
+    sweep: str | None = None
 
     @property
     def id(self) -> str:
+        if self.sweep is not None:
+            return self.sweep
         lines = [*sorted(cell.id for cell in self.cells), *(["rebuild"] if self.rebuild else [])]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:20]
 

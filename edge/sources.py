@@ -209,6 +209,36 @@ def artifact_source(
     return artifact
 
 
+def artifact_there(request: Request, store: Store, survey: Survey) -> Callable[[Cell], Artifact | None]:
+    """What finds the artifact that a cell would take if nothing were exported; None where something would be."""
+    refs = {ref.name: ref for ref in map(resolve, request.models)}
+
+    @functools.cache
+    def there(
+        model: str,
+        framework: str,
+        precision: Precision,
+        batch: Dim,
+        weights: str,
+        max_opset: int | None,
+        size: Size | None,
+    ) -> Artifact | None:
+        return _finder(store, refs[model])(
+            framework, precision, batch, weights=weights, max_opset=max_opset, serves=_serving(size)
+        )
+
+    def artifact(cell: Cell) -> Artifact | None:
+        max_opset = choosing.max_opset(cell.device, cell.backend, survey)
+        key = (cell.model, cell.framework, cell.precision)
+        for batch in (DYNAMIC, cell.batch):
+            found = there(*key, batch, cell.weights, max_opset, cell.size)
+            if found is not None:
+                return found
+        return None
+
+    return artifact
+
+
 def _finder(store: Store, ref: ModelRef) -> Callable[..., Artifact | None]:
     """export.cache.find_any, of the form in which the operator's own model was exported."""
     options, content = options_of(ref), content_of(ref) if ref.is_file else None

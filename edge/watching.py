@@ -51,12 +51,14 @@ class DeviceStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """All of a run at one moment, as the status file holds it."""
+    """All of a run at one moment (unix seconds), as the status file holds it: its devices, what this machine does,
+    failed cells by stage."""
 
     at: float
     devices: Mapping[str, DeviceStatus]
     here: str = ""
     failures: Mapping[str, int] = field(default_factory=dict)
+    ended: bool = False
 
     def count(self, what: str) -> int:
         return sum(getattr(one, what) for one in self.devices.values())

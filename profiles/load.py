@@ -59,6 +59,15 @@ def model_profile_names() -> tuple[str, ...]:
     return _names("models")
 
 
+def sweep_plan(name: str) -> Path | None:
+    """The plan in profiles/sweeps/<name>.toml; None where there is none of the name."""
+    return _HERE / "sweeps" / f"{name}.toml" if name in sweep_plan_names() else None
+
+
+def sweep_plan_names() -> tuple[str, ...]:
+    return _names("sweeps")
+
+
 def unknown(kind: str, name: str, allowed: Iterable[str], *, where: str = "", fix: str = "") -> ConfigError:
     """`unknown KIND 'NAME'`, with the nearest name there is and the list of all."""
     choices = sorted(allowed)

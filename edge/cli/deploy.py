@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from edge.plan import Cell
 
 
+_MOST_ROWS = 100  # of a table that people read; what is longer is asked for
+
+
 @command
 def deploy(
     models: Annotated[
@@ -92,8 +95,9 @@ def deploy(
     from edge import deploy as work
     from edge.choosing import Choices
     from edge.classes import builders
-    from edge.cli.options import parse_bounds, parse_options, parse_sizes
     from edge.cli.progress import drawn
+    from edge.journal import Begin
+    from edge.options import parse_bounds, parse_options, parse_sizes
     from edge.places import places
     from edge.plan import OWN, PER_CLASS
     from edge.planning import make_plan
@@ -128,6 +132,7 @@ def deploy(
     )
     builds_for = builders(known, devices) if engines == PER_CLASS else None
     choices = Choices()
+    again = Begin.FRESH if fresh else Begin.GO_ON
     with drawn() as progress:
         abilities = builds > 1 or engines != OWN or bool(option)
         found = survey(request.backends, devices, places(), progress, abilities=abilities)
@@ -135,11 +140,11 @@ def deploy(
     for line in choices.lines:
         say(f"chosen: {line}", err=json)
     with drawn() as progress:
-        deployment = work.deploy(request, plan, devices, places(), progress, survey=found, fresh=fresh, begin=begin)
+        deployment = work.deploy(request, plan, devices, places(), progress, survey=found, begin=again, since=begin)
     if json:
-        print_json(_as_json(deployment, choices))
+        print_json(as_json(deployment, choices))
     else:
-        _print(deployment)
+        print_deployment(deployment)
     return deployment.exit_code
 
 
@@ -184,19 +189,21 @@ def _timing(quick: bool, processes: int | None) -> Timing:
         raise ConfigError(error.message, where="--processes") from None
 
 
-def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
-    from edge.report.rows import as_json, lotteries_as_json
+def as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
+    from edge.report.rows import as_json as row_as_json
+    from edge.report.rows import lotteries_as_json
 
     earlier = deployment.report.earlier
     return {
         "run": deployment.run,
         "choices": choices.lines,
-        "measurements": [{**as_json(row), "earlier": row.measurement.id in earlier} for row in deployment.rows],
+        "measurements": [{**row_as_json(row), "earlier": row.measurement.id in earlier} for row in deployment.rows],
         "lotteries": lotteries_as_json(deployment.rows),
         "failed": [
             {"device": f.cell.device, "cell": f.cell, "attempt": f.attempt, "goes_on": f.goes_on, "error": f.error}
             for f in deployment.failures
         ],
+        "skipped": [{"device": s.cell.device, "cell": s.cell, "why": s.why} for s in deployment.skipped],
         "measured_anew": [{"device": cell.device, "cell": cell, "why": why} for cell, why in deployment.report.anew],
         "pythons": deployment.report.pythons,
         "model_bytes_sent": deployment.report.bytes_sent,
@@ -206,22 +213,25 @@ def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
     }
 
 
-def _print(deployment: Deployment) -> None:
+def print_deployment(deployment: Deployment) -> None:
     from edge.report import table
 
     rows, report = deployment.rows, deployment.report
     for device, pythons in report.pythons.items():
         say(f"chosen: python {', '.join(pythons)} on {device}")
-    if rows:
+    if len(rows) > _MOST_ROWS:
+        say(f"{len(rows)} measurements: edgebench results list --last {len(rows)}")
+    elif rows:
         typer.echo(f"\n{table.measurements(rows, ids=False, width=console_width())}\n")
     if report.earlier:
         say(f"{len(report.earlier)} of these were measured before this run was interrupted; --fresh measures all anew")
     for (device, why), labels in _changed(report.anew).items():
         say(f"{device} has changed since this run was interrupted ({why}): measured anew: {', '.join(labels)}")
-    for note in table.notes(rows):
+    for note in table.notes(rows) if len(rows) <= _MOST_ROWS else ():
         say(note)
     for failures in _alike(deployment.failures):
         _print_failures(failures)
+    _print_skipped(deployment)
     waited = max((row.waited_s for row in rows), default=0.0)
     if waited > 1.0:
         say(f"up to {waited:.0f} s were spent waiting for an accelerator that another job held")
@@ -234,6 +244,18 @@ def _print(deployment: Deployment) -> None:
     )
     if rows:
         say(f"more: edgebench results list, edgebench results show {rows[0].measurement.id}")
+
+
+def _print_skipped(deployment: Deployment) -> None:
+    """What was not begun, and the counts where not all went well."""
+    skipped = deployment.skipped
+    if skipped:
+        say(f"{len(skipped)} cells were not begun: {skipped[0].why}; the same command goes on with them")
+    if deployment.failures and len(deployment.report.outcomes) > 1:
+        stages = [failure.error.stage or failure.error.code for failure in deployment.failures]
+        by_stage = ", ".join(f"{stages.count(stage)} {stage}" for stage in sorted(set(stages)))
+        done = len(deployment.rows)
+        say(f"{done} of {len(deployment.report.outcomes)} cells done, {len(stages)} failed ({by_stage})")
 
 
 def _changed(anew: Sequence[tuple[Cell, str]]) -> dict[tuple[str, str], list[str]]:

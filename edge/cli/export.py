@@ -201,8 +201,8 @@ def export(
     from edge.cli.export_forms import Typed, form
     from edge.cli.export_options import parse_folder
     from edge.cli.export_told import Told
-    from edge.cli.options import parse_bounds
     from edge.cli.progress import drawn
+    from edge.options import parse_bounds
     from edge.places import places
     from edge.planning import exports
     from export.api import export_model

@@ -16,8 +16,8 @@ def engines_wanted(
     engine: str | None, target: str | None, options: list[str], *, batch: str | None, bounded: bool, fresh: bool
 ) -> Ahead | None:
     """Which engines to build, None for none. Errors: ConfigError for what cannot be built here."""
-    from edge.cli.options import parse_options
     from edge.engines import RUNTIME, TARGETS, Ahead, parse_targets
+    from edge.options import parse_options
     from export.api import MAX_BATCH
     from profiles.errors import ConfigError
     from profiles.load import unknown

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from profiles.errors import printable
 from profiles.progress import Progress
 
 HERE = ""
@@ -19,10 +20,10 @@ def drawn() -> Iterator[Progress]:
         with _live() as progress:
             yield progress
     else:
-        yield _Lines()
+        yield Lines()
 
 
-class _Lines:
+class Lines:
     """A line when a step begins; how far it is does not make a new one."""
 
     def __init__(self) -> None:
@@ -34,6 +35,11 @@ class _Lines:
             if self._last.get(_who(what)) != what:
                 self._last[_who(what)] = what
                 print(f"{what} ...", file=sys.stderr, flush=True)
+
+    def say(self, line: str) -> None:
+        """A line of its own, that something has ended."""
+        with self._lock:
+            print(printable(line), file=sys.stderr, flush=True)
 
 
 def _who(what: str) -> str:

@@ -73,6 +73,7 @@ def special(cell: Cell, own_inputs: str = "own inputs") -> list[str]:
     told += [] if cell.transfers else ["no transfers"]
     told += [] if cell.engines == OWN else [f"engines {cell.engines}"]
     told += [f"build {cell.build}"] if cell.build else []
+    told += [f"repeat {cell.repeat + 1}"] if cell.repeat else []
     return told
 
 
@@ -118,6 +119,7 @@ def as_json(row: Row) -> dict[str, object]:
         "bounds": cell.profiles,
         "engines": cell.engines,
         "build": cell.build,
+        "repeat": cell.repeat,
         "median_ms": _ms(summary.median.value_ns if summary.median else None),
         "median_half_width_ms": _ms(summary.median.half_width_ns if summary.median else None),
         "within_run": summary.within_run,

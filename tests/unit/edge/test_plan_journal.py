@@ -10,7 +10,7 @@ import pytest
 
 from device_agents.contract import DimRange, ErrorInfo, LoadPattern, Precision, Timing, dumps, from_json, loads
 from edge.classes import Build
-from edge.journal import Journal, open_journal
+from edge.journal import Begin, Journal, open_journal
 from edge.plan import Cell, Plan
 from edge.results.store import Origin
 from profiles.errors import ConfigError
@@ -123,7 +123,7 @@ def test_a_finished_run_is_not_taken_up(tmp_path: Path) -> None:
 def test_fresh_leaves_an_unfinished_run_alone(tmp_path: Path) -> None:
     first = open_journal(tmp_path, PLAN)
     first.close()
-    second = open_journal(tmp_path, PLAN, fresh=True)
+    second = open_journal(tmp_path, PLAN, Begin.FRESH)
     assert not second.resumed
     second.close()
 

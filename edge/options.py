@@ -1,4 +1,4 @@
-"""What several commands read from the command line: bounds of a batch, sizes of images, options of a backend."""
+"""What people write on a command line or in a plan: bounds of a batch, sizes of images, options of a backend."""
 
 from __future__ import annotations
 

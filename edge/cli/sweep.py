@@ -1,0 +1,253 @@
+"""edgebench sweep: a plan of axes, measured over a fleet; and edgebench sweeps: what became of such runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge.choosing import Choices
+    from edge.inventory import Device, Fleet
+    from edge.journal import Begin
+    from edge.plan import Cell
+    from edge.policy import Policy
+    from edge.sweeps import runs as files
+    from edge.sweeps.estimate import Estimate
+    from edge.sweeps.plan_file import Sweep
+
+runs = typer.Typer(help="Runs of sweeps: which there are, where they stand.", no_args_is_help=True)
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Its id, how that begins, or the sweep's name.")]
+
+
+@command
+def sweep(
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="A plan file, or the name of one that edgebench has.")],
+    device: Annotated[
+        list[str] | None,
+        typer.Option("--device", "-d", help="Instead of the plan's devices.", show_default="the plan's, else all"),
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="Instead of the plan's: pretrained, random or a file.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run, or refuse.")] = False,
+    failed_only: Annotated[
+        bool, typer.Option("--failed-only", help="Measure what failed in the latest run, and nothing else.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run, whatever is unfinished.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be measured, sent and waited for; do nothing.")
+    ] = False,
+    max_failures: Annotated[
+        int | None, typer.Option(help="Begin no new cell after so many have failed.", min=1)
+    ] = None,
+    wait_online: Annotated[
+        str | None, typer.Option(help="How long a device may be out of reach: 12h.", show_default="the plan's, else 0")
+    ] = None,
+    fleet: FleetOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Measure a plan of models, frameworks, precisions, batches, ... on many devices.
+
+    An unfinished run of the same plan is taken up: what is measured is not measured again.
+
+    Example: edgebench sweep nightly.toml --device 'orin and lab' --dry-run
+
+    Example: edgebench sweep first-look
+    """
+    import time
+
+    from edge import deploy as work
+    from edge.choosing import Choices
+    from edge.classes import builders
+    from edge.cli.board import drawn_board
+    from edge.cli.deploy import as_json, print_deployment
+    from edge.cli.progress import drawn
+    from edge.journal import Begin, failed
+    from edge.places import places
+    from edge.plan import OWN, PER_CLASS, Plan
+    from edge.probing import survey
+    from edge.sweeps import runs as files
+    from edge.sweeps.expand import expand, identity
+    from edge.sweeps.plan_file import load_sweep
+    from export.artifact import Store
+
+    since = time.monotonic()
+    asked = load_sweep(_plan_file(plan), weights=weights)
+    begin = _begin(resume=resume, failed_only=failed_only, fresh=fresh)
+    policy = _policy(asked.policy, max_failures, wait_online)
+    known = load_fleet(fleet)
+    devices = _devices(asked, known, device)
+    builds_for = builders(known, devices) if asked.base.engines == PER_CLASS else None
+    choices = Choices()
+    with drawn() as progress:
+        abilities = asked.base.engines != OWN or bool(asked.base.options)
+        found = survey(asked.backends, devices, places(), progress, abilities=abilities)
+    store = Store(places().artifacts)
+    cells = expand(asked, devices, known, store, choices, found, builds_for)
+    whole = Plan(cells, name=asked.name, sweep=identity(asked, devices))
+    for line in choices.lines:
+        say(f"chosen: {line}", err=json)
+    if dry_run:
+        from edge.sources import artifact_there
+        from edge.sweeps.estimate import estimate, took_s
+
+        there = artifact_there(asked.base, store, found)
+        _print_estimate(estimate(cells, there, took_s(places().results, whole.id)), cells, choices, json=json)
+        return 0
+    if begin is Begin.FAILED and not failed(places().results, whole):
+        say(f"nothing failed in the latest run of {asked.name}")
+        return 0
+    with drawn_board() as (board, progress):
+        deployment = work.deploy(
+            asked.base,
+            whole,
+            devices,
+            places(),
+            progress,
+            survey=found,
+            begin=begin,
+            since=since,
+            policy=policy,
+            watch=lambda journal: files.told(journal, board),
+        )
+    if json:
+        print_json({"sweep": asked.name, **as_json(deployment, choices)})
+    else:
+        print_deployment(deployment)
+    return deployment.exit_code
+
+
+@runs.command("list")
+@command
+def list_runs(json: JsonOption = False) -> None:
+    """List the runs of sweeps, the newest first."""
+    from edge.places import places
+    from edge.report import standing
+    from edge.sweeps.runs import runs
+
+    found = runs(places().results)
+    if json:
+        print_json({"runs": [{**vars(run), "state": run.state} for run in found]})
+    elif found:
+        typer.echo(standing.runs(found, console_width()))
+    else:
+        say("no sweep ran yet; begin with: edgebench sweep first-look --device local")
+
+
+@runs.command("status")
+@command
+def status(
+    run: RunArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show it until it ends.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show where a run stands, from any terminal.
+
+    Example: edgebench sweeps status nightly --follow
+    """
+    from edge.places import places
+    from edge.report import standing
+    from edge.sweeps import runs as files
+
+    root = places().results
+    found = _followed(run) if follow and not json else files.find(root, run)
+    if json:
+        print_json({**vars(found), "state": found.state})
+        return
+    say(f"{found.name}, run {found.id}: {found.state}, begun {found.started_at}")
+    typer.echo(standing.devices(found.status, console_width()))
+    say(standing.counts(found.status))
+    if found.state == "stopped":
+        say("nobody works on it: the same `edgebench sweep` goes on with it")
+
+
+def _followed(run: str) -> files.Run:
+    """Drawn again each second, on a terminal; only the end elsewhere."""
+    import sys
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from edge.cli.board import screenful
+    from edge.places import places
+    from edge.sweeps import runs as files
+
+    root = places().results
+    if not sys.stdout.isatty():
+        return files.follow(root, run, lambda _: None)
+    with Live(console=Console(), transient=True, auto_refresh=False) as live:
+        return files.follow(root, run, lambda now: live.update(screenful(now.status), refresh=True))
+
+
+def _plan_file(plan: str) -> Path:
+    """A file that is there, or one of edgebench's own by name. Errors: ConfigError."""
+    from profiles.errors import ConfigError
+    from profiles.load import sweep_plan, sweep_plan_names
+
+    path = Path(plan).expanduser()
+    if path.is_file():
+        return path
+    own = sweep_plan(plan)
+    if own is not None:
+        return own
+    fix = f"name a TOML file, or one of: {', '.join(sweep_plan_names())}"
+    raise ConfigError("there is no such plan", where=plan, fix=fix)
+
+
+def _devices(asked: Sweep, known: Fleet, given: list[str] | None) -> tuple[Device, ...]:
+    from edge.selector import select
+
+    if given:
+        return select(known, " or ".join(f"({expr})" for expr in given))
+    return select(known, asked.devices, f"{asked.source}, key 'devices'")
+
+
+def _begin(*, resume: bool, failed_only: bool, fresh: bool) -> Begin:
+    from edge.journal import Begin
+    from profiles.errors import ConfigError
+
+    if resume + failed_only + fresh > 1:
+        fix = "give one of them"
+        raise ConfigError("--resume, --failed-only and --fresh exclude each other", where="sweep", fix=fix)
+    if failed_only:
+        return Begin.FAILED
+    return Begin.RESUME if resume else Begin.FRESH if fresh else Begin.GO_ON
+
+
+def _policy(policy: Policy, max_failures: int | None, wait_online: str | None) -> Policy:
+    from dataclasses import replace
+
+    from edge.quantities import parse_duration
+    from profiles.errors import ConfigError
+
+    if max_failures is not None:
+        policy = replace(policy, max_failures=max_failures)
+    if wait_online is None:
+        return policy
+    try:
+        return replace(policy, wait_online_s=parse_duration(wait_online))
+    except ValueError as error:
+        raise ConfigError(str(error), where="--wait-online") from None
+
+
+def _print_estimate(found: Estimate, cells: Sequence[Cell], choices: Choices, *, json: bool) -> None:
+    from edge.quantities import told_bytes, told_duration
+    from edge.report.standing import shares
+
+    if json:
+        print_json({"cells": cells, "choices": choices.lines, "estimate": found})
+        return
+    typer.echo(f"\n{shares(found, console_width())}\n")
+    least = "" if found.known == found.cells else "at least "
+    count = len(found.devices)
+    on = f"{found.cells} cells on {count} device{'s' if count > 1 else ''}"
+    say(f"{on}, {least}{told_duration(found.seconds)}: nothing was begun")
+    if found.bytes:
+        say(f"at most {told_bytes(found.bytes)} of models to send; what a device has already is not sent again")
+    if found.exports:
+        say(f"to be exported first, and not among these bytes: {', '.join(found.exports)}")

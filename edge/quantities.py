@@ -1,0 +1,46 @@
+"""Durations and amounts of data as people write them in files and on command lines."""
+
+from __future__ import annotations
+
+import re
+
+_DURATIONS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+_BYTES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\Z")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `12h`, `30 min`, `45s`. Errors: ValueError that says what is allowed."""
+    return _parsed(text, _DURATIONS, "duration")
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes of `50 MB`. Errors: ValueError that says what is allowed."""
+    return int(_parsed(text, {name: float(factor) for name, factor in _BYTES.items()}, "amount of data"))
+
+
+def told_duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`: as exact as such a wait wants."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def told_bytes(count: float) -> str:
+    """`113 kB`, `2.5 MB`."""
+    for name, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            value = count / factor
+            return f"{value:.1f} {name}" if value < 10 else f"{value:.0f} {name}"
+    return f"{count:.0f} bytes"
+
+
+def _parsed(text: str, units: dict[str, float], what: str) -> float:
+    match = _NUMBER.match(text.strip())
+    if match is None or match[2] not in units or float(match[1]) <= 0:
+        raise ValueError(f"{text!r} is no {what}; write a number and one of {', '.join(units)}")
+    return float(match[1]) * units[match[2]]

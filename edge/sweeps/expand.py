@@ -1,0 +1,103 @@
+"""From a sweep to the cells of its plan, and the order in which a device measures them."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from device_agents.contract import dumps
+from edge import sizes
+from edge.choosing import Choices, Survey
+from edge.inventory import Device, Fleet
+from edge.plan import Cell
+from edge.planning import make_plan
+from edge.selector import select
+from edge.sweeps.plan_file import Axes, Exclude, Sweep
+from export.artifact import Store
+from profiles.errors import ConfigError
+
+
+def expand(
+    sweep: Sweep,
+    devices: Sequence[Device],
+    fleet: Fleet,
+    store: Store,
+    choices: Choices,
+    survey: Survey,
+    builders: Mapping[str, str] | None = None,
+) -> tuple[Cell, ...]:
+    """Every cell once, device by device in a fair order. Errors: ConfigError for what cannot be meant, or when nothing
+    is left."""
+    cells: dict[str, Cell] = {}
+    for axes in sweep.axes:
+        its = _within(axes, devices, fleet, sweep, choices)
+        for request in sweep.requests(axes) if its else ():
+            plan = make_plan(request, its, store, choices, survey, builders)
+            cells.update({cell.id: cell for cell in plan.cells})
+    kept = _without(list(cells.values()), sweep, fleet, choices)
+    if not kept:
+        raise ConfigError("nothing is left to measure", where=str(sweep.source), fix="look at its [[exclude]] rules")
+    return tuple(in_fair_order(kept, sweep.repeats))
+
+
+def identity(sweep: Sweep, devices: Sequence[Device]) -> str:
+    """Names the sweep of these devices: a run that was interrupted is known by it."""
+    facts = [sweep.sha256, sweep.base.inputs_sha256, sorted(device.name for device in devices)]
+    return hashlib.sha256(dumps(facts).encode()).hexdigest()[:20]
+
+
+def in_fair_order(cells: Iterable[Cell], repeats: int) -> list[Cell]:
+    """All cells of a device, then all of them again: every other round backwards, so that a device that gets slower
+    by and by is as unkind to each."""
+    by_device: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_device.setdefault(cell.device, []).append(cell)
+    return [
+        replace(cell, repeat=repeat)
+        for its in by_device.values()
+        for repeat in range(repeats)
+        for cell in (its if repeat % 2 == 0 else reversed(its))
+    ]
+
+
+def _within(axes: Axes, devices: Sequence[Device], fleet: Fleet, sweep: Sweep, choices: Choices) -> list[Device]:
+    if axes.devices is None or axes.devices == sweep.devices:
+        return list(devices)
+    names = {device.name for device in select(fleet, axes.devices, f"{sweep.source}, key 'devices'")}
+    its = [device for device in devices if device.name in names]
+    if not its:
+        choices.say(f"an [[include]] of {sweep.name} is for {axes.devices}, none of which is among the devices")
+    return its
+
+
+def _without(cells: list[Cell], sweep: Sweep, fleet: Fleet, choices: Choices) -> list[Cell]:
+    for number, rule in enumerate(sweep.excludes, 1):
+        matches = _rule(rule, fleet, f"{sweep.source}, key 'exclude[{number - 1}].devices'")
+        kept = [cell for cell in cells if not matches(cell)]
+        if len(kept) == len(cells):
+            choices.say(f"[[exclude]] number {number} of {sweep.name} excludes nothing")
+        cells = kept
+    return cells
+
+
+def _rule(rule: Exclude, fleet: Fleet, where: str) -> Callable[[Cell], bool]:
+    names = None if rule.devices is None else {device.name for device in select(fleet, rule.devices, where)}
+
+    def matches(cell: Cell) -> bool:
+        texts = (
+            (rule.model, cell.model),
+            (rule.framework, cell.framework),
+            (rule.precision, str(cell.precision)),
+            (rule.size, sizes.told(cell.size) if cell.size else ""),
+            (rule.backend, cell.backend),
+            (rule.pattern, str(cell.pattern)),
+        )
+        return (
+            all(wanted is None or fnmatch.fnmatchcase(given, wanted) for wanted, given in texts)
+            and (rule.batch is None or rule.batch == cell.batch)
+            and (names is None or cell.device in names)
+        )
+
+    return matches

@@ -1,0 +1,274 @@
+"""The plan of a sweep: a TOML file of axes, whose product is measured on every device.
+
+models = ["resnet50", "vit_b_16"]
+frameworks = ["pytorch", "tensorflow"]    without it, those that are installed
+precisions = ["fp16", "int8"]             without it, each device profile's own
+batches = [1, 8, 32]
+sizes = ["224", "384x320"]                of images, height first
+backends = ["tensorrt", "onnxruntime"]    without it, auto
+patterns = ["serial", "rate:30"]
+devices = "orin or a100"                  as --device has it; without it, all
+
+weights = "random"                        these concern every cell: as the options of `edgebench deploy`
+quick = true
+processes = 3
+repeats = 2                               every cell so often, every other round backwards
+options = { threads = 4 }
+bounds = ["1:8:32"]
+inputs = "data.npz"
+
+[limits]
+max_failures = 20                         after so many failed cells no new one is begun
+cell_timeout = "30 min"
+link_retries = 3                          how often a device's link may break without a cell in between
+run_retries = 1                           how often a cell is begun anew after what passes by itself
+wait_online = "12 h"                      how long a device may be out of reach
+max_bytes = "50 MB"                       what may be sent to a device
+
+[[include]]                               further axes; what they leave out is the plan's
+models = ["resnet50"]
+batches = [64]
+devices = "a100"
+
+[[exclude]]                               cells that match every key are left out; * stands for anything
+model = "vit*"
+precision = "int8"
+devices = "orin-nano"
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from device_agents.contract import Precision, Scalar, SchemaViolation, Timing, dumps
+from edge.choosing import AUTO
+from edge.options import parse_bounds, parse_sizes
+from edge.policy import Policy
+from edge.quantities import parse_bytes, parse_duration
+from edge.request import Request
+from profiles.errors import ConfigError
+from profiles.load import parse, read_toml, unknown
+
+_KEYS = {
+    "MODEL": "models", "--framework": "frameworks", "--backend": "backends", "--batch": "batches", "--size": "sizes",
+    "--pattern": "patterns", "--bounds": "bounds", "--engines": "engines", "--check-with": "check_with",
+    "--processes": "processes", "--inputs": "inputs", "--device": "devices",
+}  # fmt: skip
+_MOST_REPEATS = 1000
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What is multiplied. None leaves the choice to the plan, or to edgebench; `devices` is an expression."""
+
+    models: tuple[str, ...] | None = None
+    frameworks: tuple[str, ...] | None = None
+    precisions: tuple[Precision, ...] | None = None
+    batches: tuple[int, ...] | None = None
+    sizes: tuple[str, ...] | None = None
+    backends: tuple[str, ...] | None = None
+    patterns: tuple[str, ...] | None = None
+    devices: str | None = None
+
+    def __post_init__(self) -> None:
+        for item in fields(Axes):
+            values = getattr(self, item.name)
+            if values is not None and not values:
+                raise SchemaViolation(item.name, "is empty; leave it out instead")
+            if isinstance(values, tuple) and len(set(values)) < len(values):
+                raise SchemaViolation(item.name, "names something twice")
+        for framework in self.frameworks or ():
+            if framework not in ("pytorch", "tensorflow", "onnx", "all"):
+                known = ("pytorch", "tensorflow", "onnx", "all")
+                raise SchemaViolation("frameworks", unknown("framework", framework, known).message)
+        for batch in self.batches or ():
+            if not 1 <= batch <= 4096:
+                raise SchemaViolation("batches", f"{batch} is not between 1 and 4096")
+
+    def over(self, plan: Axes) -> Axes:
+        """These, and the plan's where these say nothing."""
+        given = {item.name: getattr(self, item.name) for item in fields(Axes)}
+        return Axes(**{name: getattr(plan, name) if value is None else value for name, value in given.items()})
+
+
+@dataclass(frozen=True)
+class Exclude:
+    """Cells that match every key that is given; strings may hold `*`."""
+
+    model: str | None = None
+    framework: str | None = None
+    precision: str | None = None
+    batch: int | None = None
+    size: str | None = None
+    backend: str | None = None
+    pattern: str | None = None
+    devices: str | None = None
+
+    def __post_init__(self) -> None:
+        if all(getattr(self, item.name) is None for item in fields(self)):
+            raise SchemaViolation("", "has no key, and would exclude everything")
+
+
+@dataclass(frozen=True)
+class _Limits:
+    max_failures: int | None = None
+    cell_timeout: str | None = None
+    link_retries: int = 3
+    run_retries: int = 1
+    wait_online: str | None = None
+    max_bytes: str | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("max_failures", "link_retries", "run_retries"):
+            least = 1 if key == "max_failures" else 0
+            value = getattr(self, key)
+            if value is not None and not least <= value <= 10**6:
+                raise SchemaViolation(key, f"{value} is not between {least} and a million")
+        texts = {"cell_timeout": parse_duration, "wait_online": parse_duration, "max_bytes": parse_bytes}
+        for key, reads in texts.items():
+            value = getattr(self, key)
+            try:
+                _ = None if value is None else reads(value)
+            except ValueError as error:
+                raise SchemaViolation(key, str(error)) from None
+
+    def policy(self) -> Policy:
+        return Policy(
+            link_retries=self.link_retries,
+            run_retries=self.run_retries,
+            max_failures=self.max_failures,
+            cell_timeout_s=parse_duration(self.cell_timeout) if self.cell_timeout else None,
+            wait_online_s=parse_duration(self.wait_online) if self.wait_online else 0.0,
+            max_bytes=parse_bytes(self.max_bytes) if self.max_bytes else None,
+            overlap=True,
+        )
+
+
+@dataclass(frozen=True)
+class _File(Axes):
+    weights: str | None = None
+    quick: bool = False
+    processes: int | None = None
+    repeats: int = 1
+    options: dict[str, Scalar] = field(default_factory=dict)
+    bounds: tuple[str, ...] = ()
+    inputs: str | None = None
+    hot_input: bool = False
+    transfers: bool = True
+    engines: str = "own"
+    check_with: str | None = None
+    limits: _Limits = field(default_factory=_Limits)
+    include: tuple[Axes, ...] = ()
+    exclude: tuple[Exclude, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.repeats <= _MOST_REPEATS:
+            raise SchemaViolation("repeats", f"{self.repeats} is not between 1 and {_MOST_REPEATS}")
+        if self.engines not in ("own", "per-class", "ahead"):
+            raise SchemaViolation("engines", unknown("engines", self.engines, ("own", "per-class", "ahead")).message)
+        if self.models is None and not (self.include and all(axes.models for axes in self.include)):
+            raise SchemaViolation("models", "is missing: what is to be measured?")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A plan file as it is meant. `base` is what all cells share; `devices` the expression that picks them."""
+
+    name: str
+    source: Path
+    axes: tuple[Axes, ...]
+    base: Request
+    excludes: tuple[Exclude, ...]
+    repeats: int
+    policy: Policy
+    sha256: str
+    devices: str = "all"
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """All that are asked for anywhere."""
+        return tuple(dict.fromkeys(name for axes in self.axes for name in axes.backends or (AUTO,)))
+
+    def requests(self, axes: Axes) -> list[Request]:
+        """One for each framework, precision and load pattern; the other axes are a request's own. Errors: ConfigError
+        that names the file and the key."""
+        with _located(self.source):
+            shared = replace(
+                self.base,
+                models=axes.models or (),
+                batches=axes.batches,
+                sizes=parse_sizes(",".join(axes.sizes)) if axes.sizes else None,
+                backends=axes.backends or (AUTO,),
+            )
+            return [
+                replace(shared, framework=framework, precision=precision, pattern=pattern)
+                for framework in axes.frameworks or (None,)
+                for precision in axes.precisions or (None,)
+                for pattern in axes.patterns or (None,)
+            ]
+
+
+def load_sweep(source: Path, *, weights: str | None = None) -> Sweep:
+    """Errors: ConfigError that names file, key and what is allowed."""
+    data = read_toml(source)
+    file = parse(_File, data, where=source)
+    models = tuple(dict.fromkeys(name for axes in (file, *file.include) for name in axes.models or ()))
+    with _located(source):
+        base = _base(file, source, models, weights)
+    own = [Axes(**{item.name: getattr(file, item.name) for item in fields(Axes)})]
+    sweep = Sweep(
+        name=source.stem,
+        source=source,
+        axes=(*(own if file.models else []), *(axes.over(own[0]) for axes in file.include)),
+        base=base,
+        excludes=file.exclude,
+        repeats=file.repeats,
+        policy=file.limits.policy(),
+        sha256=hashlib.sha256(dumps({**_content(data), "weights": weights or file.weights}).encode()).hexdigest(),
+        devices=file.devices or "all",
+    )
+    for axes in sweep.axes:
+        sweep.requests(axes)
+    return sweep
+
+
+def _content(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes another sweep of it: how patient a run is does not."""
+    return {key: value for key, value in data.items() if key not in ("limits", "devices")}
+
+
+def _base(file: _File, source: Path, models: tuple[str, ...], weights: str | None) -> Request:
+    timing = Timing.quick() if file.quick else Timing()
+    try:
+        timing = timing if file.processes is None else replace(timing, processes=file.processes)
+    except SchemaViolation as error:
+        raise ConfigError(error.message, where="--processes") from None
+    return Request(
+        models=models,
+        weights=weights or file.weights,
+        timing=timing,
+        options=file.options,
+        hot_input=file.hot_input,
+        transfers=file.transfers,
+        bounds=parse_bounds(list(file.bounds)),
+        inputs=source.absolute().parent / Path(file.inputs).expanduser() if file.inputs else None,
+        check_with=file.check_with,
+        engines=file.engines,
+    )
+
+
+@contextlib.contextmanager
+def _located(source: Path) -> Iterator[None]:
+    """Errors that name an option name the file's key."""
+    try:
+        yield
+    except ConfigError as error:
+        key = _KEYS.get(error.where)
+        where = f"{source}, key {key!r}" if key else f"{source}: {error.where}" if error.where else str(source)
+        raise ConfigError(error.message, where=where, fix=error.fix) from None

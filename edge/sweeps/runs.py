@@ -1,0 +1,129 @@
+"""The runs of sweeps as their files tell them: which there are, where each stands, whether somebody works on it.
+
+sweeps/<plan id>/<run id>.jsonl         the journal, which is the truth of what is done
+sweeps/<plan id>/<run id>.status.json   what every device does, written again each second while the run goes on
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from device_agents.contract import SchemaViolation, dumps, from_json, loads
+from edge.journal import Journal, look
+from edge.watching import Board, DeviceStatus, RunStatus
+from profiles.errors import ConfigError
+
+_EVERY_S = 1.0
+_SILENT_S = 15.0
+"""After so long without a word nobody works on a run."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a sweep. `status` is what was last told of its devices, None where the run never told."""
+
+    id: str
+    name: str
+    started_at: str
+    finished: bool
+    under_way: bool
+    status: RunStatus
+
+    @property
+    def state(self) -> str:
+        if self.under_way:
+            return "running"
+        return "finished" if self.finished else "stopped"
+
+
+@contextlib.contextmanager
+def told(journal: Journal, board: Board) -> Iterator[Board]:
+    """Keep the status file of a run for as long as the block lasts."""
+    path, ended = _status_file(journal.path), threading.Event()
+
+    def write(*, over: bool = False) -> None:
+        making = path.with_suffix(".part")
+        with contextlib.suppress(OSError):  # a full disk costs the figures of a terminal, and no measurement
+            making.write_text(dumps(replace(board.status(), ended=over)), encoding="utf-8")
+            making.replace(path)
+
+    def keep_writing() -> None:
+        while not ended.wait(_EVERY_S):
+            write()
+
+    write()
+    writer = threading.Thread(target=keep_writing, name="status", daemon=True)
+    writer.start()
+    try:
+        yield board
+    finally:
+        ended.set()
+        writer.join()
+        write(over=True)
+
+
+def runs(root: Path) -> list[Run]:
+    """All that there are, the newest first. A journal that cannot be read is left out."""
+    found = []
+    for path in sorted(root.glob("sweeps/*/*.jsonl"), key=lambda path: path.stem, reverse=True):
+        with contextlib.suppress(OSError, SchemaViolation, KeyError, TypeError):
+            journal = look(path)
+            if journal.name:
+                found.append(_run(journal))
+    return found
+
+
+def find(root: Path, prefix: str) -> Run:
+    """The run whose id begins so, or the newest of the sweep of that name. Errors: ConfigError."""
+    known = runs(root)
+    matches = [run for run in known if run.id.startswith(prefix)]
+    named = next((run for run in known if run.name == prefix), None)
+    if named is not None or len(matches) == 1:
+        return named or matches[0]
+    what = f"{len(matches)} runs begin with {prefix!r}" if matches else f"no run is called {prefix!r} or begins so"
+    raise ConfigError(what, where="RUN", fix="see `edgebench sweeps list`")
+
+
+def follow(root: Path, run: str, show: Callable[[Run], None]) -> Run:
+    """Show the run each second until nobody works on it."""
+    while True:
+        now = find(root, run)
+        show(now)
+        if not now.under_way:
+            return now
+        time.sleep(_EVERY_S)
+
+
+def _run(journal: Journal) -> Run:
+    last = _last_status(journal.path)
+    under_way = last is not None and not last.ended and time.time() - last.at < _SILENT_S
+    status = last if last is not None and under_way else _counted(journal, last)
+    return Run(journal.run, journal.name, journal.started_at, journal.finished, under_way, status)
+
+
+def _counted(journal: Journal, last: RunStatus | None) -> RunStatus:
+    """From the journal: what a controller that was killed had no time to tell is in it."""
+    devices: dict[str, DeviceStatus] = {}
+    for cell in journal.planned:
+        one = devices.setdefault(cell.device, DeviceStatus())
+        progress = journal.of(cell)
+        one.total += 1
+        one.done += progress.done is not None
+        one.failed += progress.done is None and progress.failed
+    return RunStatus(last.at if last else 0.0, devices, failures=journal.failures, ended=True)
+
+
+def _last_status(journal: Path) -> RunStatus | None:
+    with contextlib.suppress(OSError, SchemaViolation, json.JSONDecodeError):
+        return from_json(RunStatus, loads(_status_file(journal).read_bytes()))
+    return None
+
+
+def _status_file(journal: Path) -> Path:
+    return journal.with_suffix(".status.json")
