@@ -46,7 +46,7 @@ class DeviceStatus:
     def eta_s(self) -> float | None:
         """Seconds that its cells still take, if they are like those that it has finished; None where none is."""
         here = self.done + self.failed - self.earlier
-        return self.busy_s / here * self.left if here > 0 else None
+        return self.busy_s / here * self.left if here > 0 and self.busy_s else None
 
 
 @dataclass(frozen=True)

@@ -269,6 +269,9 @@ def _located(source: Path) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        key = _KEYS.get(error.where)
-        where = f"{source}, key {key!r}" if key else f"{source}: {error.where}" if error.where else str(source)
+        option, _, rest = error.where.partition(" ")
+        if option in _KEYS:
+            where = f"{source}, key {_KEYS[option]!r}" + (f", {rest}" if rest else "")
+        else:
+            where = f"{source}: {error.where}" if error.where else str(source)
         raise ConfigError(error.message, where=where, fix=error.fix) from None

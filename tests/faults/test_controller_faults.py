@@ -12,7 +12,7 @@ from tests.operator import Operator
 from tests.ssh.sshd import wait_until
 
 
-def _said(child: object) -> str:
+def said(child: object) -> str:
     out, err = child.communicate(timeout=60)  # type: ignore[attr-defined]
     return f"{out}\n{err}"
 
@@ -22,10 +22,10 @@ def test_ctrl_c_while_measuring_cancels_the_job_and_says_so(operator: Operator, 
     status = operator.home / ".cache" / "edgebench"
     wait_until(lambda: any('"running"' in path.read_text() for path in status.glob("*/jobs/*/status.json")), "it runs")
     os.killpg(child.pid, signal.SIGINT)
-    said = _said(child)
+    told = said(child)
     assert child.returncode == 130
-    assert "the job on local was cancelled; what was finished is kept" in said
-    assert "Traceback" not in said
+    assert "the job on local was cancelled; what was finished is kept" in told
+    assert "Traceback" not in told
     assert '"cancelled"' in next(status.glob("*/jobs/*/status.json")).read_text()
     assert [event["event"] for event in operator.journal()] == ["started", "submitted", "cancelled"]
     assert operator.measurements() == []
@@ -42,10 +42,10 @@ def test_a_ctrl_c_that_arrives_twice_counts_as_one(operator: Operator, tiny_onnx
     wait_until(lambda: any('"running"' in path.read_text() for path in status.glob("*/jobs/*/status.json")), "it runs")
     os.kill(child.pid, signal.SIGINT)
     os.killpg(child.pid, signal.SIGINT)
-    said = _said(child)
+    told = said(child)
     assert child.returncode == 130
     running = '"running"' in next(status.glob("*/jobs/*/status.json")).read_text()
-    assert ("goes on" in said or "go on" in said) if running else "the job on local was cancelled" in said
+    assert ("goes on" in told or "go on" in told) if running else "the job on local was cancelled" in told
 
 
 def test_a_full_disk_under_the_output_is_a_sentence(operator: Operator) -> None:
@@ -62,9 +62,9 @@ def test_ctrl_c_while_exporting_leaves_no_artifact_and_no_child(operator: Operat
     store = operator.home / ".cache" / "edgebench"
     wait_until(lambda: any(store.glob("making-*/log")), "the exporter's child runs")
     os.killpg(child.pid, signal.SIGINT)
-    said = _said(child)
+    told = said(child)
     assert child.returncode == 130
-    assert "Traceback" not in said
+    assert "Traceback" not in told
     assert not list(store.glob("making-*"))
     assert not list(store.glob("artifacts/*"))
 

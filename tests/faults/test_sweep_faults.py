@@ -1,0 +1,249 @@
+"""Sweeps over real sshd that are killed, cut off and let wait: every cell is measured once, and what failed is told."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.test_controller_faults import said
+from tests.operator import BRIEF, Operator
+from tests.ssh.proxy import Proxy
+from tests.ssh.sshd import Sshd, wait_until
+from tests.ssh.test_deploy_ssh import cut_session
+
+Start = Callable[..., Sshd]
+
+
+@pytest.fixture
+def brisk(operator: Operator) -> Operator:
+    operator.prelude = BRIEF
+    return operator
+
+
+def write(
+    operator: Operator, servers: list[Sshd], models: list[Path], more: str = "", *, port: int | None = None
+) -> None:
+    fleet = "".join(server.fleet_toml() + f'python = "{sys.executable}"\n' for server in servers)
+    if port is not None:
+        fleet = fleet.replace(f"port = {servers[0].port}", f"port = {port}")
+        known = f"[127.0.0.1]:{port} {servers[0].host_key()}\n"
+        servers[0].known_hosts.write_text(servers[0].known_hosts.read_text() + known)
+    (operator.home / "fleet.toml").write_text(fleet)
+    names = ", ".join(f'"{model}"' for model in models)
+    (operator.home / "plan.toml").write_text(f"models = [{names}]\nquick = true\n{more}")
+
+
+def measured(operator: Operator) -> Counter[tuple[str, str, int, int]]:
+    rows = operator.run("results", "list", "--json", "--last", "500").json["measurements"]
+    return Counter((row["device"], row["model"], row["batch"], row["repeat"]) for row in rows)
+
+
+def events(operator: Operator) -> list[str]:
+    """Of the newest run; none before it has begun."""
+    begun = list((operator.home / ".local/share/edgebench/sweeps").glob("*/*.jsonl"))
+    return [event["event"] for event in operator.journal()] if begun else []
+
+
+def test_a_sweep_that_is_killed_again_and_again_measures_every_cell_once(
+    brisk: Operator, start_sshd: Start, tiny_onnx: Path
+) -> None:
+    servers = [start_sshd(name=f"board-{number}") for number in range(3)]
+    write(brisk, servers, [tiny_onnx], "batches = [1, 2]\nrepeats = 2\n")
+    seed = random.Random(5)
+    for most in (3, 5, 8):
+        child = brisk.start("sweep", "plan.toml")
+        before = events(brisk).count("done")
+        least = before + seed.randrange(0, most - 1)
+        wait_until(
+            lambda least=least: events(brisk).count("submitted") > least,  # type: ignore[misc]
+            "more cells were begun",
+        )
+        time.sleep(seed.random())  # anywhere in what follows
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+    answer = brisk.run("sweep", "plan.toml", "--resume", "--json", timeout=180)
+    assert answer.code in (0, 4), answer.err
+    expected = {(s.name, "tiny", batch, repeat) for s in servers for batch in (1, 2) for repeat in (0, 1)}
+    assert measured(brisk) == Counter(dict.fromkeys(expected, 1))
+    assert events(brisk)[-1] == "finished"
+    assert events(brisk).count("done") == 12
+    assert brisk.run("sweeps", "list", "--json").json["runs"][0]["state"] == "finished"
+
+
+def test_a_link_that_breaks_is_taken_up_within_the_sweep(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    """The connection is cut while the board measures: the same command comes back, and collects what it made."""
+    server = start_sshd()
+    write(brisk, [server], [tiny_onnx], "processes = 3\n")
+    child = brisk.start("sweep", "plan.toml", "--json")
+    status = server.home / ".cache" / "edgebench"
+    wait_until(lambda: any('"running"' in path.read_text() for path in status.glob("*/jobs/*/status.json")), "it runs")
+    cut_session(server)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode in (0, 4), err
+    assert "trying again in 1 s" in err
+    assert events(brisk) == ["started", "submitted", "done", "finished"]
+
+
+def test_a_board_that_is_off_is_waited_for(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    server = start_sshd()
+    write(brisk, [server], [tiny_onnx], 'backends = ["onnxruntime"]\n[limits]\nlink_retries = 0\n')
+    server.stop()
+    child = brisk.start("sweep", "plan.toml", "--wait-online", "1h")
+    wait_until(lambda: events(brisk), "the sweep to have begun")
+    server.restart("")
+    _, err = child.communicate(timeout=90)
+    assert child.returncode in (0, 4), err
+    assert measured(brisk) == Counter({("board", "tiny", 1, 0): 1})
+
+
+def test_a_login_that_is_refused_is_not_tried_again(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    server = start_sshd()
+    write(brisk, [server], [tiny_onnx], 'backends = ["onnxruntime"]\n[limits]\nlink_retries = 50\nwait_online = "2h"\n')
+    (server.folder / "authorized_keys").write_text("")
+    answer = brisk.run("sweep", "plan.toml")
+    assert answer.code == 1
+    assert "the login as" in answer.out
+    assert "trying again" not in answer.err
+
+
+def test_after_too_many_failures_nothing_more_is_begun(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    """Nothing listens where one board should be; the other cells are not begun, and go on with the same command."""
+    server, gone = start_sshd(name="board-1"), start_sshd(name="board-2")
+    write(brisk, [server, gone], [tiny_onnx], "batches = [1, 2, 4]\nprocesses = 2\n[limits]\nlink_retries = 0\n")
+    gone.stop()
+    answer = brisk.run("sweep", "plan.toml", "--max-failures", "1", "--json")
+    ended = answer.json
+    assert answer.code in (1, 3)
+    assert {failure["device"] for failure in ended["failed"]} == {"board-2"}
+    assert {skipped["device"] for skipped in ended["skipped"]} == {"board-1"}
+    gone.restart("")
+    again = brisk.run("sweep", "plan.toml", "--resume", "--json", timeout=120)
+    assert again.code in (0, 4), again.err
+    assert len(measured(brisk)) == 6
+
+
+def test_what_failed_is_measured_alone(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    """A cell that hangs beyond its time fails; when the reason is gone, --failed-only measures it and nothing else."""
+    server = start_sshd()
+    write(brisk, [server], [tiny_onnx], 'batches = [1]\n[limits]\ncell_timeout = "1 s"\nrun_retries = 0\n')
+    plan = brisk.home / "plan.toml"
+    brisk.prelude = ""  # `--quick` takes its usual seconds: more than the cell may
+    first = brisk.run("sweep", "plan.toml", "--json")
+    assert first.code == 1
+    assert first.json["failed"][0]["error"]["code"] == "deadline"
+    assert events(brisk) == ["started", "submitted", "failed", "finished"]
+    plan.write_text(plan.read_text().replace('"1 s"', '"1 h"'))
+    again = brisk.run("sweep", "plan.toml", "--failed-only", "--json", timeout=90)
+    assert again.code in (0, 4), again.err
+    assert events(brisk)[4:] == ["reopened", "submitted", "done", "finished"]
+    third = brisk.run("sweep", "plan.toml", "--failed-only")
+    assert (third.code, third.out.splitlines()[-1]) == (0, "nothing failed in the latest run of plan")
+
+
+def test_a_worker_that_is_killed_is_begun_again_once(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    server = start_sshd()
+    write(brisk, [server], [tiny_onnx], "processes = 2\n")
+    brisk.prelude = ""
+    child = brisk.start("sweep", "plan.toml", "--json")
+    status = server.home / ".cache" / "edgebench"
+    wait_until(lambda: _workers(status), "the worker to run")
+    for pid in _workers(status):
+        os.kill(pid, signal.SIGKILL)
+    _, err = child.communicate(timeout=90)
+    assert child.returncode in (0, 4), err
+    assert "once more" in err
+    assert events(brisk) == ["started", "submitted", "failed", "submitted", "done", "finished"]
+
+
+def _workers(status: Path) -> list[int]:
+    """Processes of the agent that time inferences below that folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if any(str(status) in word for word in words) and any("worker" in word or "trial" in word for word in words):
+            found.append(int(path.parent.name))
+    return found
+
+
+def test_a_board_measures_while_the_next_model_is_still_exported(
+    brisk: Operator, start_sshd: Start, tiny_onnx: Path
+) -> None:
+    """The first model's cell is done before the second model's export has ended."""
+    pytest.importorskip("torch", reason="exporting a network needs edgebench[pytorch]")
+    server = start_sshd()
+    source, go = brisk.home / "slow.py", brisk.home / "go"
+    code = """
+import pathlib, time, torch
+def net():
+    end = time.monotonic() + 120
+    while not pathlib.Path("go").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
+"""
+    source.write_text(code)
+    go.touch()
+    form = ("--name", "slow", "--framework", "pytorch", "--input", "x:float32:batch,3,2,2")
+    made = brisk.run("export", "slow:net", *form, timeout=120)
+    assert made.code == 0, made.err
+    source.write_text(code + "# another one\n")  # so it is exported anew
+    go.unlink()
+    write(brisk, [server], [tiny_onnx, Path("slow")])
+    child = brisk.start("sweep", "plan.toml", "--json")
+    wait_until(lambda: "done" in events(brisk), "the first model to be measured")
+    assert child.poll() is None
+    assert events(brisk) == ["started", "submitted", "done"]
+    go.touch()
+    _, err = child.communicate(timeout=120)
+    assert child.returncode in (0, 4), err
+    assert events(brisk) == ["started", "submitted", "done", "submitted", "done", "finished"]
+
+
+def test_ctrl_c_says_what_becomes_of_the_jobs_and_the_same_command_goes_on(
+    brisk: Operator, start_sshd: Start, tiny_onnx: Path
+) -> None:
+    servers = [start_sshd(name=f"board-{number}") for number in range(2)]
+    write(brisk, servers, [tiny_onnx], "processes = 3\n")
+    brisk.prelude = ""
+    child = brisk.start("sweep", "plan.toml")
+    wait_until(lambda: events(brisk).count("submitted") == 2, "both run")
+    os.killpg(child.pid, signal.SIGINT)
+    assert "what was finished is kept, and the same command goes on from here" in said(child)
+    assert child.returncode == 130
+    state = brisk.run("sweeps", "status", "plan")
+    assert "stopped" in state.out
+    assert "0 of 2 cells done" in state.out
+    again = brisk.run("sweep", "plan.toml", "--resume", "--json", timeout=90)
+    assert again.code in (0, 4), again.err
+    assert sum(measured(brisk).values()) == 2
+
+
+def test_another_terminal_sees_what_every_device_does(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
+    server = start_sshd()
+    write(brisk, [server], [tiny_onnx], "processes = 4\n")
+    brisk.prelude = ""
+    child = brisk.start("sweep", "plan.toml")
+    wait_until(lambda: "measuring tiny" in brisk.run("sweeps", "status", "plan").out, "the other terminal to see it")
+    told = brisk.run("sweeps", "status", "plan", "--json").json
+    assert (told["state"], told["status"]["devices"]["board"]["total"]) == ("running", 1)
+    child.communicate(timeout=90)
+    assert "finished" in brisk.run("sweeps", "status", "plan").out
+
+
+def test_a_slow_link_s_upload_goes_on_where_it_was_cut(brisk: Operator, start_sshd: Start, heavy_onnx: Path) -> None:
+    server = start_sshd()
+    with Proxy(server.port, cut_after=30_000_000) as proxy:
+        write(brisk, [server], [heavy_onnx], port=proxy.port)
+        answer = brisk.run("sweep", "plan.toml", "--json", timeout=120)
+        assert answer.code in (0, 4), answer.err
+        assert proxy.passed < 1.3 * heavy_onnx.stat().st_size, "what had arrived was not sent again"

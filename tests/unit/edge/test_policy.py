@@ -1,0 +1,86 @@
+"""What a run puts up with: links that break and come back, cells that fail for reasons that pass, and no more."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.policy import Failures, Patience, Policy, link_may_return, passes_by_itself
+from profiles.errors import BuildError, ConnectError, EdgebenchError, HostKeyError, LoginError, RunError, Timeout
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def run_error(code: str) -> RunError:
+    error = RunError("it failed")
+    error.code = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "returns"),
+    [(ConnectError("silent"), True), (Timeout("silent"), True), (LoginError("refused"), False),
+     (HostKeyError("another"), False), (run_error("lost"), False)],
+)  # fmt: skip
+def test_a_silent_device_may_come_back_and_one_that_refuses_will_not(error: EdgebenchError, returns: bool) -> None:
+    assert link_may_return(error) is returns
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [(run_error("lost"), True), (run_error("worker_died"), True), (run_error("busy"), True),
+     (run_error("out_of_memory"), False), (run_error("deadline"), False), (BuildError("no"), False),
+     (ConnectError("no"), False)],
+)  # fmt: skip
+def test_what_would_fail_again_is_not_begun_again(error: EdgebenchError, passes: bool) -> None:
+    assert passes_by_itself(error) is passes
+
+
+def test_without_retries_a_link_that_breaks_is_given_up() -> None:
+    assert Patience(Policy()).pause_s() is None
+
+
+def test_pauses_grow_and_end() -> None:
+    patience = Patience(Policy(link_retries=3))
+    pauses = [patience.pause_s() for _ in range(4)]
+    assert pauses[3] is None
+    first, second, third = (pause for pause in pauses[:3] if pause is not None)
+    assert 0.75 <= first <= 1.25
+    assert 1.5 <= second <= 2.5
+    assert 3.0 <= third <= 5.0
+
+
+def test_a_cell_that_was_finished_makes_patient_again() -> None:
+    patience = Patience(Policy(link_retries=1))
+    assert patience.pause_s() is not None
+    patience.progressed()
+    assert patience.pause_s() is not None
+    assert patience.pause_s() is None
+
+
+def test_a_device_is_waited_for_as_long_as_it_may_be_away() -> None:
+    clock = Clock()
+    patience = Patience(Policy(wait_online_s=3600.0), clock)
+    waited = 0.0
+    while (pause := patience.pause_s()) is not None:
+        assert 0 < pause <= 75
+        waited += pause
+        clock.now += pause
+    assert 3600 <= waited < 3601
+
+
+def test_failures_are_counted_up_to_their_limit() -> None:
+    failures = Failures(2)
+    failures.add()
+    assert not failures.too_many
+    failures.add()
+    assert failures.too_many
+
+
+def test_without_a_limit_no_failures_are_too_many() -> None:
+    assert not Failures(None, 10**6).too_many

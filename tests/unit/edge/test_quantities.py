@@ -1,0 +1,38 @@
+"""Durations and amounts of data, as people write and read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.quantities import parse_bytes, parse_duration, told_bytes, told_duration
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("45s", 45), ("30 min", 1800), ("12h", 43_200), ("1.5 d", 129_600)])
+def test_a_duration_is_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(("text", "count"), [("50 MB", 50_000_000), ("1GiB", 2**30), ("0.5 kB", 500)])
+def test_an_amount_of_data_is_read(text: str, count: int) -> None:
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "12", "h", "-1 h", "0 h", "12 hours", "1e3 s", "nan s"])
+def test_what_is_no_duration_says_what_is(text: str) -> None:
+    with pytest.raises(ValueError, match="write a number and one of s, min, h, d"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5940, "99 min"), (12_000, "3 h 20 min"),
+                          (200_000, "2 d 7 h")],
+)  # fmt: skip
+def test_a_duration_is_told_as_exactly_as_a_wait_wants(seconds: float, told: str) -> None:
+    assert told_duration(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, "0 bytes"), (999, "999 bytes"), (113_400, "113 kB"), (2.52e6, "2.5 MB")]
+)
+def test_an_amount_of_data_is_told(count: float, told: str) -> None:
+    assert told_bytes(count) == told

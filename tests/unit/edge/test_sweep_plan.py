@@ -1,0 +1,179 @@
+"""A plan file is read strictly, and becomes the cells that it means, in an order that is fair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from device_agents.contract import Precision
+from edge.choosing import Choices, Survey
+from edge.inventory import Fleet
+from edge.plan import Cell
+from edge.sweeps.estimate import estimate
+from edge.sweeps.expand import expand, identity, in_fair_order
+from edge.sweeps.plan_file import load_sweep
+from export.artifact import Artifact, Store
+from profiles.errors import ConfigError
+from profiles.load import sweep_plan, sweep_plan_names
+from tests.plans import artifact, device
+
+FLEET = Fleet({name: device(name, profile) for name, profile in (
+    ("orin-1", "jetson-agx-orin-64gb"), ("nano-1", "jetson-orin-nano-8gb"), ("a100-1", "a100-80gb"),
+)})  # fmt: skip
+DEVICES = tuple(FLEET.devices.values())
+SMALL = """
+models = ["resnet18", "resnet50"]
+frameworks = ["pytorch"]
+precisions = ["fp16"]
+batches = [1, 8]
+backends = ["onnxruntime"]
+weights = "random"
+"""
+
+
+def cells(tmp_path: Path, text: str, choices: Choices | None = None) -> tuple[Cell, ...]:
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    return expand(load_sweep(path), DEVICES, FLEET, Store(tmp_path / "store"), choices or Choices(), Survey())
+
+
+def test_axes_are_multiplied_on_every_device(tmp_path: Path) -> None:
+    found = cells(tmp_path, SMALL)
+    assert len(found) == len({cell.id for cell in found}) == 3 * 2 * 2
+    assert {(cell.model, cell.batch) for cell in found if cell.device == "nano-1"} == {
+        ("resnet18", 1), ("resnet18", 8), ("resnet50", 1), ("resnet50", 8),
+    }  # fmt: skip
+
+
+def test_precisions_patterns_frameworks_and_sizes_are_axes_too(tmp_path: Path) -> None:
+    found = cells(
+        tmp_path,
+        """
+        models = ["resnet50"]
+        frameworks = ["pytorch", "tensorflow"]
+        precisions = ["fp32", "fp16"]
+        patterns = ["serial", "rate:30"]
+        sizes = ["224", "384x320"]
+        backends = ["onnxruntime"]
+        weights = "random"
+        """,
+    )
+    assert len(found) == 3 * 2 * 2 * 2 * 2
+    assert {cell.size for cell in found} == {(224, 224), (384, 320)}
+    assert {str(cell.pattern) for cell in found} == {"serial", "rate:30"}
+
+
+def test_an_include_adds_what_it_says_and_takes_the_rest_from_the_plan(tmp_path: Path) -> None:
+    found = cells(tmp_path, SMALL + '[[include]]\nmodels = ["resnet34"]\nbatches = [64]\ndevices = "a100"\n')
+    more = [cell for cell in found if cell.model == "resnet34"]
+    assert [(cell.device, cell.batch, cell.precision) for cell in more] == [("a100-1", 64, Precision.FP16)]
+    assert len(found) == 13
+
+
+def test_an_exclude_leaves_out_what_matches_all_of_its_keys(tmp_path: Path) -> None:
+    found = cells(tmp_path, SMALL + '[[exclude]]\nmodel = "*50"\nbatch = 8\ndevices = "orin"\n')
+    assert len(found) == 10
+    assert {cell.device for cell in found if (cell.model, cell.batch) == ("resnet50", 8)} == {"a100-1"}
+
+
+def test_an_exclude_that_excludes_nothing_is_told(tmp_path: Path) -> None:
+    choices = Choices()
+    cells(tmp_path, SMALL + '[[exclude]]\nmodel = "vit*"\n', choices)
+    assert "[[exclude]] number 1 of plan excludes nothing" in choices.lines
+
+
+def test_a_plan_that_excludes_everything_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing is left to measure"):
+        cells(tmp_path, SMALL + '[[exclude]]\nmodel = "*"\n')
+
+
+def test_every_other_round_goes_backwards(tmp_path: Path) -> None:
+    found = [cell for cell in cells(tmp_path, SMALL + "repeats = 3\n") if cell.device == "orin-1"]
+    order = [(cell.model, cell.batch) for cell in found]
+    assert [cell.repeat for cell in found] == [0] * 4 + [1] * 4 + [2] * 4
+    assert order[4:8] == order[:4][::-1]
+    assert order[8:] == order[:4]
+    assert len({cell.id for cell in found}) == 12
+
+
+def test_devices_are_not_mixed_up_in_the_order(tmp_path: Path) -> None:
+    found = cells(tmp_path, SMALL)
+    shuffled = in_fair_order([*found[::2], *found[1::2]], 1)
+    assert sorted(cell.id for cell in shuffled) == sorted(cell.id for cell in found)
+    assert [cell.device for cell in shuffled] == ["orin-1"] * 4 + ["nano-1"] * 4 + ["a100-1"] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", ["plan.toml, key 'models'", "what is to be measured"]),
+        ('model = ["resnet18"]\n', ["unknown key 'model' (did you mean 'models'?)"]),
+        ('models = ["resnet19"]\n', ["plan.toml", "unknown model 'resnet19' (did you mean 'resnet18'?)"]),
+        ("models = []\n", ["key 'models'", "is empty"]),
+        ('models = ["resnet18", "resnet18"]\n', ["key 'models'", "twice"]),
+        ('models = ["resnet18"]\nframeworks = ["jax"]\n', ["key 'frameworks'", "unknown framework 'jax'"]),
+        ('models = ["resnet18"]\nprecisions = ["fp8"]\n', ["key 'precisions", "fp8"]),
+        ('models = ["resnet18"]\nbatches = [0]\n', ["key 'batches'", "0 is not between 1 and 4096"]),
+        ('models = ["resnet18"]\nsizes = ["big"]\n', ["key 'sizes'", "'big' is no size"]),
+        ('models = ["resnet18"]\npatterns = ["rat"]\n', ["key 'patterns'", "rat"]),
+        ('models = ["resnet18"]\nrepeats = 0\n', ["key 'repeats'", "0 is not between"]),
+        ('models = ["resnet18"]\nprocesses = 0\n', ["key 'processes'", "plan.toml"]),
+        ('models = ["resnet18"]\nbounds = ["1:2"]\n', ["key 'bounds'", "MIN:OPT:MAX"]),
+        ('models = ["resnet18"]\ninputs = "no.npz"\n', ["key 'inputs'", "no.npz"]),
+        ('models = ["resnet18"]\n[limits]\ncell_timeout = "soon"\n', ["limits.cell_timeout", "'soon' is no duration"]),
+        ('models = ["resnet18"]\n[limits]\nmax_bytes = "5"\n', ["limits.max_bytes", "no amount of data"]),
+        ('models = ["resnet18"]\n[limits]\nmax_failures = 0\n', ["limits.max_failures", "0 is not between"]),
+        ('models = ["resnet18"]\n[[exclude]]\n', ["exclude[0]", "has no key"]),
+        ('models = ["resnet18"]\n[[exclude]]\nbatches = [1]\n', ["exclude[0]", "did you mean 'batch'?"]),
+        ('models = ["resnet18"]\n[[include]]\nbatch = [1]\n', ["include[0]", "did you mean 'batches'?"]),
+    ],
+)
+def test_a_mistake_names_the_file_and_the_key(tmp_path: Path, text: str, said: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        cells(tmp_path, text)
+    for words in said:
+        assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_device_that_is_not_there_names_the_rule(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"plan.toml, key 'exclude\[0\].devices'.*orrin"):
+        cells(tmp_path, SMALL + '[[exclude]]\ndevices = "orrin"\n')
+
+
+def test_a_sweep_is_the_same_one_however_patient_it_is_and_whatever_answers(tmp_path: Path) -> None:
+    names = {}
+    for key, text in {
+        "plain": SMALL, "patient": SMALL + "[limits]\nlink_retries = 9\n", "comment": "# hello\n" + SMALL,
+        "larger": SMALL + "repeats = 2\n",
+    }.items():  # fmt: skip
+        path = tmp_path / f"{key}.toml"
+        path.write_text(text)
+        names[key] = identity(load_sweep(path), DEVICES)
+    assert names["plain"] == names["patient"] == names["comment"] != names["larger"]
+    assert identity(load_sweep(tmp_path / "plain.toml"), DEVICES[:2]) != names["plain"]
+
+
+def test_the_plans_that_come_with_edgebench_can_be_read(tmp_path: Path) -> None:
+    assert sweep_plan_names()
+    for name in sweep_plan_names():
+        path = sweep_plan(name)
+        assert path is not None
+        assert expand(load_sweep(path), DEVICES, FLEET, Store(tmp_path), Choices(), Survey())
+
+
+def test_an_estimate_counts_a_model_once_a_device_and_says_what_is_to_be_exported(tmp_path: Path) -> None:
+    found = cells(tmp_path, SMALL)
+    its = artifact()
+
+    def there(cell: Cell) -> Artifact | None:
+        return its if cell.model == "resnet18" else None
+
+    told = estimate(found, there, {found[0].id: 100.0})
+    assert told.exports == ["resnet50/pytorch fp16"]
+    assert {share.bytes for share in told.devices.values()} == {10}
+    assert (told.cells, told.known) == (12, 1)
+    timing = found[0].timing
+    least_s = timing.processes * (timing.warmup_s + timing.duration_s)
+    assert told.seconds == 100 + 3 * least_s

@@ -1,0 +1,87 @@
+"""A board counts what becomes of cells, says what devices do, and tells it to another terminal through a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from device_agents.contract import ErrorInfo
+from edge.journal import open_journal
+from edge.plan import Cell, Plan
+from edge.report import standing
+from edge.sweeps import runs
+from edge.watching import Board
+from tests.unit.edge.test_plan_journal import ORIGIN, cell
+
+CELLS = [cell(device=device, batch=batch) for device in ("a", "b") for batch in (1, 2, 4)]
+ERROR = ErrorInfo("connect", "", "nothing listens at port 22")
+
+
+def board_of(*done: Cell) -> Board:
+    board = Board()
+    board.begins(CELLS, done)
+    return board
+
+
+def test_cells_are_counted_by_what_became_of_them() -> None:
+    board = board_of(CELLS[0])
+    board("a: measuring this", 1, 3)
+    board.ended(CELLS[1])
+    board.ended(CELLS[3], ERROR)
+    board.ended(CELLS[4], skipped=True)
+    status = board.status()
+    a, b = status.devices["a"], status.devices["b"]
+    assert (a.total, a.done, a.left, a.doing) == (3, 2, 1, "measuring this")
+    assert (b.failed, b.skipped, b.left, b.error) == (1, 1, 1, ERROR.message)
+    assert standing.counts(status).startswith("2 of 6 cells done, 1 failed (1 connect), 1 skipped")
+
+
+def test_no_time_is_promised_before_every_device_has_finished_a_cell() -> None:
+    board = board_of()
+    board("a: measuring", 0, 3)
+    board.ended(CELLS[0])
+    assert board.status().devices["a"].eta_s is not None
+    assert board.status().eta_s is None
+
+
+def test_what_this_machine_does_is_of_no_device() -> None:
+    board = board_of()
+    board("resnet18: exporting")
+    assert board.status().here == "resnet18: exporting"
+
+
+def test_a_table_shows_who_works_first_and_counts_the_others() -> None:
+    board = board_of()
+    board("b: connecting")
+    text = standing.devices(board.status(), 100, most=1)
+    assert "connecting" in text
+    assert text.endswith("... and 1 more")
+
+
+def test_another_terminal_reads_where_a_run_stands(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path, Plan(tuple(CELLS), name="nightly", sweep="f" * 20))
+    board = board_of()
+    with runs.told(journal, board):
+        board("a: measuring", 1, 3)
+        (run,) = runs.runs(tmp_path)
+        assert (run.name, run.state, run.id) == ("nightly", "running", journal.run)
+    journal.close()
+    (run,) = runs.runs(tmp_path)
+    assert run.state == "stopped"
+
+
+def test_a_controller_that_was_killed_is_told_from_its_journal(tmp_path: Path) -> None:
+    """The status file is of a second before; the journal knows the last cell."""
+    journal = open_journal(tmp_path, Plan(tuple(CELLS), name="nightly", sweep="f" * 20))
+    journal.begin(CELLS[0], ORIGIN)
+    journal.done(CELLS[0], "m" * 16)
+    journal.failed(CELLS[1], ERROR)
+    journal.close()
+    run = runs.find(tmp_path, "nightly")
+    assert run.state == "stopped"
+    assert standing.counts(run.status) == "1 of 6 cells done, 1 failed (1 connect)"
+    assert standing.devices(run.status, 100).splitlines()[0].split() == ["device", "done", "failed"]
+
+
+def test_a_run_of_deploy_is_no_sweep(tmp_path: Path) -> None:
+    open_journal(tmp_path, Plan(tuple(CELLS))).close()
+    assert runs.runs(tmp_path) == []
