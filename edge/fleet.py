@@ -89,7 +89,12 @@ def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tool
     # Builders first: the pool begins in this order, and others wait for them. This machine measures last: elsewhere it
     # is the controller, and its own work would disturb what it measures.
     remote = [*building.values(), *(worker for worker in workers if not worker.device.is_local)]
-    _run_all(remote, meanwhile=lambda: supply.make(in_turn(queues.values())))
+
+    def supply_all() -> None:
+        supply.make(in_turn(queues.values()))
+        tools.watch.supplied()
+
+    _run_all(remote, supply_all)
     _run_all([worker for worker in workers if worker.device.is_local])
     report.bytes_sent = sum(worker.bytes_sent for worker in (*building.values(), *workers))
     report.building_s = {name: builder.building_s for name, builder in building.items()}

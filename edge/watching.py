@@ -20,6 +20,9 @@ class Watch:
     def ended(self, cell: Cell, error: ErrorInfo | None = None, *, skipped: bool = False) -> None:
         """A cell has its measurement, has failed, or is not begun any more."""
 
+    def supplied(self) -> None:
+        """This machine has made whatever the cells need from it."""
+
 
 @dataclass
 class DeviceStatus:
@@ -120,6 +123,10 @@ class Board(Watch):
             self._mark[cell.device] = now
             if not one.left:
                 one.doing, one.part, one.whole = "", 0, 0
+
+    def supplied(self) -> None:
+        with self._lock:
+            self._here = ""
 
     def status(self) -> RunStatus:
         with self._lock:

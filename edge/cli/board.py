@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 from edge.cli.progress import Lines
 from edge.watching import Board
+from profiles.errors import printable
 from profiles.progress import Progress
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from device_agents.contract import ErrorInfo
     from edge.plan import Cell
     from edge.watching import RunStatus
@@ -73,11 +76,13 @@ def _live(board: Board) -> Iterator[None]:
             drawer.join()
 
 
-def screenful(status: RunStatus) -> str:
+def screenful(status: RunStatus) -> Text:
     """As much of a run as the terminal holds."""
+    from rich.text import Text
+
     from edge.report import standing
 
     size = shutil.get_terminal_size()
     table = standing.devices(status, size.columns, most=max(size.lines - 8, 3))
-    parts = [table, standing.counts(status) if status.devices else "", status.here]
-    return "\n".join(part for part in parts if part)
+    parts = [table, standing.counts(status) if status.devices else "", printable(status.here)]
+    return Text.from_ansi("\n".join(part for part in parts if part))

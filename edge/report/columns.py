@@ -45,9 +45,11 @@ class Spare:
     if_alike: bool = False
 
 
-def listing(columns: Sequence[Column], width: int, spares: Sequence[Spare], styles: Sequence[str] = ()) -> str:
-    """The table and, below it, what had to be left out of `width` columns: short cells first, then `spares` in their
-    order. A column without any content is none. `styles` are rich's of each row."""
+def listing(
+    columns: Sequence[Column], width: int, spares: Sequence[Spare], styles: Sequence[str] = (), *, tell: bool = True
+) -> str:
+    """The table and, below it unless `tell` is off, what had to be left out of `width` columns: short cells first, then
+    `spares` in their order. A column without any content is none. `styles` are rich's of each row."""
     fitting, left_out = _fitted(_filled(columns), width, spares)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in fitting:
@@ -55,8 +57,8 @@ def listing(columns: Sequence[Column], width: int, spares: Sequence[Spare], styl
     for index in range(len(fitting[0].cells)):
         cells = [Text(printable(c.cells[index]), style=c.styles[index] if c.styles else "") for c in fitting]
         table.add_row(*cells, style=styles[index] if styles else "")
-    told = f"\n\nleft out for want of width: {', '.join(left_out)}; --json has everything" if left_out else ""
-    return render(table, _WIDE) + told
+    told = f"\n\nleft out for want of width: {', '.join(left_out)}; --json has everything"
+    return render(table, _WIDE) + (told if left_out and tell else "")
 
 
 def render(table: Table, width: int) -> str:

@@ -14,7 +14,8 @@ _SPARES = (Spare("for"), Spare("so far"), Spare("last failure"), Spare("left"))
 
 
 def devices(status: RunStatus, width: int, *, most: int | None = None) -> str:
-    """A row a device: those that work first, then those with failures, `most` of them."""
+    """A row a device: those that work first, then those with failures; `most` of them, where it is drawn again and
+    again."""
     names = sorted(status.devices, key=lambda name: _rank(status.devices[name]))
     shown = names if most is None else names[:most]
     rows = [status.devices[name] for name in shown]
@@ -34,7 +35,7 @@ def devices(status: RunStatus, width: int, *, most: int | None = None) -> str:
         Column("last failure", [one.error[:60] for one in rows]),
     ]
     more = f"\n... and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
-    return listing(columns, width, _SPARES) + more
+    return listing(columns, width, _SPARES, tell=most is None) + more
 
 
 def counts(status: RunStatus) -> str:

@@ -15,6 +15,7 @@ from edge.results.verdict import Status
 from profiles.errors import printable, sentence
 
 _ID_DIGITS = 8
+_MOST_REASONS = 12
 _SPARES = (
     Spare("framework", if_alike=True), Spare("pattern", if_alike=True), Spare("precision", if_alike=True),
     Spare("backend", if_alike=True), Spare("size", if_alike=True), Spare("started"), Spare("p99 ms"), Spare("with"),
@@ -79,14 +80,29 @@ def notes(rows: Sequence[Row]) -> list[str]:
     lines += [f"build lottery, {lottery}" for lottery in build_lottery(rows)]
     lines += [f"no build lottery, {why}" for why in undrawn(rows)]
     lines += [line for row in rows for line in _second_opinion(row)]
+    lines += _invalid([row for row in rows if row.verdict.broken])
     for row in rows:
-        if row.verdict.broken:
-            reasons = "; ".join(f"{finding.rule}: {finding.reason}" for finding in row.verdict.broken)
-            lines.append(f"INVALID {_label(row)}: {reasons}")
         lines += [f"flag {_label(row)}: {flag.name}: {flag.reason}" for flag in row.verdict.flags]
     for rules, reason, labels in _unjudged(rows):
         lines.append(f"UNJUDGED {rules}: {reason}" + (f" ({labels})" if labels else ""))
     return lines
+
+
+def _invalid(rows: Sequence[Row]) -> list[str]:
+    """Why they are: a line each, or where that would be a wall, a line a rule with an example."""
+    if len(rows) <= _MOST_REASONS:
+        return [
+            f"INVALID {_label(row)}: {'; '.join(f'{finding.rule}: {finding.reason}' for finding in row.verdict.broken)}"
+            for row in rows
+        ]
+    by_rule: dict[str, list[tuple[Row, str]]] = {}
+    for row in rows:
+        for finding in row.verdict.broken:
+            by_rule.setdefault(finding.rule, []).append((row, finding.reason))
+    return [
+        f"INVALID {rule}: {len(its)} measurements, such as {_label(its[0][0])}: {its[0][1]}"
+        for rule, its in by_rule.items()
+    ]
 
 
 def _backends(rows: Sequence[Row]) -> list[str]:

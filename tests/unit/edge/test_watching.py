@@ -47,6 +47,8 @@ def test_what_this_machine_does_is_of_no_device() -> None:
     board = board_of()
     board("resnet18: exporting")
     assert board.status().here == "resnet18: exporting"
+    board.supplied()
+    assert board.status().here == ""
 
 
 def test_a_table_shows_who_works_first_and_counts_the_others() -> None:
