@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from rich.table import Table
 
-from device_agents.contract import EngineUse, Layer, Opinion
+from device_agents.contract import EngineUse, Layer, LoadPattern, Opinion
 from edge.report.columns import render
 from edge.report.engines import SHORT, size
 from edge.report.engines import special as special_engine
@@ -38,7 +38,8 @@ def _lines(row: Row) -> Iterator[Line]:
     yield "measurement", row.measurement.id
     whose = "" if row.runtime == cell.backend else f" ({row.runtime})"
     more = f", with {', '.join(special(cell))}" if special(cell) else ""
-    yield "request", f"{cell.device}: {cell.label}{whose}, {cell.pattern}{more}"
+    serial = ", serial" if cell.pattern == LoadPattern() else ""
+    yield "request", f"{cell.device}: {cell.label}{whose}{serial}{more}"
     yield "verdict", row.verdict.short
     for finding in row.verdict.findings:
         yield "", f"{'broken' if finding.broken else 'not judged'}: {finding.rule}: {finding.reason}"

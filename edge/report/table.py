@@ -74,9 +74,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
         lines.append("p99 needs 662 samples at 99 % confidence; with fewer (n) it is not given")
     if any(row.summary.median is None for row in rows):
         lines.append("several streams: inferences overlap, so the throughput is given and the latency is not")
-    lines += [
-        f"{_label(row)} at {row.measurement.cell.pattern}: {_arrivals(row)}" for row in rows if row.summary.counts
-    ]
+    lines += [f"{_label(row)}: {_arrivals(row)}" for row in rows if row.summary.counts]
     lines += [f"build lottery, {lottery}" for lottery in build_lottery(rows)]
     lines += [f"no build lottery, {why}" for why in undrawn(rows)]
     lines += [line for row in rows for line in _second_opinion(row)]
