@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
+from edge.cli.devices_import import import_devices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from profiles.errors import EdgebenchError
 
 app = typer.Typer(help="The devices of the fleet.", no_args_is_help=True)
+app.command("import")(import_devices)
 
 Expression = Annotated[
     str | None, typer.Argument(metavar="EXPR", help="Names, groups, tags, profiles or families, joined by and/or/not.")
