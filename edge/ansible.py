@@ -75,6 +75,11 @@ def read(path: Path) -> tuple[Host, ...]:
     return tuple(_host(name, variables.get(name, {}), its) for name, its in found.items())
 
 
+def program() -> str | None:
+    """ansible-inventory on PATH, or where edgebench is installed, be that environment activated or not."""
+    return shutil.which(PROGRAM) or shutil.which(PROGRAM, path=str(Path(sys.executable).parent))
+
+
 def _as_json(path: Path) -> Any:
     if path.is_dir():
         return None
@@ -87,15 +92,14 @@ def _as_json(path: Path) -> Any:
 
 
 def _run(path: Path) -> Any:
-    beside = str(Path(sys.executable).parent)  # installed with edgebench, in an environment that is not activated
-    program = shutil.which(PROGRAM) or shutil.which(PROGRAM, path=beside)
-    if program is None:
+    found = program()
+    if found is None:
         fix = f"pip install ansible-core; or give what `{PROGRAM} -i {path} --list` prints where it is installed"
         raise ConfigError(f"an Ansible inventory is read by {PROGRAM}, which is not here", where=str(path), fix=fix)
     settings = {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true", "ANSIBLE_NOCOLOR": "true"}
     try:
         done = subprocess.run(
-            [program, "-i", str(path.absolute()), "--list"], env={**os.environ, **settings},
+            [found, "-i", str(path.absolute()), "--list"], env={**os.environ, **settings},
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE_S, check=False,
         )  # fmt: skip
         data = json.loads(done.stdout) if done.returncode == 0 else None

@@ -70,20 +70,24 @@ def only(hosts: Sequence[Host], patterns: Sequence[str]) -> tuple[Host, ...]:
     )
 
 
-def entries(hosts: Sequence[Host], profile: str | None, profile_of: Mapping[str, str]) -> tuple[Entry, ...]:
-    """What is written of the hosts that can be taken over. `profile_of` is by group or host, and wins over `profile`.
-
-    Errors: ConfigError for an unknown profile, a group that no host is in, and hosts with two profiles or none.
-    """
+def check_profiles(hosts: Sequence[Host], profile: str | None, profile_of: Mapping[str, str]) -> None:
+    """Errors: ConfigError for a profile that is unknown, and for a group that none of all `hosts` is in."""
     for where, name in [("--profile", profile), *(("--profile-of", each) for each in profile_of.values())]:
         if name is not None and name not in device_profile_names():
             raise unknown("device profile", name, device_profile_names(), where=where)
-    taken = [host for host in hosts if not host.left_out]
-    if not taken:
-        raise ConfigError("no host is left to import", where="FILE", fix="see why above, or another FILE or --only")
     for group in profile_of:
         if not any(group in (host.name, *host.groups) for host in hosts):
             raise ConfigError(f"no host is called {group!r} or in a group of that name", where="--profile-of")
+
+
+def entries(hosts: Sequence[Host], profile: str | None, profile_of: Mapping[str, str]) -> tuple[Entry, ...]:
+    """What is written of the hosts that can be taken over. `profile_of` is by group or host, and wins over `profile`.
+
+    Errors: ConfigError for hosts with two profiles or none.
+    """
+    taken = [host for host in hosts if not host.left_out]
+    if not taken:
+        raise ConfigError("no host is left to import", where="FILE", fix="see why above, or another FILE or --only")
     profiles = {host.name: _profile(host, profile, profile_of) for host in taken}
     without = [name for name, each in profiles.items() if each is None]
     if without:

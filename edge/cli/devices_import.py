@@ -39,6 +39,7 @@ def import_devices(
     path = file.expanduser()
     profiles = _profiles(profile_of or [])
     known = ssh_hosts.read(path) if ssh_hosts.is_ssh_config(path) else ansible.read(path)
+    importing.check_profiles(known, profile, profiles)
     hosts = importing.only(known, only or [])
     lines = importing.told(hosts)
     for line in lines:
