@@ -66,9 +66,12 @@ def test_profiles_by_host_by_group_and_for_the_rest() -> None:
     ],
 )
 def test_a_profile_that_is_not_known(profile: str | None, of: dict[str, str], says: str) -> None:
-    with pytest.raises(ConfigError) as caught:
+    def take() -> None:
         importing.check_profiles(HOSTS, profile, of)
         importing.entries(HOSTS, profile, of)
+
+    with pytest.raises(ConfigError) as caught:
+        take()
     assert says in str(caught.value)
 
 
