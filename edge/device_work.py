@@ -17,6 +17,7 @@ from edge.journal import Journal, Task
 from edge.plan import Cell
 from edge.policy import Failures, Policy
 from edge.results.store import Origin, OwnInputs, Store
+from edge.serials import check_board
 from edge.session import Found, Session, how_to_install
 from edge.transport.base import Transport
 from edge.watching import Watch
@@ -111,10 +112,15 @@ class DeviceWork:
             raise TransportError("stopped", where=self.device.name)
 
     def _found(self, session: Session, cells: list[Cell]) -> dict[str, Found]:
-        """The agent installed, and the backends of the cells found, second opinions included."""
+        """The agent installed, and the backends of the cells found, second opinions included.
+
+        Errors: as Session.prepare; RunError on another board than fleet.toml names.
+        """
         wanted = {cell.backend for cell in cells} | {cell.check_with for cell in cells if cell.check_with}
         known = self._tools.survey.found.get(self.device.name, {})
-        return session.prepare(sorted(wanted), self._tell, known=known)
+        found = session.prepare(sorted(wanted), self._tell, known=known)
+        check_board(self.device, found)
+        return found
 
     def _join(self, session: Session, task: Task) -> str | None:
         """The job of the task that an earlier controller began, waited for, if the device still has something of it."""

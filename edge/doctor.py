@@ -13,6 +13,7 @@ from device_agents.formats.nvidia_smi import NO_PROCESS
 from edge.inventory import Device
 from edge.patient import Finding, Patient, Severity, numbers
 from edge.remedies import OLDEST_DRIVER, install, install_cudart, install_onnxruntime, new_driver
+from edge.serials import another_board, cure
 from edge.session import pythons
 from profiles.errors import EdgebenchError
 
@@ -64,6 +65,12 @@ def _profile(patient: Patient) -> Iterable[Finding]:
         return
     why = "another profile's peaks and expectations judge its figures"
     yield Finding("profile", Severity.SPOILS, what, why, another)
+
+
+def _board(patient: Patient) -> Iterable[Finding]:
+    what = another_board(patient.device, patient.any.probe)
+    if what:
+        yield Finding("board", Severity.STOPS, what, "nothing is measured on it", cure(patient.device))
 
 
 def _silent_driver(patient: Patient) -> Iterable[Finding]:
@@ -254,6 +261,6 @@ def _recorded(patient: Patient) -> Iterable[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    _profile, _silent_driver, _runtimes, _gpu_provider, _cuda_runtime, _driver, _space, _memory, _power_mode,
+    _board, _profile, _silent_driver, _runtimes, _gpu_provider, _cuda_runtime, _driver, _space, _memory, _power_mode,
     _foreign_work, _clocks, _clock, _recorded,
 )  # fmt: skip

@@ -11,6 +11,16 @@
     gateway = "site-a"      a gateway of this file, or user@host:port as ProxyJump has it, or several with commas
                             between, or "none"; without it ~/.ssh/config decides
     bandwidth = "500 kB/s"  the most that goes over its link, in both directions (kB/s, MB/s, kbit/s, Mbit/s)
+    metered = true          its link costs by the byte; max_bytes = "50 MB" is the most that a run sends over it
+    serial = "1421523"      its serial number or machine id (`edgebench devices probe` shows both): nothing is measured
+                            on another board
+
+    [groups]                a name for an expression of --device, or for a list of them; groups may use groups
+    edge-site = "orin and lab"
+
+    [groups.site-b]         the same with settings: any key of [defaults], for those of its devices that lack it
+    devices = ["b-1", "b-2"]
+    gateway = "ops@bastion.site-b.example"
 
     [gateways.site-a]       user, port, key, known_hosts, gateway, as for a device
     host = "bastion.site-a.example"
@@ -18,7 +28,8 @@
     [deploy]
     models = ["resnet50"]   what `edgebench deploy` without a model takes
 
-The device `local` always exists.
+The device `local` always exists. A device's own key wins over its groups', a group's over [defaults]; two groups that
+give a device different values of one key are refused. edge.groups says who is in a group.
 """
 
 from __future__ import annotations
@@ -26,24 +37,24 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from device_agents.contract import SchemaViolation
+from edge.amounts import parse_bytes
+from edge.expression import RESERVED, WORD, WORD_RULE
+from edge.groups import given, group_table, members
 from edge.hops import Hop, parse_hop
 from edge.transport.pace import parse_rate
+from edge.vocabulary import Labels, Vocabulary
 from profiles.errors import ConfigError
 from profiles.load import device_profile, device_profile_names, parse, read_toml, unknown
 from profiles.schema import DeviceProfile
 
 LOCAL = "local"
-RESERVED = ("all", "and", "or", "not")
 
-WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
-"""What a device name or a tag may be: a word of the selector language, and safe in a path."""
-
-_HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,253}\Z")
+HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,253}\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,63}\Z")
 
 
@@ -51,7 +62,8 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,63}\Z")
 class Device:
     """One device of the fleet. What is None is left to ~/.ssh/config and OpenSSH's defaults (user, port, key), to the
     default places (known_hosts, workdir), to what the device has (python), or to its profile (power_mode). `gateways`
-    lead to it, the first one first; () for none, None where ~/.ssh/config says. `bandwidth`: bytes a second."""
+    lead to it, the first one first; () for none, None where ~/.ssh/config says. `bandwidth`: bytes a second;
+    `max_bytes`: how many a run may send to it; `metered`: its link costs by the byte. `serial` is its board's."""
 
     name: str
     host: str
@@ -67,6 +79,9 @@ class Device:
     builder: bool = False
     gateways: tuple[Hop, ...] | None = None
     bandwidth: float | None = None
+    metered: bool = False
+    max_bytes: int | None = None
+    serial: str | None = None
 
     @property
     def expected_power_mode(self) -> str | None:
@@ -92,12 +107,14 @@ class Device:
 
 @dataclass(frozen=True)
 class Fleet:
-    """All devices by name, in the order of the file; `local` comes last unless the file names it."""
+    """All devices by name, in the order of the file; `local` comes last unless the file names it. `groups` have the
+    names of their devices, in the same order."""
 
     devices: Mapping[str, Device]
     models: tuple[str, ...] = ()
     source: Path | None = None
     names_local: bool = False
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def declared(self) -> tuple[Device, ...]:
@@ -117,12 +134,17 @@ def load_fleet(source: Path | None) -> Fleet:
         return Fleet({LOCAL: _local(_LocalEntry())})
     file = parse(_File, read_toml(source), where=source)
     gateways = _Gateways(file.gateways, source)
-    devices = {name: _device(name, entry, file.defaults, gateways, source) for name, entry in file.devices.items()}
+    entries = {name: _entry(name, data, source) for name, data in file.devices.items()}
+    groups = _Groups(file, entries, gateways, source)
+    devices = {
+        name: _device(name, entry, groups.defaults_of(name), gateways, source) for name, entry in entries.items()
+    }
     _check_builders(devices.values(), source)
+    _check_serials(devices.values(), source)
     names_local = LOCAL in devices
     if not names_local:
         devices[LOCAL] = _local(_LocalEntry())
-    return Fleet(devices, file.deploy.models, source, names_local)
+    return Fleet(devices, file.deploy.models, source, names_local, groups.ordered(devices))
 
 
 @dataclass(frozen=True)
@@ -174,25 +196,36 @@ class _Defaults(_Reach):
     workdir: str | None = None
     power_mode: str | None = None
     bandwidth: str | None = None
+    metered: bool | None = None
+    max_bytes: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_common(self)
-        if self.bandwidth is not None:
+        for key, check in (("bandwidth", parse_rate), ("max_bytes", parse_bytes)):
+            text = getattr(self, key)
             try:
-                parse_rate(self.bandwidth)
+                _ = text is None or check(text)
             except ValueError as error:
-                raise SchemaViolation("bandwidth", str(error)) from None
+                raise SchemaViolation(key, str(error)) from None
 
 
 @dataclass(frozen=True)
 class _Entry(_Defaults):
     host: str | None = None
     builder: bool = False
+    serial: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_host(self.host)
+        if self.serial is not None and not self.serial.strip():
+            raise SchemaViolation("serial", "is empty; leave it out instead")
+
+
+@dataclass(frozen=True)
+class _Group(_Defaults):
+    devices: tuple[str, ...] = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -205,27 +238,25 @@ class _File:
     defaults: _Defaults = field(default_factory=_Defaults)
     devices: dict[str, Any] = field(default_factory=dict)
     gateways: dict[str, Any] = field(default_factory=dict)
+    groups: dict[str, Any] = field(default_factory=dict)
     deploy: _Deploy = field(default_factory=_Deploy)
 
 
 def _check_host(host: str | None) -> None:
-    if host is not None and not _HOST.match(host):
+    if host is not None and not HOST.match(host):
         raise SchemaViolation("host", f"{host!r} is no host name or address (user and port are keys of their own)")
 
 
 def _check_common(entry: _LocalEntry | _Defaults) -> None:
     for tag in entry.tags or ():
         if not WORD.match(tag) or tag in RESERVED:
-            raise SchemaViolation("tags", f"{tag!r} is no tag: {_WORD_RULE}")
+            raise SchemaViolation("tags", f"{tag!r} is no tag: {WORD_RULE}")
     if entry.profile is not None and entry.profile not in device_profile_names():
         raise SchemaViolation("profile", unknown("device profile", entry.profile, device_profile_names()).message)
     if entry.workdir is not None and not _plain_absolute(entry.workdir):
         raise SchemaViolation("workdir", f"{entry.workdir!r} is not absolute; write the whole path from /")
     if entry.python is not None and not entry.python.strip():
         raise SchemaViolation("python", "is empty; leave it out instead")
-
-
-_WORD_RULE = f"letters, digits, '.', '_' and '-', starting with a letter or digit, and none of {', '.join(RESERVED)}"
 
 
 def _plain_absolute(path: str) -> bool:
@@ -267,14 +298,70 @@ class _Gateways:
         return Hop(entry.host or word, entry.user, entry.port, *keys, gateways)
 
 
-def _device(name: str, data: Any, defaults: _Defaults, gateways: _Gateways, source: Path) -> Device:
+class _Groups:
+    """The [groups] of a fleet file, and what they give to its devices."""
+
+    def __init__(
+        self, file: _File, entries: Mapping[str, _Entry | _LocalEntry], gateways: _Gateways, source: Path
+    ) -> None:
+        self._defaults = file.defaults
+        self._entries = entries
+        self._source = source
+        groups = {
+            name: parse(_Group, group_table(data), where=source, at=f"groups.{name}")
+            for name, data in file.groups.items()
+        }
+        for name, group in groups.items():
+            gateways.find(group.gateway, f"groups.{name}.gateway")
+        self._settings = {name: _said(group) for name, group in groups.items()}
+        labels = {
+            name: _labels(entry, file.defaults)
+            for name, entry in {**entries, LOCAL: entries.get(LOCAL, _LocalEntry())}.items()
+        }
+        everything = frozenset(entries or labels)
+        tags = {tag for one in labels.values() for tag in one.tags} | {
+            tag for group in groups.values() for tag in group.tags or ()
+        }
+        expressions = {name: group.devices for name, group in groups.items()}
+        self._members = members(expressions, Vocabulary(labels, everything, str(source)), tags)
+
+    def defaults_of(self, name: str) -> _Defaults:
+        """What a device has where it says nothing itself: what its groups give, then [defaults]."""
+        own = _said(self._entries[name])
+        return replace(self._defaults, **given(name, own, self._settings, self._members, str(self._source)))
+
+    def ordered(self, devices: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        names = tuple(devices)
+        return {group: tuple(name for name in names if name in its) for group, its in self._members.items()}
+
+
+def _said(entry: _Defaults | _LocalEntry) -> dict[str, Any]:
+    """What an entry says of the keys of [defaults]."""
+    values = {item.name: getattr(entry, item.name, None) for item in fields(_Defaults)}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _labels(entry: _Entry | _LocalEntry, defaults: _Defaults) -> Labels:
+    if isinstance(entry, _LocalEntry):
+        return Labels(entry.tags, entry.profile)
+    return Labels(_first(entry.tags, defaults.tags) or (), _first(entry.profile, defaults.profile))
+
+
+def _entry(name: str, data: Any, source: Path) -> _Entry | _LocalEntry:
     key = f"devices.{name}"
     if not WORD.match(name) or name in RESERVED:
-        raise ConfigError(f"{name!r} cannot name a device; use {_WORD_RULE}", where=f"{source}, key {key!r}")
+        raise ConfigError(f"{name!r} cannot name a device; use {WORD_RULE}", where=f"{source}, key {key!r}")
     if name == LOCAL:
-        return _local(parse(_LocalEntry, data, where=source, at=key))
+        return parse(_LocalEntry, data, where=source, at=key)
     _refuse_group_name(name, source)
-    entry = parse(_Entry, data, where=source, at=key)
+    return parse(_Entry, data, where=source, at=key)
+
+
+def _device(name: str, entry: _Entry | _LocalEntry, defaults: _Defaults, gateways: _Gateways, source: Path) -> Device:
+    """`defaults` are the device's own: its groups' and the file's."""
+    if isinstance(entry, _LocalEntry):
+        return _local(entry)
+    key = f"devices.{name}"
     values = {item.name: _first(getattr(entry, item.name), getattr(defaults, item.name)) for item in fields(_Defaults)}
     if values["profile"] is None:
         known = ", ".join(device_profile_names())
@@ -293,6 +380,9 @@ def _device(name: str, data: Any, defaults: _Defaults, gateways: _Gateways, sour
         power_mode=values["power_mode"],
         builder=entry.builder,
         bandwidth=parse_rate(values["bandwidth"]) if values["bandwidth"] else None,
+        metered=bool(values["metered"]),
+        max_bytes=parse_bytes(values["max_bytes"]) if values["max_bytes"] else None,
+        serial=entry.serial.strip() if entry.serial else None,
         gateways=gateways.find(values["gateway"], f"{key}.gateway" if entry.gateway else "defaults.gateway"),
     )
 
@@ -330,6 +420,16 @@ def _check_builders(devices: Iterable[Device], source: Path) -> None:
         if other != device.name:
             message = f"{other} and {device.name}, both of profile {device.profile.name}, have `builder = true`"
             raise ConfigError(message, where=f"{source}, key 'devices.{device.name}.builder'", fix="leave it to one")
+
+
+def _check_serials(devices: Iterable[Device], source: Path) -> None:
+    """One board is one device; a copied entry would measure it twice, or refuse one of two boards."""
+    names: dict[str, str] = {}
+    for device in devices:
+        other = names.setdefault(device.serial.casefold(), device.name) if device.serial else device.name
+        if other != device.name:
+            message = f"{other} and {device.name} have the same serial number {device.serial}"
+            raise ConfigError(message, where=f"{source}, key 'devices.{device.name}.serial'", fix="correct one of them")
 
 
 def _first(value: Any, default: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import socket
 import sys
 import time
@@ -16,6 +17,16 @@ from device_agents.system import Readings, System, first_line, known
 _GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 _FREQUENCY = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
 _CACHE = "/sys/devices/system/cpu/cpu0/cache"
+_MACHINE = "/etc/machine-id"
+_SERIALS = (
+    "/proc/device-tree/serial-number",  # Jetsons and other boards with a device tree
+    "/sys/class/dmi/id/product_serial",  # servers; these two tell root alone
+    "/sys/class/dmi/id/board_serial",
+)
+_NO_SERIAL = re.compile(
+    r"(?:to be filled .*|default string|system serial number|not .*|none|n/?a|[0.\-x ]*)\Z", re.IGNORECASE
+)
+"""What makers put where a serial number belongs."""
 
 
 def identity(system: System) -> Readings:
@@ -26,6 +37,8 @@ def identity(system: System) -> Readings:
         "kernel": Reading(platform.release(), "uname"),
         "os": system.text("/etc/os-release", parse_os_name),
         "python": Reading(platform.python_version(), sys.executable or "python"),
+        "serial": serial(system),
+        "machine": system.text(_MACHINE, parse_machine),
     }
 
 
@@ -48,6 +61,13 @@ def state(system: System) -> Readings:
         "load_1m": system.text("/proc/loadavg", lambda text: float(text.split()[0])),
         "memory_available_bytes": system.text("/proc/meminfo", lambda text: parse_meminfo(text, "MemAvailable")),
     }
+
+
+def serial(system: System) -> Reading:
+    """The board's serial number, as its maker wrote it; unknown where the machine has none, or tells root alone."""
+    readings = [system.text(path, parse_serial) for path in _SERIALS]
+    told = [reading for reading in readings if reading.unknown is None]
+    return told[0] if told else Reading(unknown="; ".join(str(reading.unknown) for reading in readings))
 
 
 def virtual_environment() -> str:
@@ -99,6 +119,18 @@ def parse_cpu_model(text: str) -> Optional[str]:
         return model
     implementer, part = first_line(lines, "CPU implementer"), first_line(lines, "CPU part")
     return f"implementer {implementer} part {part}" if implementer and part else None
+
+
+def parse_serial(text: str) -> Optional[str]:
+    """A serial number, which ends in NUL in a device tree; None for what stands in for one."""
+    found = text.strip("\0 \t\r\n")
+    return None if _NO_SERIAL.match(found) or not found.isprintable() else found
+
+
+def parse_machine(text: str) -> Optional[str]:
+    """The 32 hexadecimal digits of machine-id(5); None while they are `uninitialized`."""
+    found = text.strip()
+    return found if re.match(r"[0-9a-f]{32}\Z", found) else None
 
 
 def parse_os_name(text: str) -> Optional[str]:

@@ -24,7 +24,10 @@ FleetOption = Annotated[Path | None, typer.Option("--fleet", help="The fleet fil
 DeviceOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--device", "-d", help="Names, tags, profiles or families, joined by and/or/not.", show_default="local"
+        "--device",
+        "-d",
+        help="Names, groups, tags, profiles or families, joined by and/or/not; or NAME=PROFILE, a host that ssh knows.",
+        show_default="local",
     ),
 ]
 

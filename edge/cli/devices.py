@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
+from edge.cli.devices_import import import_devices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,16 +19,17 @@ if TYPE_CHECKING:
     from profiles.errors import EdgebenchError
 
 app = typer.Typer(help="The devices of the fleet.", no_args_is_help=True)
+app.command("import")(import_devices)
 
 Expression = Annotated[
-    str | None, typer.Argument(metavar="EXPR", help="Names, tags, profiles or families, joined by and/or/not.")
+    str | None, typer.Argument(metavar="EXPR", help="Names, groups, tags, profiles or families, joined by and/or/not.")
 ]
 
 
 @app.command("list")
 @command
 def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonOption = False) -> None:
-    """List the devices of the fleet file."""
+    """List the devices of the fleet file, and its groups."""
     from rich.table import Table
 
     from edge.report.columns import render
@@ -35,12 +37,14 @@ def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonO
 
     known = load_fleet(fleet)
     devices = select(known, expr, ARGUMENT) if expr else tuple(known.devices.values())
+    names = {device.name for device in devices}
+    groups = {name: its for name, its in known.groups.items() if not expr or names & set(its)}
     if json:
         rows = [
             {"name": d.name, "address": d.address, "profile": d.profile.name, "family": d.family, "tags": list(d.tags)}
             for d in devices
         ]
-        print_json({"devices": rows})
+        print_json({"devices": rows, "groups": {name: list(its) for name, its in groups.items()}})
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("device", "address", "profile", "family", "tags"):
@@ -48,6 +52,8 @@ def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonO
     for device in devices:
         table.add_row(device.name, device.address, device.profile.name, device.family, ", ".join(device.tags))
     typer.echo(render(table, console_width()))
+    for name, its in groups.items():
+        say(f"group {name}: {', '.join(its) or 'nobody'}")
 
 
 @app.command("probe")
@@ -138,7 +144,7 @@ def _print_findings(name: str, findings: Sequence[Finding]) -> None:
 @app.command("trust")
 @command
 def trust(
-    expr: Annotated[str, typer.Argument(metavar="EXPR", help="Names, tags, profiles or families.")],
+    expr: Annotated[str, typer.Argument(metavar="EXPR", help="Names, groups, tags, profiles or families.")],
     fingerprints: Annotated[
         Path | None, typer.Option(help="Accept only keys listed in this file, as `ssh-keygen -lf` prints them.")
     ] = None,

@@ -19,7 +19,8 @@ app = typer.Typer(help="The engines that devices have built.", no_args_is_help=T
 @command
 def list_engines(
     expr: Annotated[
-        str | None, typer.Argument(metavar="EXPR", help="Names, tags, profiles or families, joined by and/or/not.")
+        str | None,
+        typer.Argument(metavar="EXPR", help="Names, groups, tags, profiles or families, joined by and/or/not."),
     ] = None,
     fleet: FleetOption = None,
     json: JsonOption = False,
@@ -73,15 +74,18 @@ def pull(
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.report.engines import gpu, size
-    from profiles.load import unknown
+    from edge.selector import select
+    from profiles.errors import ConfigError
 
-    known = load_fleet(fleet).devices
-    if device not in known:
-        raise unknown("device", device, known, where="--device")
+    chosen = select(load_fleet(fleet), device)
+    if len(chosen) != 1:
+        raise ConfigError(
+            f"{device} stands for {len(chosen)} devices", where="--device", fix="name the one to pull from"
+        )
     with drawn() as progress:
-        report = engine_cache.pull(key, known[device], out, places(), progress)
+        report = engine_cache.pull(key, chosen[0], out, places(), progress)
     if json:
-        print_json({"device": device, "out": str(out), "engine": report})
+        print_json({"device": chosen[0].name, "out": str(out), "engine": report})
         return
     what = f"{report.runtime} {report.runtime_version} for {gpu(report)}, {size(report.file.size)}"
     say(f"{out / ENGINE_FILE}: {what}, sha256 {report.file.sha256}")

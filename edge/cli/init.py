@@ -11,9 +11,9 @@ from edge.cli.common import JsonOption, command, print_json, say
 
 _HEADER = """\
 # The fleet: which devices there are and how to reach them. `edgebench devices list` shows it as it is understood.
-# A device takes: host, user, port, key, known_hosts, profile, tags, python, workdir, power_mode. What is left out comes
-# from [defaults], then ~/.ssh/config. The device `local`, this machine, always exists. `edgebench profiles list` shows
-# the profiles.
+# A device takes: host, user, port, key, known_hosts, profile, tags, python, workdir, power_mode, gateway, and more that
+# docs/fleet.md tells. What is left out comes from its groups, from [defaults], then ~/.ssh/config. The device `local`,
+# this machine, always exists. `edgebench profiles list` shows the profiles.
 """
 
 _EXAMPLE = """
@@ -30,7 +30,8 @@ _EXAMPLE = """
 @command
 def init(
     hosts: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME=PROFILE@HOST", help="For example orin-1=PROFILE@10.0.0.21.")
+        list[str] | None,
+        typer.Argument(metavar="NAME=PROFILE@HOST", help="orin-1=PROFILE@10.0.0.21; without @HOST as ssh knows NAME."),
     ] = None,
     user: Annotated[str | None, typer.Option(help="The user on all of them.")] = None,
     file: Annotated[Path, typer.Option(help="Where to write.")] = Path("fleet.toml"),
@@ -81,21 +82,21 @@ def init(
 
 
 def _entries(hosts: list[str], user: str | None) -> list[str]:
-    from edge.inventory import LOCAL, WORD
+    from edge.unlisted import parse_told
     from profiles.errors import ConfigError
 
     names: set[str] = set()
     entries = [f'\n[defaults]\nuser = "{user}"\n'] if user else []
     for text in hosts:
-        name, equals, rest = text.partition("=")
-        profile, at, address = rest.partition("@")
-        if not (equals and at and profile and address and WORD.match(name)) or name == LOCAL or name in names:
-            fix = "for example orin-1=jetson-agx-orin-64gb@10.0.0.21, each name once and not `local`"
-            raise ConfigError(f"{text!r} is not NAME=PROFILE@HOST", where="HOST", fix=fix)
-        names.add(name)
-        host, colon, port = address.rpartition(":") if address.count(":") == 1 else (address, "", "")
-        if colon and not port.isdecimal():
-            raise ConfigError(f"{text!r} has no number after the colon", where="HOST", fix="write HOST or HOST:PORT")
-        number = f"port = {port}\n" if port else ""
-        entries.append(f'\n[devices.{name}]\nhost = "{host}"\n{number}profile = "{profile}"\n')
+        try:
+            told = parse_told(text)
+            if told.name in names:
+                raise ConfigError(f"{told.name} is named twice", fix="each name once")
+        except ConfigError as error:
+            error.where = "HOST"
+            raise
+        names.add(told.name)
+        host = f'host = "{told.host}"\n' if told.host else ""
+        number = f"port = {told.port}\n" if told.port else ""
+        entries.append(f'\n[devices.{told.name}]\n{host}{number}profile = "{told.profile}"\n')
     return entries

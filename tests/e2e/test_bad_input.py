@@ -44,7 +44,7 @@ def one_sentence(err: str) -> str:
         (["results", "show", "abc"], ["no measurement begins with 'abc'", "results list"]),
         (["profiles", "show", "resnet19"], ["resnet19"]),
         (["devices", "trust", "local"], ["no host key"]),
-        (["init", "orin-1@10.0.0.1"], ["NAME=PROFILE@HOST"]),
+        (["init", "orin-1@10.0.0.1"], ["NAME=PROFILE[@HOST"]),
         (["init", "orin-1=jetson@10.0.0.1"], ["unknown device profile 'jetson'"]),
     ],
 )

@@ -152,7 +152,7 @@ def _options(host: str, config: Path) -> Mapping[str, Any]:
     import paramiko
 
     try:
-        return paramiko.SSHConfig.from_text("\n".join(_with_includes(config))).lookup(host)
+        return paramiko.SSHConfig.from_text("\n".join(config_lines(config))).lookup(host)
     except paramiko.ConfigParseError as error:
         raise ConfigError(f"cannot be understood ({error})", where=str(config)) from None
     except (paramiko.SSHException, ImportError) as error:  # ImportError: `Match exec` needs another package
@@ -161,10 +161,11 @@ def _options(host: str, config: Path) -> Mapping[str, Any]:
         ) from None
 
 
-def _with_includes(config: Path, depth: int = 0) -> list[str]:
+def config_lines(config: Path, depth: int = 0) -> list[str]:
     """The lines of a config file and of what it includes, which paramiko does not read by itself.
 
     The block that an Include stands in is opened again after it, so that what follows keeps its condition.
+    Errors: ConfigError for a file that cannot be read, or that includes itself.
     """
     if depth > _MAX_INCLUDES:
         raise ConfigError("includes itself without end", where=str(config))
@@ -174,7 +175,7 @@ def _with_includes(config: Path, depth: int = 0) -> list[str]:
         include = _INCLUDE.match(line)
         if include:
             for path in _included(include.group(1)):
-                lines += [*_with_includes(path, depth + 1), block]
+                lines += [*config_lines(path, depth + 1), block]
         else:
             block = line if _BLOCK.match(line) else block
             lines.append(line)

@@ -146,6 +146,37 @@ class TestAJetson:
         assert identity["jetpack"].unknown == "L4T 99.4.7: no JetPack is known for it"
 
 
+class TestWhichBoardItIs:
+    def test_is_told_by_the_device_tree_of_a_jetson(self, orin: Device) -> None:
+        orin.file("/proc/device-tree/serial-number", "1424221055613\0")
+        orin.file("/sys/class/dmi/id/product_serial", "another\n")
+        orin.file("/etc/machine-id", "3d1219c7c4c5404aaa1f6d2a48adfda4\n")
+        _, identity, _ = state.describe(orin.system)
+        assert (identity["serial"].value, identity["serial"].source) == (
+            "1424221055613",
+            "/proc/device-tree/serial-number",
+        )
+        assert identity["machine"].value == "3d1219c7c4c5404aaa1f6d2a48adfda4"
+
+    @pytest.mark.parametrize("filler", ["To Be Filled By O.E.M.", "Default string", "Not Specified", "0", "None", ""])
+    def test_is_told_by_the_firmware_of_a_server(self, device: Device, filler: str) -> None:
+        device.file("/sys/class/dmi/id/product_serial", f"{filler}\n")
+        device.file("/sys/class/dmi/id/board_serial", "CN7016314A00KQ\n")
+        reading = cpu.identity(device.system)["serial"]
+        assert (reading.value, reading.source) == ("CN7016314A00KQ", "/sys/class/dmi/id/board_serial")
+
+    def test_is_unknown_with_every_place_where_it_was_sought(self, device: Device) -> None:
+        device.file("/sys/class/dmi/id/product_serial", "None\n")
+        device.file("/etc/machine-id", "uninitialized\n")
+        identity = cpu.identity(device.system)
+        assert identity["serial"].unknown == (
+            "/proc/device-tree/serial-number: No such file or directory; "
+            "/sys/class/dmi/id/product_serial: says something else; "
+            "/sys/class/dmi/id/board_serial: No such file or directory"
+        )
+        assert identity["machine"].unknown == "/etc/machine-id: says something else"
+
+
 class TestTheGpuOfAJetson:
     @pytest.fixture(params=[("17000000.ga10b", "ga10b"), ("17000000.gpu", "gpu")], ids=["JetPack 6", "JetPack 7"])
     def gpu(self, orin: Device, request: pytest.FixtureRequest) -> str:

@@ -138,6 +138,18 @@ def test_defaults_are_not_for_local(fleet_file: Path) -> None:
         ('[defaults]\ngateway = "x:0"\n[devices.a]\nprofile = "t4-16gb"', "key 'defaults.gateway': 'x:0' is no"),
         ('[devices.a]\nprofile = "t4-16gb"\nbandwidth = "fast"', "key 'devices.a.bandwidth': 'fast' is no rate; write"),
         ('[defaults]\nbandwidth = "0 MB/s"', "key 'defaults.bandwidth': '0 MB/s' is no rate"),
+        ('[devices.a]\nprofile = "t4-16gb"\nmetered = 1', "key 'devices.a.metered': expected true or false"),
+        (
+            '[defaults]\nmax_bytes = "50"',
+            "key 'defaults.max_bytes': '50' is no amount of bytes; write a number and one of",
+        ),
+        ('[defaults]\nmax_bytes = "0 MB"', "'0 MB' is no amount of bytes"),
+        ('[defaults]\nserial = "1"', "key 'defaults': unknown key 'serial'"),
+        ('[devices.a]\nprofile = "t4-16gb"\nserial = " "', "key 'devices.a.serial': is empty"),
+        (
+            '[defaults]\nprofile = "t4-16gb"\n[devices.a]\nserial = "x1"\n[devices.b]\nserial = "X1"',
+            "key 'devices.b.serial': a and b have the same serial number X1",
+        ),
         ('[gateways.s]\nprofile = "t4-16gb"', "key 'gateways.s': unknown key 'profile'"),
         ('[gateways.s]\nhost = "-x"', "key 'gateways.s.host': '-x' is no host name"),
         ('[gateways.s]\ngateway = "t"\n[gateways.t]\ngateway = "s"', "leads to itself"),
@@ -181,6 +193,28 @@ def test_gateways(fleet_file: Path) -> None:
     assert devices["c"].gateways == ()
     assert [devices[name].bandwidth for name in "abc"] == [None, None, 312_500]
     assert devices["local"].gateways is None
+
+
+def test_what_a_link_costs_and_whose_board_it_is(fleet_file: Path) -> None:
+    fleet_file.write_text(
+        """
+        [defaults]
+        profile = "t4-16gb"
+        metered = true
+        max_bytes = "1.5 GiB"
+        [devices.a]
+        serial = " 1421523012345 "
+        [devices.b]
+        metered = false
+        max_bytes = "200kB"
+        """
+    )
+    devices = load_fleet(fleet_file).devices
+    assert [(d.metered, d.max_bytes, d.serial) for d in devices.values()] == [
+        (True, 3 << 29, "1421523012345"),
+        (False, 200_000, None),
+        (False, None, None),
+    ]
 
 
 def test_a_file_that_is_not_there(fleet_file: Path) -> None:

@@ -55,7 +55,7 @@ def test_what_is_picked_in_the_order_of_the_file(fleet: Fleet, expr: str, names:
 @pytest.mark.parametrize(
     ("expr", "says"),
     [
-        ("orni", "no device, tag, profile or family 'orni' (did you mean 'orin'?)"),
+        ("orni", "no device, group, tag, profile or family 'orni' (did you mean 'orin'?)"),
         ("orni", "names: agx, dgx, local, nano; tags: fast, lab; profiles: a100-80gb"),
         ("orin-*", "none can be called so"),
         ("t4-16gb", "no device of profile t4-16gb in"),
@@ -64,8 +64,8 @@ def test_what_is_picked_in_the_order_of_the_file(fleet: Fleet, expr: str, names:
         ("", "the expression is empty"),
         ("   ", "the expression is empty"),
         ("agx dgx", "expected `and`, `or` or the end after 'agx', got 'dgx'"),
-        ("agx and", "expected a name, tag, profile or family after 'agx and', got the end"),
-        ("and agx", "expected a name, tag, profile or family, got 'and'"),
+        ("agx and", "expected a name, group, tag, profile or family after 'agx and', got the end"),
+        ("and agx", "expected a name, group, tag, profile or family, got 'and'"),
         ("(agx", "expected `)`"),
         ("agx)", "got ')'"),
         ("agx,", "expected a name"),
