@@ -42,10 +42,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from device_agents.contract import SchemaViolation
-from edge.amounts import parse_bytes
 from edge.expression import RESERVED, WORD, WORD_RULE
 from edge.groups import given, group_table, members
 from edge.hops import Hop, parse_hop
+from edge.quantities import parse_bytes
 from edge.transport.pace import parse_rate
 from edge.vocabulary import Labels, Vocabulary
 from profiles.errors import ConfigError

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _DURATIONS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
-_BYTES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\Z")
+_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]+)\Z", re.ASCII)
 
 
 def parse_duration(text: str) -> float:
@@ -16,7 +17,7 @@ def parse_duration(text: str) -> float:
 
 def parse_bytes(text: str) -> int:
     """Bytes of `50 MB`. Errors: ValueError that says what is allowed."""
-    return int(_parsed(text, {name: float(factor) for name, factor in _BYTES.items()}, "amount of data"))
+    return round(_parsed(text, _BYTES, "amount of data"))
 
 
 def told_duration(seconds: float) -> str:
@@ -39,8 +40,9 @@ def told_bytes(count: float) -> str:
     return f"{count:.0f} bytes"
 
 
-def _parsed(text: str, units: dict[str, float], what: str) -> float:
+def _parsed(text: str, units: Mapping[str, float], what: str) -> float:
     match = _NUMBER.match(text.strip())
-    if match is None or match[2] not in units or float(match[1]) <= 0:
+    found = float(match[1]) * units[match[2]] if match is not None and match[2] in units else 0.0
+    if found < min(units.values()):
         raise ValueError(f"{text!r} is no {what}; write a number and one of {', '.join(units)}")
-    return float(match[1]) * units[match[2]]
+    return found

@@ -141,9 +141,9 @@ def test_defaults_are_not_for_local(fleet_file: Path) -> None:
         ('[devices.a]\nprofile = "t4-16gb"\nmetered = 1', "key 'devices.a.metered': expected true or false"),
         (
             '[defaults]\nmax_bytes = "50"',
-            "key 'defaults.max_bytes': '50' is no amount of bytes; write a number and one of",
+            "key 'defaults.max_bytes': '50' is no amount of data; write a number and one of",
         ),
-        ('[defaults]\nmax_bytes = "0 MB"', "'0 MB' is no amount of bytes"),
+        ('[defaults]\nmax_bytes = "0 MB"', "'0 MB' is no amount of data"),
         ('[defaults]\nserial = "1"', "key 'defaults': unknown key 'serial'"),
         ('[devices.a]\nprofile = "t4-16gb"\nserial = " "', "key 'devices.a.serial': is empty"),
         (
