@@ -27,7 +27,7 @@ from device_agents.contract import (
 )
 from device_agents.errors import DeviceError, io_error
 
-_OPTIONAL = {"--preparing": None, "--gpu": ""}
+_OPTIONAL = {"--preparing": None, "--gpu": "", "--backend": ""}
 
 
 def main(argv: Optional[List[str]] = None) -> int:

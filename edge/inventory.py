@@ -11,6 +11,7 @@
     gateway = "site-a"      a gateway of this file, or user@host:port as ProxyJump has it, or several with commas
                             between, or "none"; without it ~/.ssh/config decides
     bandwidth = "500 kB/s"  the most that goes over its link, in both directions (kB/s, MB/s, kbit/s, Mbit/s)
+    python, env, setup, container, gpus     where the runtime lives: edge/runtime_keys.py
 
     [gateways.site-a]       user, port, key, known_hosts, gateway, as for a device
     host = "bastion.site-a.example"
@@ -26,12 +27,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from device_agents.contract import SchemaViolation
 from edge.hops import Hop, parse_hop
+from edge.runtime_keys import ContainerKey, RuntimeKeys, container_of, gpus_of, merged
 from edge.transport.pace import parse_rate
 from profiles.errors import ConfigError
 from profiles.load import device_profile, device_profile_names, parse, read_toml, unknown
@@ -51,7 +53,9 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,63}\Z")
 class Device:
     """One device of the fleet. What is None is left to ~/.ssh/config and OpenSSH's defaults (user, port, key), to the
     default places (known_hosts, workdir), to what the device has (python), or to its profile (power_mode). `gateways`
-    lead to it, the first one first; () for none, None where ~/.ssh/config says. `bandwidth`: bytes a second."""
+    lead to it, the first one first; () for none, None where ~/.ssh/config says. `bandwidth`: bytes a second. `gpu` is
+    the one that work is pinned to, of the `entry` of the file; `all_gpus` says that each is to be a device, which it
+    takes a look at the device to know."""
 
     name: str
     host: str
@@ -67,6 +71,20 @@ class Device:
     builder: bool = False
     gateways: tuple[Hop, ...] | None = None
     bandwidth: float | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    setup: str | None = None
+    container: ContainerKey | None = None
+    gpu: str = ""
+    all_gpus: bool = False
+
+    def on_gpu(self, gpu: str, *, first: bool) -> Device:
+        """One GPU of this entry as a device. Engines for the class are built on the `first`."""
+        return replace(self, name=f"{self.name}:{gpu}", gpu=gpu, all_gpus=False, builder=self.builder and first)
+
+    @property
+    def entry(self) -> str:
+        """The name in the file, which all GPUs of a host share."""
+        return self.name.partition(":")[0]
 
     @property
     def expected_power_mode(self) -> str | None:
@@ -75,7 +93,7 @@ class Device:
 
     @property
     def is_local(self) -> bool:
-        return self.name == LOCAL
+        return self.entry == LOCAL
 
     @property
     def family(self) -> str:
@@ -105,6 +123,13 @@ class Fleet:
         named = tuple(device for device in self.devices.values() if self.names_local or not device.is_local)
         return named or tuple(self.devices.values())
 
+    def entries(self, devices: Iterable[Device] | None = None) -> tuple[Device, ...]:
+        """One device of each entry, for what concerns the host and not its GPUs."""
+        found: dict[str, Device] = {}
+        for device in self.devices.values() if devices is None else devices:
+            found.setdefault(device.entry, device)
+        return tuple(found.values())
+
     @property
     def where(self) -> str:
         """The file's name for messages."""
@@ -114,26 +139,28 @@ class Fleet:
 def load_fleet(source: Path | None) -> Fleet:
     """The fleet of a file; `local` alone without one. Errors: ConfigError that names file, key and what is allowed."""
     if source is None:
-        return Fleet({LOCAL: _local(_LocalEntry())})
+        return Fleet({LOCAL: _local(_LocalEntry())[0]})
     file = parse(_File, read_toml(source), where=source)
     gateways = _Gateways(file.gateways, source)
-    devices = {name: _device(name, entry, file.defaults, gateways, source) for name, entry in file.devices.items()}
+    devices: dict[str, Device] = {}
+    for name, entry in file.devices.items():
+        devices.update(_by_gpu(*_device(name, entry, file.defaults, gateways, source)))
     _check_builders(devices.values(), source)
-    names_local = LOCAL in devices
+    names_local = LOCAL in file.devices
     if not names_local:
-        devices[LOCAL] = _local(_LocalEntry())
+        devices[LOCAL] = _local(_LocalEntry())[0]
     return Fleet(devices, file.deploy.models, source, names_local)
 
 
 @dataclass(frozen=True)
-class _LocalEntry:
+class _LocalEntry(RuntimeKeys):
     profile: str = LOCAL
     tags: tuple[str, ...] = ()
-    python: str | None = None
     workdir: str | None = None
     builder: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_common(self)
 
 
@@ -167,16 +194,16 @@ class _Gateway(_Reach):
 
 
 @dataclass(frozen=True)
-class _Defaults(_Reach):
+class _Defaults(_Reach, RuntimeKeys):
     profile: str | None = None
     tags: tuple[str, ...] | None = None
-    python: str | None = None
     workdir: str | None = None
     power_mode: str | None = None
     bandwidth: str | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        _Reach.__post_init__(self)
+        RuntimeKeys.__post_init__(self)
         _check_common(self)
         if self.bandwidth is not None:
             try:
@@ -221,8 +248,8 @@ def _check_common(entry: _LocalEntry | _Defaults) -> None:
         raise SchemaViolation("profile", unknown("device profile", entry.profile, device_profile_names()).message)
     if entry.workdir is not None and not _plain_absolute(entry.workdir):
         raise SchemaViolation("workdir", f"{entry.workdir!r} is not absolute; write the whole path from /")
-    if entry.python is not None and not entry.python.strip():
-        raise SchemaViolation("python", "is empty; leave it out instead")
+    if entry.workdir is not None and "," in entry.workdir and container_of(entry.container) is not None:
+        raise SchemaViolation("workdir", f"{entry.workdir!r} has a comma, and no container can be given such a folder")
 
 
 _WORD_RULE = f"letters, digits, '.', '_' and '-', starting with a letter or digit, and none of {', '.join(RESERVED)}"
@@ -267,7 +294,17 @@ class _Gateways:
         return Hop(entry.host or word, entry.user, entry.port, *keys, gateways)
 
 
-def _device(name: str, data: Any, defaults: _Defaults, gateways: _Gateways, source: Path) -> Device:
+def _by_gpu(device: Device, gpus: Any) -> dict[str, Device]:
+    """The devices of an entry: one, or one for each GPU that it lists."""
+    named = None if gpus is None else gpus_of(gpus)
+    if named is None:
+        return {device.name: replace(device, all_gpus=gpus is not None)}
+    found = (device.on_gpu(gpu, first=not index) for index, gpu in enumerate(named))
+    return {each.name: each for each in found}
+
+
+def _device(name: str, data: Any, defaults: _Defaults, gateways: _Gateways, source: Path) -> tuple[Device, Any]:
+    """An entry as a device, and what it says of its GPUs."""
     key = f"devices.{name}"
     if not WORD.match(name) or name in RESERVED:
         raise ConfigError(f"{name!r} cannot name a device; use {_WORD_RULE}", where=f"{source}, key {key!r}")
@@ -279,7 +316,7 @@ def _device(name: str, data: Any, defaults: _Defaults, gateways: _Gateways, sour
     if values["profile"] is None:
         known = ", ".join(device_profile_names())
         raise ConfigError(f"the key 'profile' is missing; known: {known}", where=f"{source}, key {key!r}")
-    return Device(
+    device = Device(
         name=name,
         host=entry.host or name,
         profile=device_profile(values["profile"]),
@@ -294,19 +331,28 @@ def _device(name: str, data: Any, defaults: _Defaults, gateways: _Gateways, sour
         builder=entry.builder,
         bandwidth=parse_rate(values["bandwidth"]) if values["bandwidth"] else None,
         gateways=gateways.find(values["gateway"], f"{key}.gateway" if entry.gateway else "defaults.gateway"),
+        env=merged(defaults.env, entry.env),
+        setup=values["setup"],
+        container=container_of(values["container"]),
     )
+    return device, values["gpus"]
 
 
-def _local(entry: _LocalEntry) -> Device:
-    return Device(
+def _local(entry: _LocalEntry) -> tuple[Device, Any]:
+    container = container_of(entry.container)
+    device = Device(
         name=LOCAL,
         host="localhost",
         profile=device_profile(entry.profile),
         tags=entry.tags,
-        python=entry.python or sys.executable,
+        python=entry.python or (None if container else sys.executable),
         workdir=PurePosixPath(entry.workdir) if entry.workdir else None,
         builder=entry.builder,
+        env=merged(None, entry.env),
+        setup=entry.setup,
+        container=container,
     )
+    return device, entry.gpus
 
 
 def _refuse_group_name(name: str, source: Path) -> None:
@@ -329,7 +375,7 @@ def _check_builders(devices: Iterable[Device], source: Path) -> None:
         other = builders.setdefault(device.profile.name, device.name)
         if other != device.name:
             message = f"{other} and {device.name}, both of profile {device.profile.name}, have `builder = true`"
-            raise ConfigError(message, where=f"{source}, key 'devices.{device.name}.builder'", fix="leave it to one")
+            raise ConfigError(message, where=f"{source}, key 'devices.{device.entry}.builder'", fix="leave it to one")
 
 
 def _first(value: Any, default: Any) -> Any:

@@ -6,6 +6,8 @@
     orin                     every device whose profile is of the family orin
     lab and not t4-16gb      the tag lab, without one profile
     orin-1,orin-2            two names
+    a100-1                   every GPU of that host, where the fleet file names them (`gpus =`)
+    a100-1:0                 one of them
 
 A device's own name stands for that device alone. `all` and `not` speak of the devices that the fleet file names, and of
 `local` only where the file names it or nothing else.
@@ -131,14 +133,19 @@ def _meaning(fleet: Fleet, word: str) -> set[str]:
         return {device.name for device in fleet.declared}
     if word in fleet.devices:
         return {word}
-    found = {device.name for device in fleet.devices.values() if word in _words(device)}
+    found = {device.name for device in fleet.devices.values() if word in _words(device) or _may_have(device, word)}
     if not found:
         raise _nothing(fleet, word)
     return found
 
 
+def _may_have(device: Device, word: str) -> bool:
+    """Whether a word such as `a100-1:3` may name a GPU of a device whose GPUs nobody has counted yet."""
+    return device.all_gpus and word.startswith(f"{device.name}:")
+
+
 def _words(device: Device) -> tuple[str, ...]:
-    return (*device.tags, device.profile.name, device.family)
+    return (device.entry, *device.tags, device.profile.name, device.family)
 
 
 def _nothing(fleet: Fleet, word: str) -> ConfigError:

@@ -33,7 +33,8 @@ def list_engines(
     from edge.selector import ARGUMENT, select
     from export.artifact import Store
 
-    devices = select(load_fleet(fleet), expr or "all", ARGUMENT)
+    known = load_fleet(fleet)
+    devices = known.entries(select(known, expr or "all", ARGUMENT))
     with drawn() as progress:
         found, failed = engines_of(devices, places(), progress)
     models = _models(Store(places().artifacts))
@@ -75,7 +76,8 @@ def pull(
     from edge.report.engines import gpu, size
     from profiles.load import unknown
 
-    known = load_fleet(fleet).devices
+    fleets = load_fleet(fleet)
+    known = {**{one.entry: one for one in fleets.entries()}, **fleets.devices}
     if device not in known:
         raise unknown("device", device, known, where="--device")
     with drawn() as progress:
