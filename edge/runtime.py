@@ -28,7 +28,7 @@ _LOOK = 'id -u && id -g && exec "$@"'
 _OF_PYTHON = ("python", "os")
 _OF_RUNTIME = ("cudart", "trtexec", "tensorrt_module", "virtual_environment")
 
-NEVER_STARTED = ("setup", "container")
+NEVER_STARTED = ("setup", "container", "no_gpu")
 """Codes of errors after which no other interpreter need be tried."""
 
 CONTAINER_SEES = "container_sees"

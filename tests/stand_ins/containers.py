@@ -51,7 +51,7 @@ class Engine:
         """The containers that there are, running or not."""
         if self.name == "docker":
             home = Path(self.setup.split("STAND_IN_DOCKER=")[1].split()[0])
-            return [path.stem for path in home.glob("*.container")]
+            return [path.stem for path in home.glob("*.container") if _lives(path)]
         listing = ["sh", "-c", f"{self.setup} && podman ps --all --format '{{{{.Names}}}}' --filter name=edgebench-"]
         done = subprocess.run(listing, capture_output=True, text=True, timeout=_PATIENCE_S, check=True)
         return done.stdout.split()
@@ -93,6 +93,14 @@ def container_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     """Each engine in turn; the test fails if it leaves a container."""
     engine: Engine = docker(tmp_path / "engine") if request.param == "docker" else request.getfixturevalue("podman")
     return engine
+
+
+def _lives(container: Path) -> bool:
+    """Whether the first process does; a client that was killed leaves its note."""
+    try:
+        return " Z " not in Path(f"/proc/{container.read_text()}/stat").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def _try(engine: Engine) -> str:
