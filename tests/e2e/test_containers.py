@@ -22,7 +22,7 @@ from device_agents.locks import accelerator_path
 from tests.operator import BRIEF, Operator
 from tests.recorded import gpus
 from tests.ssh.sshd import Sshd, wait_until
-from tests.stand_ins.containers import IMAGE, Engine, docker
+from tests.stand_ins.containers import Engine, docker
 
 Start = Callable[..., Sshd]
 
@@ -69,7 +69,7 @@ def test_a_model_is_timed_there_and_the_result_names_the_image(
     operator.prelude = BRIEF
     row = deploy(operator, tiny_onnx, "--quick")["measurements"][0]
     identity = operator.stored(row["id"])["result"]["identity"]
-    assert identity["container_image"]["value"] == IMAGE
+    assert identity["container_image"]["value"] == container_engine.image
     assert len(identity["container_image_id"]["value"]) >= 64
     assert not container_engine.names(), "each worker's container is gone"
 
@@ -130,7 +130,7 @@ class TestTheDoctor:
         return finding
 
     def test_an_image_that_is_absent(self, operator: Operator, engine: Engine) -> None:
-        found = self.finding(operator, engine.toml.replace("edgebench-test:empty", "other:1"))
+        found = self.finding(operator, engine.toml.replace(engine.image, "localhost/other:1"))
         assert found["check"] == "container"
         assert found["what"].startswith("the image localhost/other:1 is not there (")
         assert found["command"] == "docker pull localhost/other:1"
@@ -170,7 +170,7 @@ class TestTheDoctor:
     def test_an_image_without_the_interpreter(self, operator: Operator, engine: Engine) -> None:
         lines = engine.toml.splitlines()
         found = self.finding(operator, "\n".join([*lines[:2], 'python = "/opt/none/python"\n']))
-        assert f"/opt/none/python in {IMAGE} (docker): not there" in found["what"]
+        assert f"/opt/none/python in {engine.image} (docker): not there" in found["what"]
         assert "container =" in found["command"]
 
     def test_a_setup_that_fails_is_quoted(self, operator: Operator) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-IMAGE = "localhost/edgebench-test:empty"
+IMAGE = "localhost/edgebench-test"
 _FOLDERS = ("usr", "lib", "lib64", "bin", "tmp", "etc", "proc", "sys", "dev")
 # Some machines let nobody raise a limit, or have control groups that crun refuses.
 _CONFIGURATIONS = (
@@ -34,13 +34,14 @@ class Engine:
 
     name: str
     setup: str
+    image: str
     args: tuple[str, ...] = ()
 
     @property
     def container(self) -> str:
         """The value of `container =`."""
         args = ", ".join(f'"{word}"' for word in self.args)
-        return f'{{ image = "{IMAGE}", engine = "{self.name}", args = [{args}] }}'
+        return f'{{ image = "{self.image}", engine = "{self.name}", args = [{args}] }}'
 
     @property
     def toml(self) -> str:
@@ -66,7 +67,7 @@ def docker(folder: Path) -> Engine:
     program = Path(__file__).with_name("container_engine.py")
     (tools / "docker").write_text(f'#!/bin/sh\n# a stand-in for docker\nexec {sys.executable} {program} "$@"\n')
     (tools / "docker").chmod(0o755)
-    return Engine("docker", f"export STAND_IN_DOCKER={home} PATH={tools}:$PATH")
+    return Engine("docker", f"export STAND_IN_DOCKER={home} PATH={tools}:$PATH", IMAGE)
 
 
 @pytest.fixture(scope="session")
@@ -79,11 +80,12 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     for number, text in enumerate(_CONFIGURATIONS):
         conf = folder / f"containers-{number}.conf"
         conf.write_text(text)
-        engine = Engine("podman", f"export CONTAINERS_CONF={conf}", args)
+        engine = Engine("podman", f"export CONTAINERS_CONF={conf}", f"{IMAGE}:{os.getpid()}", args)
         said = _try(engine)
         if not said:
             yield engine
-            _podman(engine, "rmi", "--force", IMAGE)
+        _podman(engine, "rmi", "--force", engine.image)
+        if not said:
             return
     pytest.skip(f"no podman that runs a container here ({said})")
 
@@ -112,8 +114,8 @@ def _try(engine: Engine) -> str:
             folder.type, folder.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(folder)
     for words, stdin in (
-        (("import", "-", IMAGE), archive.getvalue()),
-        (("run", "--rm", "--network=none", *engine.args, IMAGE, sys.executable, "-c", "pass"), b""),
+        (("import", "-", engine.image), archive.getvalue()),
+        (("run", "--rm", "--network=none", *engine.args, engine.image, sys.executable, "-c", "pass"), b""),
     ):
         done = _podman(engine, *words, stdin=stdin)
         if done.returncode:
