@@ -27,6 +27,8 @@ from device_agents.contract import (
 )
 from device_agents.errors import DeviceError, io_error
 
+_OPTIONAL = {"--preparing": None, "--gpu": "", "--backend": ""}
+
 
 def main(argv: Optional[List[str]] = None) -> int:
     arguments = _parser().parse_args(argv)
@@ -49,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="agent.pyz", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, function, options in (
-        ("probe", _probe, ("--workdir", "--backend")),
+        ("probe", _probe, ("--workdir", "--backend", "--gpu")),
         ("run", _run, ("--workdir", "--timeout", "--preparing")),
         ("wait", _wait, ("--workdir", "--job", "--timeout", "--preparing")),
         ("cancel", _cancel, ("--workdir", "--job")),
@@ -60,18 +62,24 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name)
         command.set_defaults(command=function)
         for option in options:
-            command.add_argument(option, required=option != "--preparing")
+            default = _OPTIONAL.get(option)
+            command.add_argument(option, required=option not in _OPTIONAL, default=default)
     return parser
 
 
 def _probe(arguments: argparse.Namespace) -> ProbeReport:
     """What this device is, and what the named backends (comma between) find here."""
-    from device_agents import state
+    from device_agents import gpus, state
     from device_agents.system import System
 
-    workdir = Path(arguments.workdir)
+    workdir, system = Path(arguments.workdir), System.here()
     workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    kind, identity, context = state.describe(System.here())
+    choices = gpus.choices(system, arguments.gpu) if state.detect_kind(system) == "nvidia_gpu" else []
+    choice = choices[0] if choices else None
+    if choice is not None:
+        system = choice.seen(system)
+        os.environ.update(choice.environment)  # before any backend is asked
+    kind, identity, context = state.describe(system, choice)
     return ProbeReport(
         schema=SCHEMA,
         kind=kind,
@@ -81,6 +89,7 @@ def _probe(arguments: argparse.Namespace) -> ProbeReport:
         identity=identity,
         context=context,
         backends={name: _report(name) for name in arguments.backend.split(",") if name},
+        gpus=choice.of if choice else (),
     )
 
 
@@ -150,7 +159,10 @@ def _engines(arguments: argparse.Namespace) -> Dict[str, Any]:
 def _worker(arguments: argparse.Namespace) -> int:
     from device_agents import worker
 
-    worker.die_with(int(arguments.supervisor))
+    if arguments.supervisor == worker.STDIN:
+        worker.die_with_stdin()
+    else:
+        worker.die_with(int(arguments.supervisor))
     return worker.main(Path(arguments.job), arguments.task, int(arguments.index))
 
 

@@ -75,11 +75,14 @@ class Engines:
         reports = (_read(path) for path in manifests)
         return [report for report in reports if report is not None]
 
-    def path(self, use: EngineUse, spec: JobSpec) -> Path:
-        """The file to load: ours, or the one that was given."""
-        given = spec.engine.given
-        folder = self._workdir / "artifacts" / given.artifact if given else self._root / use.report.key
-        return folder / use.report.file.name
+    def keep(self, report: EngineReport, target: Path) -> None:
+        """Give a cached engine one more name, which stays when its place goes to another. Errors: OSError."""
+        engine = self._root / report.key / report.file.name
+        target.unlink(missing_ok=True)
+        try:
+            os.link(str(engine), str(target))
+        except OSError:  # a file system without hard links
+            shutil.copyfile(str(engine), str(target))
 
     def find(self, key: str) -> Optional[EngineReport]:
         """The engine of this key, its hash checked; None where there is none. Errors: DeviceError when it is damaged,

@@ -18,7 +18,7 @@ TRTEXEC = "/usr/src/tensorrt/bin/trtexec"
 """Where NVIDIA's packages put it: not on PATH."""
 
 _MODULES = "usr/lib/python3*/dist-packages/tensorrt"
-_APPS = ["nvidia-smi", "--query-compute-apps=pid,process_name,used_memory", "--format=csv,noheader,nounits", "--id=0"]
+_APPS = ["nvidia-smi", "--query-compute-apps=pid,process_name,used_memory", "--format=csv,noheader,nounits"]
 
 
 def installed(system: System) -> Readings:
@@ -54,9 +54,9 @@ def tensorrt_module(system: System) -> Reading:
 
 
 def processes(system: System) -> Reading:
-    """What computes on the first GPU, the one that is measured, as `pid name memory`, or `none`. In a container the
-    names may be another's."""
-    return system.command(_APPS, nvidia_smi.parse_processes)
+    """What computes on the GPU that is measured, as `pid name memory`, or `none`. In a container the names may be
+    another's."""
+    return system.command([*_APPS, f"--id={system.gpu or 0}"], nvidia_smi.parse_processes)
 
 
 def _as_seen(path: Path, root: Path) -> str:

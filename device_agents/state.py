@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
+from device_agents import gpus
 from device_agents.contract import Reading
+from device_agents.gpus import Choice
 from device_agents.kinds import cpu, load_kind
 from device_agents.system import ROOT_VARIABLE, Readings, System
 
@@ -16,14 +20,17 @@ def detect_kind(system: System) -> str:
     return "cpu"
 
 
-def describe(system: System) -> "tuple[str, Readings, Readings]":
-    """Kind, identity (compared between measurements) and context (shown beside them)."""
+def describe(system: System, choice: Optional[Choice] = None) -> "tuple[str, Readings, Readings]":
+    """Kind, identity (compared between measurements) and context (shown beside them). Which GPU a free `choice` among
+    several fell on is context: another one of them would do as well."""
     kind = detect_kind(system)
     identity, context = cpu.identity(system), cpu.context(system)
     if kind != "cpu":
         module = load_kind(kind)
         identity.update(module.identity(system))
         context.update(module.context(system))
+    if choice is not None:
+        gpus.tell(choice, identity, context)
     if system.recorded:
         context["recorded_system"] = Reading(str(system.root), ROOT_VARIABLE)
     return kind, identity, context

@@ -17,10 +17,11 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Dict, List, NoReturn, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NoReturn, Optional, Tuple
 
-from device_agents import backends, locks, state, status, tasks, worker
+from device_agents import backends, gpus, locks, state, status, tasks, worker
 from device_agents.contract import (
+    ENGINE_FILE,
     SCHEMA,
     EngineUse,
     ErrorInfo,
@@ -39,11 +40,13 @@ from device_agents.contract import (
 )
 from device_agents.errors import DeviceError, io_error
 from device_agents.files import verify, write_atomic
+from device_agents.gpus import Choice
 from device_agents.kinds import cpu
 from device_agents.system import Readings, System
 
 PREPARING = "preparing"
 _LONG_S, _HEARD_S = 5.0, 2.0
+_SIGNALLED = 128
 _UNLOADABLE = ("engine_damaged", "engine_foreign")
 
 
@@ -86,6 +89,8 @@ class _Job:
         self._folder = job
         self._spec = spec
         self._lock = -1  # the accelerator's, once it is held
+        self._environment: Dict[str, str] = {}  # of the workers, beyond our own: which GPU is theirs
+        self._containers = 0
         self._begin = time.monotonic()
         self._deadline = float("inf")  # counted from the lock: waiting for the accelerator has a limit of its own
         boot_id, ticks = status.process_identity(os.getpid())
@@ -94,8 +99,11 @@ class _Job:
     def run(self) -> None:
         self._say("queued", "waiting for the accelerator")
         system = System.here()
-        kind, identity, context = state.describe(system)
-        self._lock = self._lock_accelerator(kind, identity)
+        choice = self._lock_accelerator(system)
+        if choice is not None:
+            system, self._environment = choice.seen(system), choice.environment
+        _, identity, context = state.describe(system, choice)
+        identity.update(self._spec.container.identity if self._spec.container else {})
         self._deadline = time.monotonic() + self._spec.deadline_s
         started_at = locks.now()
         waited_s = time.monotonic() - self._begin
@@ -147,8 +155,26 @@ class _Job:
             if self._spec.task == "build":
                 raise DeviceError("unsupported", "build", f"{self._spec.backend} builds no engines")
             return None
-        self._say("running", "building the engine")
-        return from_json(EngineUse, self._work("build", attempt))
+        self._say("running", "waiting for another build on this host")
+        with self._only_builder():
+            self._say("running", "building the engine")
+            return from_json(EngineUse, self._work("build", attempt))
+
+    @contextlib.contextmanager
+    def _only_builder(self) -> Iterator[None]:
+        """Jobs on two GPUs of a host share its engines: one builds, the other finds what it built. The wait is not
+        this job's time."""
+        begin = time.monotonic()
+        lock = locks.open_lock(self._workdir / "building.lock")
+        try:
+            locks.acquire(lock, self._spec.lock_timeout_s)
+            self._deadline += time.monotonic() - begin
+            yield
+        except locks.Busy:
+            message = f"another job on this host builds engines for longer than {self._spec.lock_timeout_s:g} s"
+            raise DeviceError("busy", "build", message, fix="wait, or cancel that job") from None
+        finally:
+            os.close(lock)
 
     def _trials(
         self, system: System, engine: Optional[EngineUse]
@@ -223,36 +249,56 @@ class _Job:
     def _say(self, name: str, phase: str) -> None:
         status.write(self._folder, replace(self._status, state=name, phase=phase))
 
-    def _lock_accelerator(self, kind: str, identity: Dict[str, Reading]) -> int:
-        uuid = identity.get("gpu_uuid")
-        key = {"cpu": "cpu", "jetson": "gpu0"}.get(kind) or str(uuid.value if uuid and uuid.value else "gpu0")
+    def _lock_accelerator(self, system: System) -> Optional[Choice]:
+        """Where nvidia-smi names GPUs, the one that is ours from here on: the best that nobody holds. Where all are
+        held, the best of them is waited for."""
+        kind = state.detect_kind(system)
+        choices = gpus.choices(system, self._spec.gpu) if kind == "nvidia_gpu" or self._spec.gpu else []
+        if len(choices) > 1:
+            for choice in choices:
+                if self._take(choice.gpu.uuid, 0):
+                    return choice
+        first = choices[0] if choices else None
+        key = first.gpu.uuid if first else {"cpu": "cpu"}.get(kind, "gpu0")
+        if not self._take(key, self._spec.lock_timeout_s):
+            lock = locks.open_lock(locks.accelerator_path(key))
+            held = locks.holder(lock)
+            os.close(lock)
+            message = f"the {key} is held by {held.get('user', 'somebody')} (job {held.get('job', '?')})"
+            message += f" since {held.get('since', 'an unknown time')}"
+            raise DeviceError("busy", "lock", message, fix="wait, or cancel that job")
+        return first
+
+    def _take(self, key: str, timeout_s: float) -> bool:
+        """Hold the accelerator's lock from here on, unless somebody else does for all of `timeout_s`."""
         lock = locks.open_lock(locks.accelerator_path(key))
         try:
-            locks.acquire(lock, self._spec.lock_timeout_s)
-        except locks.Busy as busy:
-            who, since = busy.holder.get("user", "somebody"), busy.holder.get("since", "an unknown time")
-            message = f"the {key} is held by {who} (job {busy.holder.get('job', '?')}) since {since}"
-            raise DeviceError("busy", "lock", message, fix="wait, or cancel that job") from None
+            locks.acquire(lock, timeout_s)
+        except BaseException as error:
+            os.close(lock)
+            if isinstance(error, locks.Busy):
+                return False
+            raise
         with contextlib.suppress(OSError):  # another user's file in a sticky folder: the lock counts, not the name
             locks.sign(lock, {"user": _user(), "job": self._spec.job, "pid": os.getpid(), "since": locks.now()})
-        return lock
+        self._lock = lock
+        return True
 
     def _work(self, task: str, index: int) -> Any:
         """What a fresh process made of a task, as plain JSON. Errors: DeviceError, its own or of its death."""
-        argv = worker.command(self._folder, task, index)
         path = tasks.outcome_path(self._folder, task, index)
         path.unlink(missing_ok=True)
-        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(self._lock,)) as child:
+        with self._worker(task, index) as child:
             try:
                 # not wait(timeout=): that looks 20 times a second, beside the measurement
                 with locks.alarm(max(1e-3, self._deadline - time.monotonic())):
                     code = child.wait()
             except locks.Expired:
-                child.kill()
+                self._end(child)
                 message = f"the job ran past its deadline of {self._spec.deadline_s:g} s"
                 raise DeviceError("deadline", "run", message, fix="raise the timeout or time less") from None
             except BaseException:
-                child.kill()
+                self._end(child)
                 raise
         if not path.exists():
             raise self._died(task, index, code)
@@ -262,7 +308,35 @@ class _Job:
             raise DeviceError(info.code, info.stage, info.message, where=info.where, fix=info.fix)
         return outcome
 
+    def _worker(self, task: str, index: int) -> "subprocess.Popen[bytes]":
+        """A worker beside us, or in a container of its own: then the child is the engine's client, which ends with the
+        worker, hands on our end of a pipe so that the worker notices ours, and keeps the lock like a worker."""
+        if self._spec.container is None:
+            argv = worker.command(self._folder, task, index)
+            environment = {**os.environ, **self._environment}
+            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(self._lock,), env=environment)
+        self._containers += 1
+        arguments = worker.arguments(self._folder, task, index, worker.STDIN)
+        argv = self._spec.container.argv(arguments, self._container, self._environment)
+        return subprocess.Popen(argv, stdin=subprocess.PIPE, pass_fds=(self._lock,))
+
+    @property
+    def _container(self) -> str:
+        """The name of the container that runs, or ran last."""
+        return f"edgebench-{self._spec.job}-{self._containers}"
+
+    def _end(self, child: "subprocess.Popen[bytes]") -> None:
+        """Kill a worker. One in a container does not die with the client; that may be at any step of starting it."""
+        child.kill()
+        if self._spec.container is not None:
+            for words in (("kill",), ("rm", "--force")):
+                null = subprocess.DEVNULL
+                argv = [self._spec.container.engine, *words, self._container]
+                subprocess.run(argv, stdin=null, stdout=null, stderr=null, check=False)
+
     def _died(self, task: str, index: int, code: int) -> DeviceError:
+        if self._spec.container is not None and code > _SIGNALLED:
+            code = _SIGNALLED - code  # as an engine's client tells what ended the container's first process
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         tail = _tail(self._folder / "log")
         hint = " (often: out of memory)" if code == -signal.SIGKILL else ""
@@ -273,7 +347,7 @@ class _Job:
 
 
 def _tidy(job: Path, keep_result: bool) -> None:
-    leftovers: List[Path] = [*job.glob("process-*"), *job.glob("*.part"), job / PREPARING]
+    leftovers: List[Path] = [*job.glob("process-*"), *job.glob("*.part"), job / PREPARING, job / ENGINE_FILE]
     if not keep_result:
         leftovers += [job / "samples.i64le", job / "result.json"]
     for path in leftovers:

@@ -16,19 +16,28 @@ from device_agents.contract import Reading, Scalar
 
 ROOT_VARIABLE = "EDGEBENCH_SYSTEM_ROOT"
 
+GPU_VARIABLE = "EDGEBENCH_GPU"
+"""By which a supervisor tells its workers the UUID of the board that they measure."""
+
 Readings = Dict[str, Reading]
 T = TypeVar("T", bound=Scalar)
 
 
 class System:
-    """Files and commands of a device, real or recorded."""
+    """Files and commands of a device, real or recorded. `gpu` is the UUID of the board that is measured, "" for the
+    first that nvidia-smi names."""
 
-    def __init__(self, root: Path = Path("/")) -> None:
+    def __init__(self, root: Path = Path("/"), gpu: str = "") -> None:
         self.root = root
+        self.gpu = gpu
 
     @classmethod
     def here(cls) -> System:
-        return cls(Path(os.environ.get(ROOT_VARIABLE, "/")))
+        return cls(Path(os.environ.get(ROOT_VARIABLE, "/")), os.environ.get(GPU_VARIABLE, ""))
+
+    def of(self, gpu: str) -> System:
+        """The same device, one of its GPUs being the one that is measured."""
+        return System(self.root, gpu)
 
     @property
     def recorded(self) -> bool:

@@ -9,6 +9,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -21,6 +22,9 @@ from device_agents.errors import DeviceError, io_error, with_log
 from device_agents.files import write_atomic
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+
+STDIN = "stdin"
+"""In place of the supervisor's pid where a worker is in another pid namespace."""
 
 
 def main(job: Path, task: str, index: int) -> int:
@@ -52,11 +56,27 @@ def die_with(supervisor: int) -> None:
         sys.exit("the supervisor is gone")
 
 
+def die_with_stdin() -> None:
+    """The same for a worker in a container, whose parent is another: the supervisor holds the other end of a pipe."""
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+
+
 def command(job: Path, task: str, index: int) -> List[str]:
     """The argv by which the supervisor, the caller, runs `main` in a fresh interpreter from the same agent."""
+    return [sys.executable, *arguments(job, task, index, str(os.getpid()))]
+
+
+def arguments(job: Path, task: str, index: int, supervisor: str) -> List[str]:
+    """What follows the interpreter in that argv."""
     program = os.path.abspath(sys.argv[0])  # noqa: PTH100 - a .pyz is a file to Python, whatever pathlib thinks
-    what = ["--job", str(job), "--task", task, "--index", str(index)]
-    return [sys.executable, program, "worker", *what, "--supervisor", str(os.getpid())]
+    return [program, "worker", "--job", str(job), "--task", task, "--index", str(index), "--supervisor", supervisor]
+
+
+def _end_with_stdin() -> None:
+    """Blocks, at no cost, until the supervisor is gone: it never writes."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
 
 
 def _out_of_memory() -> ErrorInfo:

@@ -13,8 +13,8 @@ from device_agents.formats.nvidia_smi import NO_PROCESS
 from edge.inventory import Device
 from edge.patient import Finding, Patient, Severity, numbers
 from edge.remedies import OLDEST_DRIVER, install, install_cudart, install_onnxruntime, new_driver
+from edge.runtime import CONTAINER_SEES, pythons, shown
 from edge.serials import another_board, cure
-from edge.session import pythons
 from profiles.errors import EdgebenchError
 
 SPACE_STOPS = 500_000_000
@@ -34,7 +34,7 @@ def examine(patient: Patient) -> tuple[Finding, ...]:
 
 def unanswered(device: Device, error: EdgebenchError) -> tuple[Finding, ...]:
     """The finding of a device that could not be asked: its own error."""
-    if "is older than 3.8" in error.message:
+    if "is older than 3.8" in error.message and device.container is None:
         command = f'sudo apt install python3.8; then python = "/usr/bin/python3.8" for {device.name} in fleet.toml'
         return (Finding("old_python", Severity.STOPS, "no Python there is 3.8 or newer", error.message, command),)
     return (Finding(error.code, Severity.STOPS, error.message, error.where, error.fix),)
@@ -73,6 +73,20 @@ def _board(patient: Patient) -> Iterable[Finding]:
         yield Finding("board", Severity.STOPS, what, "nothing is measured on it", cure(patient.device))
 
 
+def _container(patient: Patient) -> Iterable[Finding]:
+    """A container that is not given the GPU that its host has."""
+    key, sees = patient.device.container, patient.reading(CONTAINER_SEES).value
+    if key is None or not patient.on_gpu or sees == patient.kind:
+        return
+    what = f"the host is a {patient.kind}, {key.image} sees a {sees}"
+    why = "a worker there would find no GPU"
+    option = {"docker": "--gpus=all", "podman": "--device=nvidia.com/gpu=all"}[key.engine]
+    if patient.kind == "jetson" and key.engine == "docker":
+        option = "--runtime=nvidia"
+    command = f'args = ["{option}"] in `container =` of {patient.device.name} in fleet.toml, or its profile\'s default'
+    yield Finding("container_gpu", Severity.STOPS, what, why, command)
+
+
 def _silent_driver(patient: Patient) -> Iterable[Finding]:
     reading = patient.reading("gpu_driver_version")
     if patient.kind == "nvidia_gpu" and patient.on_gpu and reading.unknown is not None:
@@ -101,7 +115,8 @@ def _runtimes(patient: Patient) -> Iterable[Finding]:
 
 def _asked(patient: Patient, backend: str) -> str:
     found = patient.found[backend]
-    tried = ", ".join(pythons(patient.device))
+    device = patient.device
+    tried = ", ".join(shown(device, python) for python in pythons(device))
     return f"tried {tried}; {found.python} ({found.version}): {found.report.version.unknown}"
 
 
@@ -261,6 +276,6 @@ def _recorded(patient: Patient) -> Iterable[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    _board, _profile, _silent_driver, _runtimes, _gpu_provider, _cuda_runtime, _driver, _space, _memory, _power_mode,
-    _foreign_work, _clocks, _clock, _recorded,
+    _board, _profile, _container, _silent_driver, _runtimes, _gpu_provider, _cuda_runtime, _driver, _space, _memory,
+    _power_mode, _foreign_work, _clocks, _clock, _recorded,
 )  # fmt: skip

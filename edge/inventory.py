@@ -11,6 +11,7 @@
     gateway = "site-a"      a gateway of this file, or user@host:port as ProxyJump has it, or several with commas
                             between, or "none"; without it ~/.ssh/config decides
     bandwidth = "500 kB/s"  the most that goes over its link, in both directions (kB/s, MB/s, kbit/s, Mbit/s)
+    python, env, setup, container, gpus     where the runtime lives: edge/runtime_keys.py
     metered = true          its link costs by the byte; max_bytes = "50 MB" is the most that a run sends over it
     serial = "1421523"      its serial number or machine id (`edgebench devices probe` shows both): nothing is measured
                             on another board
@@ -46,6 +47,7 @@ from edge.expression import RESERVED, WORD, WORD_RULE
 from edge.groups import given, group_table, members
 from edge.hops import Hop, parse_hop
 from edge.quantities import parse_bytes
+from edge.runtime_keys import ContainerKey, RuntimeKeys, container_of, gpus_of, merged
 from edge.transport.pace import parse_rate
 from edge.vocabulary import Labels, Vocabulary
 from profiles.errors import ConfigError
@@ -58,12 +60,19 @@ HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,253}\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,63}\Z")
 
 
+def entry_of(name: str) -> str:
+    """The name in the fleet file of the device `name`: what GPUs of a host share."""
+    return name.partition(":")[0]
+
+
 @dataclass(frozen=True)
 class Device:
     """One device of the fleet. What is None is left to ~/.ssh/config and OpenSSH's defaults (user, port, key), to the
     default places (known_hosts, workdir), to what the device has (python), or to its profile (power_mode). `gateways`
     lead to it, the first one first; () for none, None where ~/.ssh/config says. `bandwidth`: bytes a second;
-    `max_bytes`: how many a run may send to it; `metered`: its link costs by the byte. `serial` is its board's."""
+    `max_bytes`: how many a run may send to it; `metered`: its link costs by the byte. `serial` is its board's. `gpu` is
+    the one that work is pinned to, of the `entry` of the file; `all_gpus` says that each is to be a device, which it
+    takes a look at the device to know."""
 
     name: str
     host: str
@@ -82,6 +91,20 @@ class Device:
     metered: bool = False
     max_bytes: int | None = None
     serial: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    setup: str | None = None
+    container: ContainerKey | None = None
+    gpu: str = ""
+    all_gpus: bool = False
+
+    def on_gpu(self, gpu: str, *, first: bool) -> Device:
+        """One GPU of this entry as a device. Engines for the class are built on the `first`."""
+        return replace(self, name=f"{self.name}:{gpu}", gpu=gpu, all_gpus=False, builder=self.builder and first)
+
+    @property
+    def entry(self) -> str:
+        """The name in the file, which all GPUs of a host share."""
+        return entry_of(self.name)
 
     @property
     def expected_power_mode(self) -> str | None:
@@ -90,7 +113,7 @@ class Device:
 
     @property
     def is_local(self) -> bool:
-        return self.name == LOCAL
+        return self.entry == LOCAL
 
     @property
     def family(self) -> str:
@@ -108,7 +131,7 @@ class Device:
 @dataclass(frozen=True)
 class Fleet:
     """All devices by name, in the order of the file; `local` comes last unless the file names it. `groups` have the
-    names of their devices, in the same order."""
+    names of their entries, in the same order."""
 
     devices: Mapping[str, Device]
     models: tuple[str, ...] = ()
@@ -122,6 +145,13 @@ class Fleet:
         named = tuple(device for device in self.devices.values() if self.names_local or not device.is_local)
         return named or tuple(self.devices.values())
 
+    def entries(self, devices: Iterable[Device] | None = None) -> tuple[Device, ...]:
+        """One device of each entry, for what concerns the host and not its GPUs."""
+        found: dict[str, Device] = {}
+        for device in self.devices.values() if devices is None else devices:
+            found.setdefault(device.entry, device)
+        return tuple(found.values())
+
     @property
     def where(self) -> str:
         """The file's name for messages."""
@@ -131,31 +161,31 @@ class Fleet:
 def load_fleet(source: Path | None) -> Fleet:
     """The fleet of a file; `local` alone without one. Errors: ConfigError that names file, key and what is allowed."""
     if source is None:
-        return Fleet({LOCAL: _local(_LocalEntry())})
+        return Fleet({LOCAL: _local(_LocalEntry())[0]})
     file = parse(_File, read_toml(source), where=source)
     gateways = _Gateways(file.gateways, source)
     entries = {name: _entry(name, data, source) for name, data in file.devices.items()}
     groups = _Groups(file, entries, gateways, source)
-    devices = {
-        name: _device(name, entry, groups.defaults_of(name), gateways, source) for name, entry in entries.items()
-    }
+    devices: dict[str, Device] = {}
+    for name, entry in entries.items():
+        devices.update(_by_gpu(*_device(name, entry, groups.defaults_of(name), gateways, source)))
     _check_builders(devices.values(), source)
     _check_serials(devices.values(), source)
-    names_local = LOCAL in devices
+    names_local = LOCAL in entries
     if not names_local:
-        devices[LOCAL] = _local(_LocalEntry())
-    return Fleet(devices, file.deploy.models, source, names_local, groups.ordered(devices))
+        devices[LOCAL] = _local(_LocalEntry())[0]
+    return Fleet(devices, file.deploy.models, source, names_local, groups.ordered((*entries, LOCAL)))
 
 
 @dataclass(frozen=True)
-class _LocalEntry:
+class _LocalEntry(RuntimeKeys):
     profile: str = LOCAL
     tags: tuple[str, ...] = ()
-    python: str | None = None
     workdir: str | None = None
     builder: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_common(self)
 
 
@@ -189,10 +219,9 @@ class _Gateway(_Reach):
 
 
 @dataclass(frozen=True)
-class _Defaults(_Reach):
+class _Defaults(_Reach, RuntimeKeys):
     profile: str | None = None
     tags: tuple[str, ...] | None = None
-    python: str | None = None
     workdir: str | None = None
     power_mode: str | None = None
     bandwidth: str | None = None
@@ -200,7 +229,8 @@ class _Defaults(_Reach):
     max_bytes: str | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        _Reach.__post_init__(self)
+        RuntimeKeys.__post_init__(self)
         _check_common(self)
         for key, check in (("bandwidth", parse_rate), ("max_bytes", parse_bytes)):
             text = getattr(self, key)
@@ -255,8 +285,8 @@ def _check_common(entry: _LocalEntry | _Defaults) -> None:
         raise SchemaViolation("profile", unknown("device profile", entry.profile, device_profile_names()).message)
     if entry.workdir is not None and not _plain_absolute(entry.workdir):
         raise SchemaViolation("workdir", f"{entry.workdir!r} is not absolute; write the whole path from /")
-    if entry.python is not None and not entry.python.strip():
-        raise SchemaViolation("python", "is empty; leave it out instead")
+    if entry.workdir is not None and "," in entry.workdir and container_of(entry.container) is not None:
+        raise SchemaViolation("workdir", f"{entry.workdir!r} has a comma, and no container can be given such a folder")
 
 
 def _plain_absolute(path: str) -> bool:
@@ -347,6 +377,15 @@ def _labels(entry: _Entry | _LocalEntry, defaults: _Defaults) -> Labels:
     return Labels(_first(entry.tags, defaults.tags) or (), _first(entry.profile, defaults.profile))
 
 
+def _by_gpu(device: Device, gpus: Any) -> dict[str, Device]:
+    """The devices of an entry: one, or one for each GPU that it lists."""
+    named = None if gpus is None else gpus_of(gpus)
+    if named is None:
+        return {device.name: replace(device, all_gpus=gpus is not None)}
+    found = (device.on_gpu(gpu, first=not index) for index, gpu in enumerate(named))
+    return {each.name: each for each in found}
+
+
 def _entry(name: str, data: Any, source: Path) -> _Entry | _LocalEntry:
     key = f"devices.{name}"
     if not WORD.match(name) or name in RESERVED:
@@ -357,8 +396,11 @@ def _entry(name: str, data: Any, source: Path) -> _Entry | _LocalEntry:
     return parse(_Entry, data, where=source, at=key)
 
 
-def _device(name: str, entry: _Entry | _LocalEntry, defaults: _Defaults, gateways: _Gateways, source: Path) -> Device:
-    """`defaults` are the device's own: its groups' and the file's."""
+def _device(
+    name: str, entry: _Entry | _LocalEntry, defaults: _Defaults, gateways: _Gateways, source: Path
+) -> tuple[Device, Any]:
+    """An entry as a device, and what it says of its GPUs. `defaults` are the device's own: its groups' and the
+    file's."""
     if isinstance(entry, _LocalEntry):
         return _local(entry)
     key = f"devices.{name}"
@@ -366,7 +408,7 @@ def _device(name: str, entry: _Entry | _LocalEntry, defaults: _Defaults, gateway
     if values["profile"] is None:
         known = ", ".join(device_profile_names())
         raise ConfigError(f"the key 'profile' is missing; known: {known}", where=f"{source}, key {key!r}")
-    return Device(
+    device = Device(
         name=name,
         host=entry.host or name,
         profile=device_profile(values["profile"]),
@@ -384,19 +426,28 @@ def _device(name: str, entry: _Entry | _LocalEntry, defaults: _Defaults, gateway
         max_bytes=parse_bytes(values["max_bytes"]) if values["max_bytes"] else None,
         serial=entry.serial.strip() if entry.serial else None,
         gateways=gateways.find(values["gateway"], f"{key}.gateway" if entry.gateway else "defaults.gateway"),
+        env=merged(defaults.env, entry.env),
+        setup=values["setup"],
+        container=container_of(values["container"]),
     )
+    return device, values["gpus"]
 
 
-def _local(entry: _LocalEntry) -> Device:
-    return Device(
+def _local(entry: _LocalEntry) -> tuple[Device, Any]:
+    container = container_of(entry.container)
+    device = Device(
         name=LOCAL,
         host="localhost",
         profile=device_profile(entry.profile),
         tags=entry.tags,
-        python=entry.python or sys.executable,
+        python=entry.python or (None if container else sys.executable),
         workdir=PurePosixPath(entry.workdir) if entry.workdir else None,
         builder=entry.builder,
+        env=merged(None, entry.env),
+        setup=entry.setup,
+        container=container,
     )
+    return device, entry.gpus
 
 
 def _refuse_group_name(name: str, source: Path) -> None:
@@ -419,17 +470,18 @@ def _check_builders(devices: Iterable[Device], source: Path) -> None:
         other = builders.setdefault(device.profile.name, device.name)
         if other != device.name:
             message = f"{other} and {device.name}, both of profile {device.profile.name}, have `builder = true`"
-            raise ConfigError(message, where=f"{source}, key 'devices.{device.name}.builder'", fix="leave it to one")
+            raise ConfigError(message, where=f"{source}, key 'devices.{device.entry}.builder'", fix="leave it to one")
 
 
 def _check_serials(devices: Iterable[Device], source: Path) -> None:
     """One board is one device; a copied entry would measure it twice, or refuse one of two boards."""
     names: dict[str, str] = {}
     for device in devices:
-        other = names.setdefault(device.serial.casefold(), device.name) if device.serial else device.name
-        if other != device.name:
-            message = f"{other} and {device.name} have the same serial number {device.serial}"
-            raise ConfigError(message, where=f"{source}, key 'devices.{device.name}.serial'", fix="correct one of them")
+        other = names.setdefault(device.serial.casefold(), device.entry) if device.serial else device.entry
+        if other != device.entry:
+            message = f"{other} and {device.entry} have the same serial number {device.serial}"
+            where = f"{source}, key 'devices.{device.entry}.serial'"
+            raise ConfigError(message, where=where, fix="correct one of them")
 
 
 def _first(value: Any, default: Any) -> Any:

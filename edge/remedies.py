@@ -35,6 +35,8 @@ _IN_CONTAINER = "in a container: start it with --runtime nvidia"
 
 
 def install(patient: Patient, backend: str) -> str:
+    if patient.device.container is not None:
+        return _another_image(patient, backend)
     if backend == "tensorrt":
         return _install_tensorrt(patient)
     if backend == "trtexec":
@@ -42,6 +44,14 @@ def install(patient: Patient, backend: str) -> str:
     if backend == "onnxruntime":
         return install_onnxruntime(patient)
     return f"install {backend} for {patient.any.python}"
+
+
+def _another_image(patient: Patient, backend: str) -> str:
+    """What is installed in a container is gone with it."""
+    there = {"jetson": "nvcr.io/nvidia/l4t-tensorrt:TAG", "nvidia_gpu": "nvcr.io/nvidia/tensorrt:TAG"}
+    image = there.get(patient.kind, "IMAGE") if backend in ("tensorrt", "trtexec") else "IMAGE"
+    key = f'container = {{ image = "{image}" }} for {patient.device.name} in fleet.toml'
+    return f"{key}, one that has {backend}; or python = another interpreter of this one"
 
 
 def _install_tensorrt(patient: Patient) -> str:
@@ -85,6 +95,8 @@ def _show_module(patient: Patient, found: Found, module: str) -> str:
 
 def install_onnxruntime(patient: Patient) -> str:
     found = patient.found["onnxruntime"]
+    if patient.device.container is not None:
+        return _another_image(patient, "onnxruntime")
     if not patient.on_gpu:
         return _pip(patient, found, "onnxruntime")
     # Both packages write the same folder: the one without CUDA has to go. An environment's own hides the system's.
@@ -101,6 +113,8 @@ def install_onnxruntime(patient: Patient) -> str:
 
 
 def install_cudart(patient: Patient) -> str:
+    if patient.device.container is not None:
+        return _another_image(patient, "the CUDA runtime")
     if patient.kind == "jetson":
         return f"{_APT} cuda-cudart-{(patient.cuda or 'X.Y').replace('.', '-')}; {_IN_CONTAINER}"
     newest = newest_cuda(patient)

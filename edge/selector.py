@@ -6,6 +6,8 @@
     orin                     every device whose profile is of the family orin
     lab and not t4-16gb      the tag lab, without one profile
     orin-1,orin-2            two names
+    a100-1                   every GPU of that host, where the fleet file names them (`gpus =`)
+    a100-1:0                 one of them
     orin-7=t4-16gb           a host that the fleet file lacks: edge.unlisted
 
 A device's own name stands for that device alone. `all` and `not` speak of the devices that the fleet file names, and of
@@ -38,7 +40,8 @@ def select(fleet: Fleet, expr: str, where: str = "--device") -> tuple[Device, ..
 
     def meaning(word: str) -> Set[str]:
         if "=" not in word:
-            return _known(word, vocabulary)
+            host = _uncounted(word, fleet)
+            return _known(word, vocabulary) if host is None else {host}
         device = unlisted(word, fleet)
         if devices.setdefault(device.name, device) != device:
             raise ConfigError(f"{device.name} is given two profiles or hosts", fix="name it once")
@@ -67,6 +70,19 @@ def _known(word: str, vocabulary: Vocabulary) -> Set[str]:
 
 
 def _vocabulary(fleet: Fleet) -> Vocabulary:
-    labels = {name: Labels(device.tags, device.profile.name) for name, device in fleet.devices.items()}
-    groups = {name: frozenset(its) for name, its in fleet.groups.items()}
+    labels = {
+        name: Labels(device.tags, device.profile.name, device.entry if device.entry != name else None)
+        for name, device in fleet.devices.items()
+    }
+    groups = {
+        group: frozenset(name for name, device in fleet.devices.items() if device.entry in entries)
+        for group, entries in fleet.groups.items()
+    }
     return Vocabulary(labels, frozenset(device.name for device in fleet.declared), fleet.where, groups)
+
+
+def _uncounted(word: str, fleet: Fleet) -> str | None:
+    """The device that a word such as `a100-1:3` may name a GPU of, as nobody has counted its GPUs yet."""
+    name = word.partition(":")[0]
+    device = fleet.devices.get(name)
+    return name if device is not None and device.all_gpus and word != name else None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import secrets
 import tempfile
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -14,6 +17,7 @@ from device_agents.contract import (
     ENGINE_FILE,
     ENGINE_MANIFEST,
     BackendReport,
+    Container,
     EngineReport,
     ErrorInfo,
     FileEntry,
@@ -30,13 +34,25 @@ from device_agents.contract import (
 from edge import bundle
 from edge.inventory import Device
 from edge.results.store import check_samples
-from edge.transport.base import Completed, Transport
+from edge.runtime import (
+    NEVER_STARTED,
+    container,
+    host_pythons,
+    look_at_image,
+    merged,
+    on_host,
+    pythons,
+    shown,
+    told_of,
+    trouble,
+    unanswered,
+)
+from edge.runtime_keys import ContainerKey
+from edge.transport.base import MAX_OUTPUT, Completed, Transport
 from edge.transport.files import Upload
 from export.artifact import sha256_file
 from profiles.errors import AgentError, BuildError, ResultError, RunError, SchemaError, TransferError
 from profiles.progress import Progress, silent
-
-_PYTHONS = ("/usr/bin/python3", "python3")  # on a Jetson the runtime belongs to the system's
 
 # Backends that are no module of a Python, with what mends that they are missing.
 _PROGRAMS = {"trtexec": "install the package libnvinfer-bin there, or name the program with EDGEBENCH_TRTEXEC"}
@@ -79,12 +95,8 @@ def _nobody(_what: str) -> None:
     pass
 
 
-def pythons(device: Device) -> tuple[str, ...]:
-    """The interpreters that are tried on it, in this order: the one that fleet.toml names, or its profile's and the
-    usual ones."""
-    if device.python:
-        return (device.python,)
-    return tuple(dict.fromkeys((device.profile.python or _PYTHONS[0], *_PYTHONS)))
+# Devices that are GPUs of one host get the same files: what one sends, the others find there.
+_sending: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 def how_to_install(backend: str, python: str) -> str:
@@ -104,8 +116,11 @@ class Session:
         self.device = device
         self._transport = transport
         self._workdir: PurePosixPath | None = device.workdir
-        self._python = ""  # any that runs the agent
+        self._python = ""  # any that runs the agent, on the host
         self._python_of: dict[str, str] = {}
+        self._within: dict[str, Container] = {}  # by backend, where the device has a container
+        self._host: ProbeReport | None = None
+        self._looked = ""  # what look_at_image printed
         self._agent = PurePosixPath()
 
     def prepare(
@@ -117,7 +132,8 @@ class Session:
         known: Mapping[str, Found] | None = None,
     ) -> dict[str, Found]:
         """Install the agent and find for each backend the first Python that imports it. `known` is what was found there
-        just before: what is in it and there is not looked for again.
+        just before: what is in it and there is not looked for again. Without backends, a Python that runs the agent is
+        all that is looked for: it lists engines and waits for jobs.
 
         Errors: TransportError; RunError that says what every Python answered when none imports any, or, with
         `only_look`, when none runs the agent.
@@ -128,10 +144,15 @@ class Session:
         with tempfile.TemporaryDirectory(prefix="edgebench-") as folder:
             local = Path(folder) / self._agent.name
             local.write_bytes(agent.data)
-            self._transport.put(local, self._agent, sha256=agent.sha256, timeout=_CALL_S, progress=progress)
+            with _sending[self.device.entry]:
+                self._transport.put(local, self._agent, sha256=agent.sha256, timeout=_CALL_S, progress=progress)
+        if self.device.container is not None or not backends:
+            self._host = self._find_host()
+        if self.device.container is not None and backends:
+            self._look_at(self.device.container)
         there = {name: item for name, item in (known or {}).items() if item.report.version.unknown is None}
         for name, item in there.items():
-            self._python = self._python_of[name] = item.python
+            self._choose(name, item)
         missing = [name for name in backends if name not in there]
         looked = self._find_backends(missing, only_look) if missing else {}
         return {name: looked[name] if name in looked else there[name] for name in backends}
@@ -141,7 +162,8 @@ class Session:
         home = self._find_workdir() / "artifacts" / artifact
         uploads = [Upload(folder / entry.name, home / entry.name, entry.sha256) for entry in files]
         timeout = _CALL_S + sum(entry.size for entry in files) / _SLOWEST_LINK
-        return self._transport.put_all(uploads, timeout=timeout, progress=progress)
+        with _sending[self.device.entry]:
+            return self._transport.put_all(uploads, timeout=timeout, progress=progress)
 
     def run(self, spec: JobSpec, say: Say = _nobody) -> None:
         """Start the job, or join the one of this id that was started before, and wait for its end.
@@ -150,7 +172,9 @@ class Session:
 
         Errors: RunError when the device could not measure; TransportError when the link broke: the job goes on.
         """
-        self._python = self._python_of[spec.backend]
+        if self.device.container is None:
+            self._python = self._python_of[spec.backend]
+        spec = replace(spec, gpu=self.device.gpu, container=self._within.get(spec.backend))
         status = self._job_status("run", *_WAITING, stdin=dumps(spec).encode(), timeout=_WAIT_S)
         self._follow(status, spec.deadline_s + spec.lock_timeout_s, say)
 
@@ -186,10 +210,15 @@ class Session:
             self._transport.get(home / samples.name, samples, limit=limit, timeout=_CALL_S + limit / _SLOWEST_LINK)
             return result, samples.read_bytes()
 
+    def gpus(self) -> tuple[str, ...]:
+        """What work on this host can be pinned to: boards by index, MIG instances by UUID. Errors: as of `prepare`."""
+        self.prepare(())
+        gpus = self._host.gpus if self._host else ()
+        return tuple(gpu.uuid if gpu.is_instance else str(gpu.index) for gpu in gpus)
+
     def engines(self) -> list[EngineReport]:
         """The engines that this device built, newest first. Call `prepare` before. Errors: AgentError."""
-        argv = [self._python, str(self._agent), "engines", "--workdir", str(self._find_workdir())]
-        done = self._transport.run(argv, timeout=_CALL_S, max_output=_ENGINES_LIMIT)
+        done = self._call("engines", timeout=_CALL_S, max_output=_ENGINES_LIMIT)
         return list(self._read(_Engines, self._answer(done), "engines").engines)
 
     def pull_engine(self, report: EngineReport, folder: Path) -> None:
@@ -216,8 +245,7 @@ class Session:
 
     def tidy(self, keep_days: float) -> None:
         """Remove from the device what nothing has used for `keep_days`."""
-        arguments = ("--workdir", str(self._find_workdir()), "--keep-days", f"{keep_days:g}")
-        self._answer(self._transport.run([self._python, str(self._agent), "gc", *arguments], timeout=_CALL_S))
+        self._answer(self._call("gc", "--keep-days", f"{keep_days:g}", timeout=_CALL_S))
 
     def reconnect(self, transport: Transport) -> Session:
         """The same prepared device over another connection."""
@@ -257,39 +285,95 @@ class Session:
             try:
                 probe = self._probe(python, missing)
             except AgentError as error:
-                answers.append(f"{python}: {error.message}")
+                if error.code in NEVER_STARTED:
+                    raise
+                answers.append(f"{shown(self.device, python)}: {error.message}")
                 continue
             self._python = self._python or python
             for name in missing:
                 report = probe.backends.get(name) or BackendReport(Reading(unknown="the agent does not say"), (), {})
                 found.setdefault(name, Found(python, probe, report))
                 if report.version.unknown is None:
-                    self._python = self._python_of[name] = python
                     found[name] = Found(python, probe, report)
+                    self._choose(name, found[name])
                 else:
-                    answers.append(f"{python} ({probe.identity.get('python')}): {report.version.unknown}")
+                    where = shown(self.device, python)
+                    answers.append(f"{where} ({probe.identity.get('python')}): {report.version.unknown}")
         if found and (self._python_of or only_look):
             return found
         names = " or ".join(backends)
         if set(backends) <= set(_PROGRAMS):
             message, fix = f"{names} is not there ({answers[-1]})", how_to_install(backends[0], "")
         else:
-            fix = f"install {names} for one of them, or name another interpreter with `python =` in fleet.toml"
+            another = "interpreter with `python =`" if self.device.container is None else "image with `container =`"
+            fix = f"install {names} for one of them, or name another {another} in fleet.toml"
             message = f"no Python there imports {names} ({' | '.join(answers)})"
         raise RunError(message, where=self.device.name, stage="probe", fix=fix)
 
+    def _choose(self, backend: str, found: Found) -> None:
+        """From here on the backend is that of this interpreter."""
+        self._python_of[backend] = found.python
+        if self.device.container is None:
+            self._python = found.python
+        else:
+            self._within[backend] = told_of(self._container(self.device.container, found.python), found.probe)
+
+    def _find_host(self) -> ProbeReport:
+        """The host as its first Python that runs the agent tells it. Errors: RunError."""
+        answers = []
+        for python in host_pythons(self.device):
+            try:
+                told = self._told_by(self._agent_call("probe", "--gpu", self.device.gpu, python=python))
+            except AgentError as error:
+                if error.code in NEVER_STARTED:
+                    raise
+                answers.append(f"{python}: {error.message}")
+            else:
+                self._python = python
+                return told
+        message = f"no Python of the host runs the agent ({' | '.join(answers)})"
+        fix = "install python3 there, 3.8 or newer: it needs no packages"
+        raise RunError(message, where=self.device.name, stage="probe", fix=fix)
+
+    def _look_at(self, key: ContainerKey) -> None:
+        """Whether the engine has the image, before anything is started in it. Errors: RunError."""
+        done = self._transport.run(look_at_image(self.device, key), timeout=_CALL_S)
+        self._looked = done.stdout.decode("utf-8", "replace")
+        if not done.ok:
+            raise unanswered(self.device, key, done)
+
+    def _container(self, key: ContainerKey, python: str) -> Container:
+        return container(self.device, key, self._looked, self._find_workdir(), python)
+
     def _probe(self, python: str, backends: Sequence[str]) -> ProbeReport:
         """Errors: AgentError when there is no such interpreter, or the agent does not run there."""
-        arguments = ("--workdir", str(self._find_workdir()), "--backend", ",".join(backends))
-        done = self._transport.run([python, str(self._agent), "probe", *arguments], timeout=_CALL_S)
+        key = self.device.container
+        if key is None or self._host is None:
+            argv = self._agent_call("probe", "--backend", ",".join(backends), "--gpu", self.device.gpu, python=python)
+            return self._told_by(argv)
+        within, name = self._container(key, python), f"edgebench-probe-{secrets.token_hex(4)}"
+        agent = self._agent_call("probe", "--backend", ",".join(backends), python=python)[1:]
+        return merged(self._host, self._told_by(within.argv(agent, name, {})), within)
+
+    def _told_by(self, argv: Sequence[str]) -> ProbeReport:
+        done = self._transport.run(on_host(self.device, argv), timeout=_CALL_S)
         if done.returncode in (126, 127):
             raise AgentError("not there", where=self.device.name, stage="probe")
         return self._read(ProbeReport, self._answer(done), "probe")
 
     def _job_status(self, command: str, *arguments: str, stdin: bytes = b"", timeout: float) -> JobStatus:
-        argv = [self._python, str(self._agent), command, "--workdir", str(self._find_workdir()), *arguments]
-        done = self._transport.run(argv, stdin=stdin, timeout=timeout + _CALL_S)
+        done = self._call(command, *arguments, stdin=stdin, timeout=timeout + _CALL_S)
         return self._read(JobStatus, self._answer(done), command)
+
+    def _call(
+        self, command: str, *arguments: str, stdin: bytes = b"", timeout: float, max_output: int = MAX_OUTPUT
+    ) -> Completed:
+        """Run a command of the agent on the host, which reads and writes nothing but files, and starts jobs."""
+        argv = on_host(self.device, self._agent_call(command, *arguments, python=self._python))
+        return self._transport.run(argv, stdin=stdin, timeout=timeout, max_output=max_output)
+
+    def _agent_call(self, command: str, *arguments: str, python: str) -> list[str]:
+        return [python, str(self._agent), command, "--workdir", str(self._find_workdir()), *arguments]
 
     def _answer(self, done: Completed) -> bytes:
         """The agent's JSON. Errors: the failure it reports, or SchemaError for anything that is not an answer."""
@@ -297,6 +381,9 @@ class Session:
         try:
             answer = loads(text)
         except SchemaViolation:
+            why = trouble(self.device, done)
+            if why is not None:
+                raise why from None
             said = done.stdout[-200:].decode("utf-8", "replace").strip() or done.complaint
             message = f"the agent answered {said!r}, which is not JSON"
             raise SchemaError(message, where=self.device.name, stage="agent") from None

@@ -13,10 +13,12 @@ from profiles.load import device_profile, device_profile_names
 
 @dataclass(frozen=True)
 class Labels:
-    """By what a device is picked beside its name; `profile` is None where nobody has said it yet."""
+    """By what a device is picked beside its name; `profile` is None where nobody has said it yet, `entry` the name of
+    the host that the device is one GPU of."""
 
     tags: tuple[str, ...]
     profile: str | None
+    entry: str | None = None
 
     @property
     def family(self) -> str | None:
@@ -24,7 +26,7 @@ class Labels:
 
     @property
     def words(self) -> tuple[str, ...]:
-        return (*self.tags, *filter(None, (self.profile, self.family)))
+        return (*self.tags, *filter(None, (self.profile, self.family, self.entry)))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.operator", "tests.ssh.sshd", "tests.stand_ins.cudart", "tests.stand_ins.tensorrt_fixture"]
+pytest_plugins = [
+    "tests.operator",
+    "tests.ssh.sshd",
+    "tests.stand_ins.containers",
+    "tests.stand_ins.cudart",
+    "tests.stand_ins.tensorrt_fixture",
+]
 
 _PATIENCE_S = 5.0
 # multiprocessing keeps its own for the life of the process, and the fixtures of tests.ssh.sshd end theirs

@@ -7,6 +7,7 @@ at hand.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,3 +104,16 @@ echo "$answer\"""",
     if cuda:
         device.file(f"/usr/local/cuda-{cuda[:4]}/lib64/libcudart.so.{cuda}", "")
     return device
+
+
+def gpus(tools: Path, *each: Mapping[str, object]) -> None:
+    """In `tools` an nvidia-smi of a host with these GPUs: their fields by nvidia-smi's names, `uuid` at least, and what
+    tests/stand_ins/nvidia_smi.py says. Called once more, it changes what is told from then on."""
+    tools.mkdir(parents=True, exist_ok=True)
+    (tools / "nvidia-smi.part").write_text(json.dumps(each))
+    (tools / "nvidia-smi.part").replace(tools / "nvidia-smi.json")
+    program = tools / "nvidia-smi"
+    if not program.exists():
+        text = Path(__file__).with_name("stand_ins").joinpath("nvidia_smi.py").read_text()
+        program.write_text(f"#!{sys.executable} -SE\n{text}")
+        program.chmod(0o755)

@@ -17,6 +17,7 @@ from device_agents.contract.engines import (
     ShapeProfile,
 )
 from device_agents.contract.job import (
+    Container,
     DataSet,
     JobSpec,
     JobStatus,
@@ -25,6 +26,7 @@ from device_agents.contract.job import (
 )
 from device_agents.contract.result import (
     BackendReport,
+    GpuReport,
     JobResult,
     Opinion,
     ParityCheck,
@@ -48,6 +50,7 @@ __all__ = [
     "ENGINE_MANIFEST",
     "SCHEMA",
     "BackendReport",
+    "Container",
     "DataSet",
     "Dim",
     "DimRange",
@@ -57,6 +60,7 @@ __all__ = [
     "ErrorInfo",
     "FileEntry",
     "GivenEngine",
+    "GpuReport",
     "JobResult",
     "JobSpec",
     "JobStatus",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from device_agents.codec import SchemaViolation
 from device_agents.contract.engines import EngineRequest
-from device_agents.contract.terms import SCHEMA, ErrorInfo, FileEntry, Precision, Scalar, TensorSpec
+from device_agents.contract.terms import SCHEMA, ErrorInfo, FileEntry, Precision, Reading, Scalar, TensorSpec
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{3,127}\Z")
 _YEAR_S = 366 * 86_400.0
@@ -85,6 +85,25 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Container:
+    """Where a job's workers run, started anew for each: an image, and the `options` that `ENGINE run` gets for it (what
+    is mounted, GPUs, environment). `identity` is what the result says of it in place of the host's own readings."""
+
+    engine: str
+    image: str
+    python: str
+    options: Tuple[str, ...] = ()
+    identity: Dict[str, Reading] = field(default_factory=dict)
+
+    def argv(self, arguments: Sequence[str], name: str, environment: Mapping[str, str]) -> List[str]:
+        """The command line that runs `python arguments` in a container of this name, which is gone when it ends. An
+        image that is not there is an error, not a download in the midst of a measurement."""
+        settings = [f"--env={key}={value}" for key, value in environment.items()]
+        run = [self.engine, "run", "--rm", "--interactive", "--pull=never", f"--name={name}", *self.options]
+        return [*run, *settings, self.image, self.python, *arguments]
+
+
+@dataclass(frozen=True)
 class DataSet:
     """The operator's own inputs: an .npz in `artifacts/<artifact>/` with arrays `input:<name>`, samples first, and the
     reference `output:<name>` where there is one. The format is that of golden.npz."""
@@ -101,7 +120,7 @@ class JobSpec:
     the engine and measures nothing. `check` says how outputs are held against the golden ones: `relative`, each by its
     error, or `detection`, boxes matched with boxes; `limits` are of outputs that have another than `parity_limit`.
     `check_with` names a backend that times the same engine
-    afterwards, as a second opinion."""
+    afterwards, as a second opinion. `gpu` is the index or UUID of the one to use; "" leaves the choice to the agent."""
 
     schema: int
     job: str
@@ -131,6 +150,8 @@ class JobSpec:
     check_with: Optional[str] = None
     check: str = "relative"
     limits: Dict[str, float] = field(default_factory=dict)
+    gpu: str = ""
+    container: Optional[Container] = None
 
     TASKS = ("measure", "build")
     CHECKS = ("relative", "detection")

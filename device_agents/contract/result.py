@@ -24,8 +24,28 @@ class BackendReport:
 
 
 @dataclass(frozen=True)
+class GpuReport:
+    """A GPU that work can be pinned to, as nvidia-smi tells it: a board, or a MIG instance of one, whose load and
+    memory nobody tells. `board` is the UUID of the board; `busy_share` is 0 to 1."""
+
+    index: int
+    uuid: str
+    name: str
+    board: str
+    processes: int = 0
+    memory_used_bytes: Optional[int] = None
+    busy_share: Optional[float] = None
+
+    @property
+    def is_instance(self) -> bool:
+        """Whether it is a MIG instance."""
+        return self.uuid != self.board
+
+
+@dataclass(frozen=True)
 class ProbeReport:
-    """What an agent found on its device. `identity` makes measurements comparable, `context` explains them."""
+    """What an agent found on its device. `identity` makes measurements comparable, `context` explains them, `gpus` are
+    all that work could be pinned to."""
 
     schema: int
     kind: str
@@ -35,6 +55,7 @@ class ProbeReport:
     identity: Dict[str, Reading]
     context: Dict[str, Reading]
     backends: Dict[str, BackendReport]
+    gpus: Tuple[GpuReport, ...] = ()
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Sequence
+import re
+from typing import Dict, List, Optional, Sequence
 
 NO_PROCESS = "none"
 
 
 def parse_query(text: str, fields: Sequence[str]) -> Optional[Dict[str, str]]:
     """The first GPU's fields that hold a value, by name; None when the line does not fit the query."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        return None
-    values = [value.strip() for value in lines[0].split(",")]
-    if len(values) != len(fields):
-        return None
-    return {field: value for field, value in zip(fields, values) if _tells(value)}
+    rows = parse_rows(text, fields)
+    return rows[0] if rows else None
+
+
+def parse_rows(text: str, fields: Sequence[str]) -> List[Optional[Dict[str, str]]]:
+    """A line each, a GPU or a process: its fields that hold a value, by name; None for one that does not fit the
+    query."""
+    return [_row(line, fields) for line in text.splitlines() if line.strip()]
+
+
+def parse_instances(text: str) -> Dict[str, List[str]]:
+    """The MIG instances of every board, by their UUIDs, from `nvidia-smi -L`: a board's line, then one for each of its
+    instances (`  MIG 1g.10gb     Device  0: (UUID: MIG-...)`; older drivers name them MIG-GPU-<board>/<gi>/<ci>)."""
+    found: Dict[str, List[str]] = {}
+    board = ""
+    for line in text.splitlines():
+        uuid = re.search(r"\(UUID: ([A-Za-z0-9/-]+)\)", line)
+        if uuid is None:
+            continue
+        if line.startswith("GPU "):
+            board = uuid.group(1)
+            found[board] = []
+        elif board:
+            found[board].append(uuid.group(1))
+    return found
 
 
 def parse_processes(text: str) -> Optional[str]:
@@ -34,6 +53,13 @@ def parse_processes(text: str) -> Optional[str]:
         size = f" {memory.strip()} MiB" if memory.strip().isdigit() else ""
         found.append(f"{pid.strip()} {short[:60]}{size}")
     return ", ".join(found) or NO_PROCESS
+
+
+def _row(line: str, fields: Sequence[str]) -> Optional[Dict[str, str]]:
+    values = [value.strip() for value in line.split(",")]
+    if len(values) != len(fields):
+        return None
+    return {field: value for field, value in zip(fields, values) if _tells(value)}
 
 
 def _tells(value: str) -> bool:

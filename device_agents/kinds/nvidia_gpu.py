@@ -1,4 +1,4 @@
-"""A discrete NVIDIA GPU, as nvidia-smi tells it. The first GPU is the one that is measured."""
+"""A discrete NVIDIA GPU, as nvidia-smi tells it: the one that was chosen (device_agents/gpus.py), else the first."""
 
 from __future__ import annotations
 
@@ -59,5 +59,5 @@ def _query(system: System, fields: Sequence[str]) -> Readings:
 
 def _answers(system: System, fields: Sequence[str]) -> Dict[str, str]:
     argv: List[str] = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
-    output = system.run(argv)
+    output = system.run([*argv, f"--id={system.gpu}"] if system.gpu else argv)
     return (output is not None and parse_query(output, fields)) or {}

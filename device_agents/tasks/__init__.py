@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
-from device_agents.contract import EngineUse, JobSpec, from_json, loads
+from device_agents.contract import ENGINE_FILE, EngineUse, JobSpec, from_json, loads
 
 BUILDING = "building: "
 """How a line of the job's log begins that tells how far a build is."""
@@ -40,6 +40,18 @@ class Work:
         """What the last build task of this job came to."""
         last = max(self.job.glob("process-build-*.json"))
         return from_json(EngineUse, loads(last.read_bytes()))
+
+    @property
+    def engine_file(self) -> Path:
+        """The engine to load: the one that was given, or this job's own name of the one that was built, which another
+        job on this host may replace meanwhile."""
+        given = self.spec.engine.given
+        return self.workdir / "artifacts" / given.artifact / given.file.name if given else self.job / ENGINE_FILE
+
+    def repeatable(self, command: str) -> str:
+        """A command line with the engine's place in the cache: its name in the job's folder goes with the job."""
+        lasting = self.workdir / "engines" / self.engine.report.key / ENGINE_FILE
+        return command.replace(str(self.job / ENGINE_FILE), str(lasting))
 
 
 def load(name: str) -> Callable[[Work], Any]:

@@ -31,6 +31,7 @@ def run(work: Work) -> EngineUse:
     except DeviceError as error:
         found, why = None, f"built anew: {error.info.message}"
     if found is not None:
+        cache.keep(found, work.engine_file)
         return EngineUse(found, True, f"built here on {found.built_at}")
     why, context = why or cache.why_built(facts, anew), state.snapshot(system)
     folder = cache.making(spec.job)
@@ -55,6 +56,7 @@ def run(work: Work) -> EngineUse:
             layers=built.layers,
         )
         cache.adopt(folder, report)
+        cache.keep(report, work.engine_file)
     except OSError as error:
         message = f"the engine cannot be kept ({error.strerror or error})"
         raise DeviceError("device_io", "build", message, where=str(folder), fix="free space there") from None

@@ -21,7 +21,7 @@ def run(work: Work) -> Dict[str, Any]:
     why_none = ""
     try:
         backend.load(loadable(work, backend), work.spec)
-        command = backend.command(work.spec, work.engine.report)
+        command = work.repeatable(backend.command(work.spec, work.engine.report))
         backend.bind(inputs.noise(work.spec, None)[0], 0)
         try:
             layers = backend.layers(0, _INFERENCES)

@@ -7,7 +7,6 @@ import statistics
 from device_agents import backends, runtimes
 from device_agents.backends.base import SelfTimed
 from device_agents.contract import Opinion
-from device_agents.engines import Engines
 from device_agents.errors import DeviceError, with_log
 from device_agents.tasks import Work
 from device_agents.tasks.trial import own_data
@@ -23,9 +22,9 @@ def run(work: Work) -> Opinion:
             fix = "--check-with takes a tool that times by itself: trtexec"
             raise DeviceError("unsupported", "opinion", f"{name} cannot check another backend", fix=fix)
         version = runtimes.version_of(tool, name)
-        engine = Engines(work.workdir).path(work.engine, work.spec)
+        engine = work.engine_file
         tool.load(engine, work.spec)
-        command = tool.command(work.spec, work.engine.report)
+        command = work.repeatable(tool.command(work.spec, work.engine.report))
         given = own_data(work)
         first = given.batches(work.spec)[0] if given else None
         own = tool.time(engine, work.spec, (), work.job, first)

@@ -12,7 +12,6 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 from device_agents import inputs, measure, runtimes
 from device_agents.backends.base import Backend, SelfTimed
 from device_agents.contract import JobSpec, ParityCheck, ProcessResult, SampleRange, dumps
-from device_agents.engines import Engines
 from device_agents.files import write_atomic
 from device_agents.kinds.cpu import last_cache_bytes
 from device_agents.measure import Samples, Timed
@@ -68,7 +67,7 @@ def own_data(work: Work) -> Optional[inputs.Golden]:
 
 def loadable(work: Work, backend: Backend) -> Path:
     """The file that the backend loads: the engine where it builds one, else the model."""
-    return Engines(work.workdir).path(work.engine, work.spec) if backend.builds else work.model
+    return work.engine_file if backend.builds else work.model
 
 
 class _Data(NamedTuple):

@@ -96,6 +96,7 @@ def deploy(
     from edge.choosing import Choices
     from edge.classes import builders
     from edge.cli.progress import drawn
+    from edge.expansion import pick
     from edge.journal import Begin
     from edge.options import parse_bounds, parse_options, parse_sizes
     from edge.places import places
@@ -103,13 +104,13 @@ def deploy(
     from edge.planning import make_plan
     from edge.probing import survey
     from edge.request import Request
-    from edge.selector import select
     from export.artifact import Store
 
     begin = time.monotonic()
     known = load_fleet(fleet)
     names = _models(models, known)
-    devices = select(known, " or ".join(f"({expr})" for expr in device or ["local"]))
+    with drawn() as progress:
+        devices = pick(known, " or ".join(f"({expr})" for expr in device or ["local"]), places(), progress)
     request = Request(
         models=names,
         framework=framework,

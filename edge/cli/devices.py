@@ -61,12 +61,13 @@ def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonO
 def probe(expr: Expression = None, fleet: FleetOption = None, json: JsonOption = False) -> int:
     """Log in, install the agent and tell what each device is and which runtimes it has."""
     from edge.cli.progress import drawn
+    from edge.expansion import pick
     from edge.places import places
     from edge.probing import probe_all
-    from edge.selector import ARGUMENT, select
+    from edge.selector import ARGUMENT
 
-    devices = select(load_fleet(fleet), expr or "all", ARGUMENT)
     with drawn() as progress:
+        devices = pick(load_fleet(fleet), expr or "all", places(), progress, ARGUMENT)
         found, failed = probe_all(devices, places(), progress)
     if json:
         answers = {
@@ -104,14 +105,15 @@ def doctor(expr: Expression = None, fleet: FleetOption = None, json: JsonOption 
 
     from edge.cli.progress import drawn
     from edge.doctor import examine, healthy, unanswered
+    from edge.expansion import pick
     from edge.patient import Patient
     from edge.places import places
     from edge.probing import probe_all
-    from edge.selector import ARGUMENT, select
+    from edge.selector import ARGUMENT
 
-    devices = select(load_fleet(fleet), expr or "all", ARGUMENT)
-    earliest = time.time()
     with drawn() as progress:
+        devices = pick(load_fleet(fleet), expr or "all", places(), progress, ARGUMENT)
+        earliest = time.time()
         found, failed = probe_all(devices, places(), progress)
     asked = (earliest, time.time())
     findings = {
@@ -161,7 +163,8 @@ def trust(
 
     offers: list[Offer] = []
     failed: dict[str, EdgebenchError] = {}
-    for device in select(load_fleet(fleet), expr, ARGUMENT):
+    known = load_fleet(fleet)
+    for device in known.entries(select(known, expr, ARGUMENT)):
         try:
             offer = work.fetch(device, places())
             offers.append(work.listed(offer, fingerprints) if fingerprints else offer)

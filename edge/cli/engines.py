@@ -34,7 +34,8 @@ def list_engines(
     from edge.selector import ARGUMENT, select
     from export.artifact import Store
 
-    devices = select(load_fleet(fleet), expr or "all", ARGUMENT)
+    known = load_fleet(fleet)
+    devices = known.entries(select(known, expr or "all", ARGUMENT))
     with drawn() as progress:
         found, failed = engines_of(devices, places(), progress)
     models = _models(Store(places().artifacts))
@@ -77,15 +78,16 @@ def pull(
     from edge.selector import select
     from profiles.errors import ConfigError
 
-    chosen = select(load_fleet(fleet), device)
-    if len(chosen) != 1:
+    known = load_fleet(fleet)
+    devices = known.entries(select(known, device))
+    if len(devices) != 1:
         raise ConfigError(
-            f"{device} stands for {len(chosen)} devices", where="--device", fix="name the one to pull from"
+            f"{device} stands for {len(devices)} devices", where="--device", fix="name the one to pull from"
         )
     with drawn() as progress:
-        report = engine_cache.pull(key, chosen[0], out, places(), progress)
+        report = engine_cache.pull(key, devices[0], out, places(), progress)
     if json:
-        print_json({"device": chosen[0].name, "out": str(out), "engine": report})
+        print_json({"device": devices[0].name, "out": str(out), "engine": report})
         return
     what = f"{report.runtime} {report.runtime_version} for {gpu(report)}, {size(report.file.size)}"
     say(f"{out / ENGINE_FILE}: {what}, sha256 {report.file.sha256}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge.sweeps import runs as files
     from edge.sweeps.estimate import Estimate
     from edge.sweeps.plan_file import Sweep
+    from profiles.progress import Progress
 
 runs = typer.Typer(help="Runs of sweeps: which there are, where they stand.", no_args_is_help=True)
 
@@ -81,7 +82,8 @@ def sweep(
     begin = _begin(resume=resume, failed_only=failed_only, fresh=fresh)
     policy = _policy(asked.policy, max_failures, wait_online)
     known = load_fleet(fleet)
-    devices = _devices(asked, known, device)
+    with drawn() as progress:
+        devices = _devices(asked, known, device, progress)
     builds_for = builders(known, devices) if asked.base.engines == PER_CLASS else None
     choices = Choices()
     with drawn() as progress:
@@ -199,12 +201,13 @@ def _plan_file(plan: str) -> Path:
     raise ConfigError("there is no such plan", where=plan, fix=fix)
 
 
-def _devices(asked: Sweep, known: Fleet, given: list[str] | None) -> tuple[Device, ...]:
-    from edge.selector import select
+def _devices(asked: Sweep, known: Fleet, given: list[str] | None, progress: Progress) -> tuple[Device, ...]:
+    from edge.expansion import pick
+    from edge.places import places
 
     if given:
-        return select(known, " or ".join(f"({expr})" for expr in given))
-    return select(known, asked.devices, f"{asked.source}, key 'devices'")
+        return pick(known, " or ".join(f"({expr})" for expr in given), places(), progress)
+    return pick(known, asked.devices, places(), progress, f"{asked.source}, key 'devices'")
 
 
 def _begin(*, resume: bool, failed_only: bool, fresh: bool) -> Begin:

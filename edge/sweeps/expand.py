@@ -10,7 +10,7 @@ from dataclasses import replace
 from device_agents.contract import dumps
 from edge import sizes
 from edge.choosing import Choices, Survey
-from edge.inventory import Device, Fleet
+from edge.inventory import Device, Fleet, entry_of
 from edge.plan import Cell
 from edge.planning import make_plan
 from edge.selector import select
@@ -62,11 +62,16 @@ def in_fair_order(cells: Iterable[Cell], repeats: int) -> list[Cell]:
     ]
 
 
+def _names(expr: str, fleet: Fleet, where: str) -> set[str]:
+    """Of devices; a host whose GPUs the fleet file does not list stands for each of them."""
+    return {device.name for device in select(fleet, expr, where)}
+
+
 def _within(axes: Axes, devices: Sequence[Device], fleet: Fleet, sweep: Sweep, choices: Choices) -> list[Device]:
     if axes.devices is None or axes.devices == sweep.devices:
         return list(devices)
-    names = {device.name for device in select(fleet, axes.devices, f"{sweep.source}, key 'devices'")}
-    its = [device for device in devices if device.name in names]
+    names = _names(axes.devices, fleet, f"{sweep.source}, key 'devices'")
+    its = [device for device in devices if names & {device.name, device.entry}]
     if not its:
         choices.say(f"an [[include]] of {sweep.name} is for {axes.devices}, none of which is among the devices")
     return its
@@ -83,7 +88,7 @@ def _without(cells: list[Cell], sweep: Sweep, fleet: Fleet, choices: Choices) ->
 
 
 def _rule(rule: Exclude, fleet: Fleet, where: str) -> Callable[[Cell], bool]:
-    names = None if rule.devices is None else {device.name for device in select(fleet, rule.devices, where)}
+    names = None if rule.devices is None else _names(rule.devices, fleet, where)
 
     def matches(cell: Cell) -> bool:
         texts = (
@@ -97,7 +102,7 @@ def _rule(rule: Exclude, fleet: Fleet, where: str) -> Callable[[Cell], bool]:
         return (
             all(wanted is None or fnmatch.fnmatchcase(given, wanted) for wanted, given in texts)
             and (rule.batch is None or rule.batch == cell.batch)
-            and (names is None or cell.device in names)
+            and (names is None or bool(names & {cell.device, entry_of(cell.device)}))
         )
 
     return matches

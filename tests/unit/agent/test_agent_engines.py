@@ -28,6 +28,7 @@ from device_agents.contract import (
 from device_agents.engines import Engines, key_of, made_of
 from device_agents.errors import DeviceError
 from device_agents.files import entry_of
+from device_agents.tasks import Work
 
 ORIN = {
     "gpu_name": Reading("Orin", "cuda"),
@@ -153,7 +154,7 @@ class TestAnEngineThatWasGiven:
         wanted, cache = self.given(tmp_path), Engines(tmp_path)
         use = cache.given(wanted, made_of(wanted, Runtime(), ORIN))
         assert (use.reused, use.why) == (True, "built by orin-1")
-        assert cache.path(use, wanted).read_bytes() == b"plan"
+        assert Work(wanted, tmp_path / "jobs" / "job", 0, 0).engine_file.read_bytes() == b"plan"
 
     def test_is_refused_when_its_bytes_are_others(self, tmp_path: Path) -> None:
         wanted = self.given(tmp_path)

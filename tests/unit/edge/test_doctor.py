@@ -17,6 +17,7 @@ from device_agents.system import System
 from edge.doctor import examine, healthy, unanswered
 from edge.inventory import Device
 from edge.patient import Finding, Patient, Severity
+from edge.runtime_keys import ContainerKey
 from edge.session import Found
 from profiles.errors import HostKeyError, RunError
 from profiles.load import device_profile
@@ -475,3 +476,28 @@ class TestADeviceThatDoesNotAnswer:
         (finding,) = unanswered(orin.device, error)
         assert (finding.check, finding.severity) == ("old_python", Severity.STOPS)
         assert 'python = "/usr/bin/python3.8" for board' in finding.command
+
+
+class TestAContainer:
+    @pytest.fixture
+    def inside(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clinic:
+        """An A100 whose runtime is in a container that sees it."""
+        recorded = a100(tmp_path / "a100", "580.95.05", cuda="12.6.77")
+        clinic = Clinic(monkeypatch, recorded, "a100-80gb", container=ContainerKey("trt:1"), python="python3")
+        clinic.context["container_sees"] = Reading("nvidia_gpu", "trt:1")
+        return clinic
+
+    def test_that_sees_the_gpu_is_well(self, inside: Clinic) -> None:
+        assert inside.findings() == ()
+
+    def test_that_does_not_is_told_the_option(self, inside: Clinic) -> None:
+        inside.context["container_sees"] = Reading("cpu", "trt:1")
+        found = inside.one("container_gpu")
+        assert (found.severity, found.what) == (Severity.STOPS, "the host is a nvidia_gpu, trt:1 sees a cpu")
+        assert found.command.startswith('args = ["--gpus=all"] in `container =` of board in fleet.toml')
+
+    def test_without_the_runtime_wants_another_image_and_nothing_is_installed_in_it(self, inside: Clinic) -> None:
+        inside.missing["tensorrt"] = MISSING
+        found = inside.one("no_tensorrt")
+        assert found.why.startswith("tried python3 in trt:1 (docker); python3 (")
+        assert found.command.startswith('container = { image = "nvcr.io/nvidia/tensorrt:TAG" } for board in fleet.toml')

@@ -9,6 +9,8 @@ import pytest
 
 from edge.hops import Hop
 from edge.inventory import load_fleet
+from edge.runtime_keys import ContainerKey
+from edge.selector import select
 from profiles.errors import ConfigError
 
 
@@ -220,3 +222,85 @@ def test_what_a_link_costs_and_whose_board_it_is(fleet_file: Path) -> None:
 def test_a_file_that_is_not_there(fleet_file: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_fleet(fleet_file)
+
+
+def test_where_the_runtime_lives(fleet_file: Path) -> None:
+    fleet_file.write_text(
+        """
+        [defaults]
+        profile = "a100-80gb"
+        container = { image = "nvcr.io/nvidia/tensorrt:25.08-py3" }
+        env = { A = "1", B = "2" }
+        [devices.a]
+        env = { B = "3" }
+        [devices.b]
+        container = "none"
+        setup = "module load cuda"
+        [devices.c]
+        container = { image = "own@sha256:00", engine = "podman", args = ["--ipc=host"] }
+        [devices.local]
+        container = { image = "a:1" }
+        """
+    )
+    a, b, c, local = load_fleet(fleet_file).devices.values()
+    assert a.container == ContainerKey("nvcr.io/nvidia/tensorrt:25.08-py3")
+    assert (a.env, b.env) == ((("A", "1"), ("B", "3")), (("A", "1"), ("B", "2")))
+    assert (b.container, b.setup) == (None, "module load cuda")
+    assert c.container == ContainerKey("own@sha256:00", "podman", ("--ipc=host",))
+    assert (local.container, local.python) == (ContainerKey("a:1"), None), "its own interpreter is not in there"
+
+
+class TestGpus:
+    def test_each_that_is_listed_is_a_device(self, fleet_file: Path) -> None:
+        fleet_file.write_text(
+            '[devices.a100-1]\nprofile = "a100-80gb"\ngpus = [0, 3, "MIG-c6d4f1ef"]\nbuilder = true\ntags = ["lab"]\n'
+            '[devices.b]\nprofile = "a100-80gb"\n'
+        )
+        fleet = load_fleet(fleet_file)
+        names = ("a100-1:0", "a100-1:3", "a100-1:MIG-c6d4f1ef")
+        assert tuple(fleet.devices) == (*names, "b", "local")
+        assert [device.gpu for device in fleet.declared] == ["0", "3", "MIG-c6d4f1ef", ""]
+        assert {device.host for device in fleet.declared[:3]} == {"a100-1"}
+        assert [device.builder for device in fleet.declared[:3]] == [True, False, False]
+        assert [device.name for device in select(fleet, "a100-1")] == [*names]
+        assert [device.name for device in select(fleet, "a100-1:3")] == ["a100-1:3"]
+        assert [device.name for device in select(fleet, "lab and not a100-1:0")] == [*names[1:]]
+        assert [device.name for device in fleet.entries()] == ["a100-1:0", "b", "local"]
+
+    def test_all_is_one_device_until_it_is_asked(self, fleet_file: Path) -> None:
+        fleet_file.write_text('[devices.a100-1]\nprofile = "a100-80gb"\ngpus = "all"\n[devices.b]\nprofile = "t4-16gb"')
+        fleet = load_fleet(fleet_file)
+        assert [(device.name, device.all_gpus) for device in fleet.declared] == [("a100-1", True), ("b", False)]
+        assert [device.name for device in select(fleet, "a100-1:5")] == ["a100-1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('env = { "A-B" = "1" }', "key 'devices.a.env.A-B': 'A-B' is no name of a variable"),
+        ("env = { A = 1 }", "key 'devices.a.env.A': expected text"),
+        (
+            'env = { CUDA_VISIBLE_DEVICES = "1" }',
+            "key 'devices.a.env.CUDA_VISIBLE_DEVICES': says which GPU is used; write",
+        ),
+        ('setup = " "', "key 'devices.a.setup': is empty"),
+        ('container = "ubuntu"', "key 'devices.a.container': expected a table"),
+        ("container = {}", "key 'devices.a.container': the key 'image' is missing"),
+        ('container = { image = "-v" }', "key 'devices.a.container.image': '-v' is no image"),
+        ('container = { image = "a", engine = "lxc" }', "'devices.a.container.engine': unknown engine 'lxc'; allowed"),
+        ('container = { image = "a", arg = [] }', "'devices.a.container': unknown key 'arg' (did you mean 'args'?)"),
+        ('container = { image = "a", args = "x" }', "key 'devices.a.container.args': expected a list"),
+        ('container = { image = "a" }\nworkdir = "/a,b"', "key 'devices.a.workdir': '/a,b' has a comma"),
+        ("gpus = []", "key 'devices.a.gpus': expected \"all\" or a list"),
+        ("gpus = 0", "key 'devices.a.gpus': expected \"all\" or a list"),
+        ("gpus = [0, 0]", "key 'devices.a.gpus': names a GPU twice"),
+        ("gpus = [true]", "key 'devices.a.gpus': True is no GPU"),
+        ('gpus = ["../x"]', "key 'devices.a.gpus': '../x' is no GPU: write an index, or a UUID"),
+    ],
+)
+def test_a_mistake_in_where_the_runtime_lives(fleet_file: Path, line: str, says: str) -> None:
+    fleet_file.write_text(f'[devices.a]\nprofile = "a100-80gb"\n{line}\n')
+    with pytest.raises(ConfigError) as caught:
+        load_fleet(fleet_file)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(str(fleet_file))
