@@ -11,6 +11,7 @@ import enum
 import functools
 import json
 import math
+import reprlib
 import types
 import typing
 from typing import Any, Dict, List, Mapping, Tuple, Type, TypeVar, Union
@@ -20,6 +21,7 @@ T = TypeVar("T")
 MAX_STRING = 65_536
 MAX_ITEMS = 100_000
 MAX_INTEGER = 2**63 - 1
+_SHOWN = 60  # characters of what is wrong that a message quotes
 
 _UNIONS = (Union, getattr(types, "UnionType", Union))  # `X | Y` of Python 3.10 has a type of its own
 
@@ -129,9 +131,9 @@ def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
     hints, required, nullable = _fields(kind)
     for key in data:
         if key not in hints:
-            close = difflib.get_close_matches(str(key), list(hints), n=1)
+            close = difflib.get_close_matches(str(key)[:_SHOWN], list(hints), n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise SchemaViolation(where, f"unknown key {key!r}{hint}; allowed: {', '.join(sorted(hints))}")
+            raise SchemaViolation(where, f"unknown key {_describe(key)}{hint}; allowed: {', '.join(sorted(hints))}")
     for key in required:
         if key not in data:
             raise SchemaViolation(where, f"the key {key!r} is missing")
@@ -189,7 +191,7 @@ def _check_text(data: str, where: str) -> None:
 
 
 def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else str(key)
+    return f"{where}.{key[:_SHOWN]}" if where else key[:_SHOWN]
 
 
 def _name(kind: Any) -> str:
@@ -198,8 +200,9 @@ def _name(kind: Any) -> str:
 
 
 def _describe(data: Any) -> str:
-    try:
-        text = repr(data)
-    except RecursionError:
-        return "data nested too deep"
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    """In at most `_SHOWN` characters, however much it is: a device may send anything."""
+    shorten = reprlib.Repr()
+    shorten.maxstring = shorten.maxother = shorten.maxlong = 2 * _SHOWN
+    shorten.maxlist = shorten.maxdict = _SHOWN // 2
+    text = shorten.repr(data)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

@@ -78,7 +78,7 @@ def main(workdir: Path, job: Path, spec: JobSpec, preparing: int) -> int:
 def finish(job: Path, name: str, error: Optional[ErrorInfo] = None) -> int:
     """Write the job's last status, making room first when there is none; returns the supervisor's exit code."""
     _tidy(job, keep_result=name == "done")
-    status.write(job, JobStatus(job.name, name, error=error))
+    status.write(job, JobStatus(job.name, name, boot_id=status.process_identity(os.getpid())[0], error=error))
     return 0 if name == "done" else 1
 
 
@@ -342,8 +342,12 @@ class _Job:
         hint = " (often: out of memory)" if code == -signal.SIGKILL else ""
         last = f"; its last words: {tail}" if tail else ""
         which = f"worker {index}" if task == "trial" else f"the {task} worker"
-        message = f"{which} ended {how}{hint}{last}"
-        return DeviceError("worker_died", "build" if task == "build" else "run", message, where=str(self._folder))
+        message, stage = f"{which} ended {how}{hint}{last}", "build" if task == "build" else "run"
+        if hint:
+            fix = "use a smaller batch or free memory there, then run it again"
+            return DeviceError("worker_killed", stage, message, where=str(self._folder), fix=fix)
+        fix = f"see {self._folder / 'log'}"
+        return DeviceError("worker_died", stage, message, where=str(self._folder), fix=fix)
 
 
 def _tidy(job: Path, keep_result: bool) -> None:

@@ -16,7 +16,7 @@ from edge.inventory import Device
 from edge.jobspec import job_spec
 from edge.journal import Journal
 from edge.plan import AHEAD, Cell
-from edge.policy import Patience, link_may_return, passes_by_itself
+from edge.policy import Patience, link_may_return, passes_by_itself, was_killed
 from edge.results.store import Measurement, Origin
 from edge.resuming import changed
 from edge.session import Found, Session
@@ -39,7 +39,8 @@ class Ok:
 
 @dataclass(frozen=True)
 class Failed:
-    """A cell that has no measurement. `link`: its device was not reached, so the same command tries again what failed.
+    """A cell that has no measurement. `link`: its device was not reached, or ours was killed there, so the same command
+    tries again what failed.
     `goes_on`: the link broke, the job did not; the same command collects it."""
 
     cell: Cell
@@ -145,7 +146,7 @@ class DeviceRun(DeviceWork):
             if self._stopped:
                 raise
             if attempt >= self._tools.policy.run_retries or not passes_by_itself(error):
-                self._fail(cell, error)
+                self._fail(cell, error, link=was_killed(error))
                 return
             self._journal.failed(cell, error.info())
             self._say(f"{cell.label}: {error.message}; once more")

@@ -267,6 +267,20 @@ def _clock(patient: Patient) -> Iterable[Finding]:
         yield Finding("clock", Severity.NOTE, what, why, "sudo timedatectl set-ntp true")
 
 
+_SPARE_JOBS = (
+    "sudo mkdir -p /etc/systemd/logind.conf.d && printf '[Login]\\nKillUserProcesses=no\\n' | "
+    "sudo tee /etc/systemd/logind.conf.d/zz-edgebench.conf && sudo systemctl restart systemd-logind"
+)
+
+
+def _kills_jobs(patient: Patient) -> Iterable[Finding]:
+    """Lingering would not mend it: see device_agents/logind.py."""
+    reading = patient.reading("kills_jobs")
+    if reading.value is True and not patient.device.is_local:
+        what = "logind kills a measurement that goes on when its connection is lost"
+        yield Finding("kills_jobs", Severity.NOTE, what, f"KillUserProcesses=yes in {reading.source}", _SPARE_JOBS)
+
+
 def _recorded(patient: Patient) -> Iterable[Finding]:
     reading = patient.reading("recorded_system")
     if reading.value is not None:
@@ -277,5 +291,5 @@ def _recorded(patient: Patient) -> Iterable[Finding]:
 
 CHECKS: tuple[Check, ...] = (
     _board, _profile, _container, _silent_driver, _runtimes, _gpu_provider, _cuda_runtime, _driver, _space, _memory,
-    _power_mode, _foreign_work, _clocks, _clock, _recorded,
+    _power_mode, _foreign_work, _clocks, _clock, _kills_jobs, _recorded,
 )  # fmt: skip

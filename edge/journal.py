@@ -25,6 +25,8 @@ from edge.plan import Cell, Plan
 from edge.results.store import Origin
 from profiles.errors import ConfigError
 
+_STAMP = "%Y%m%dt%H%M%S"
+
 
 class Begin(enum.Enum):
     """What to begin with: the run that is not finished or else a new one, a new one, that run and nothing else, or the
@@ -176,8 +178,8 @@ def open_journal(root: Path, plan: Plan, begin: Begin = Begin.GO_ON) -> Journal:
 
 
 def _take_up(folder: Path, plan: Plan, begin: Begin) -> Journal:
-    latest = None if begin is Begin.FRESH else max(folder.glob("*.jsonl"), default=None)
-    if latest is not None:
+    latest = max(folder.glob("*.jsonl"), default=None)
+    if latest is not None and begin is not Begin.FRESH:
         journal = _open(latest, resumed=True)
         if journal.planned and (begin is Begin.FAILED or not journal.finished):
             if journal.finished:
@@ -189,11 +191,20 @@ def _take_up(folder: Path, plan: Plan, begin: Begin) -> Journal:
         raise ConfigError(
             f"{what}, as the plan and the devices are now", where=plan.name, fix="run it without that option"
         )
-    run = f"{time.strftime('%Y%m%dt%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    run = f"{_stamp(latest)}-{secrets.token_hex(2)}"
     journal = _open(folder / f"{run}.jsonl", resumed=False)
     cells = [to_json(cell) for cell in plan.cells]
     journal._append("started", plan=plan.id, name=plan.name, cells=cells)  # noqa: SLF001
     return journal
+
+
+def _stamp(latest: Path | None) -> str:
+    """When a run began, later than every one before it: a clock that was set back must not hide the newest."""
+    now = time.strftime(_STAMP, time.gmtime())
+    before = latest.stem[: len(now)] if latest is not None else ""
+    if now > before:
+        return now
+    return time.strftime(_STAMP, time.gmtime(calendar.timegm(time.strptime(before, _STAMP)) + 1))
 
 
 def _open(path: Path, *, resumed: bool) -> Journal:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 from profiles.errors import AgentError, ConnectError, EdgebenchError, LoginError, Timeout
 
-_PASSES = ("lost", "worker_died", "busy")
-"""Codes of what may go well the next time: the device restarted or killed the work, or another one held it."""
+_KILLED = ("lost", "worker_killed", "agent_killed")
+"""Codes of what somebody ended, or the device for want of memory, or by restarting."""
+
+_PASSES = (*_KILLED, "worker_died", "busy")
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
@@ -37,6 +39,11 @@ class Policy:
 def link_may_return(error: EdgebenchError) -> bool:
     """Whether a device that answered so may be reached later: it was silent, not unwilling."""
     return isinstance(error, (ConnectError, Timeout)) and not isinstance(error, LoginError)
+
+
+def was_killed(error: EdgebenchError) -> bool:
+    """Whether the work was ended from outside: the next run of the same command tries it again."""
+    return isinstance(error, AgentError) and error.code in _KILLED
 
 
 def passes_by_itself(error: EdgebenchError) -> bool:

@@ -66,7 +66,11 @@ _SAMPLES_LIMIT = 1 << 30
 _ENGINES_LIMIT = 64 << 20  # bytes of JSON: every engine's manifest with its layers
 _MARGIN_S = 120.0
 _DAY_S = 86_400.0
+_TOLD = 2000  # characters of what a device says of a failure
+_ASKED = 3
+_KILLED = (-1, -9, -15, 128 + 9, 128 + 15)  # by a signal: as SSH tells it, as this machine does, as a shell does
 _SLOWEST_LINK = 50_000  # bytes a second under which a transfer is given up
+_MACHINE = re.compile(r"[\w-][\w.-]*\Z")
 _ENGINE_KEY = re.compile(r"[0-9a-f]{16,64}\Z")
 
 # Home, machine id and where this is: one round trip. machine-id is missing in some containers.
@@ -269,7 +273,7 @@ class Session:
         if self._workdir is None:
             done = self._transport.run(["sh", "-c", _PLACE], timeout=_CALL_S)
             lines = done.stdout.decode("utf-8", "replace").splitlines()[-2:]  # a login shell may print before
-            if not done.ok or len(lines) != 2 or not lines[0].startswith("/") or "/" in lines[1]:
+            if not done.ok or len(lines) != 2 or not lines[0].startswith("/") or not _MACHINE.match(lines[1]):
                 fix = "set `workdir =` for it in fleet.toml"
                 raise AgentError(f"its home folder is not known ({done.complaint})", where=self.device.name, fix=fix)
             self._workdir = PurePosixPath(lines[0]) / ".cache" / "edgebench" / lines[1]
@@ -362,8 +366,13 @@ class Session:
         return self._read(ProbeReport, self._answer(done), "probe")
 
     def _job_status(self, command: str, *arguments: str, stdin: bytes = b"", timeout: float) -> JobStatus:
-        done = self._call(command, *arguments, stdin=stdin, timeout=timeout + _CALL_S)
-        return self._read(JobStatus, self._answer(done), command)
+        for _ in range(_ASKED):  # to ask again is harmless, and joins the job: who waited for it is not the job
+            done = self._call(command, *arguments, stdin=stdin, timeout=timeout + _CALL_S)
+            if done.stdout or done.returncode not in _KILLED:
+                return self._read(JobStatus, self._answer(done), command)
+        error = RunError("the agent was killed there, several times", where=self.device.name, stage="agent")
+        error.code, error.fix = "agent_killed", "look who kills it: dmesg, when it was for want of memory"
+        raise error
 
     def _call(
         self, command: str, *arguments: str, stdin: bytes = b"", timeout: float, max_output: int = MAX_OUTPUT
@@ -386,7 +395,8 @@ class Session:
                 raise why from None
             said = done.stdout[-200:].decode("utf-8", "replace").strip() or done.complaint
             message = f"the agent answered {said!r}, which is not JSON"
-            raise SchemaError(message, where=self.device.name, stage="agent") from None
+            fix = "run the Python that fleet.toml names there by hand, and look what it prints"
+            raise SchemaError(message, where=self.device.name, stage="agent", fix=fix) from None
         if isinstance(answer, dict) and "error" in answer:
             raise self._error(self._read(ErrorInfo, dumps(answer["error"]).encode(), "error"))
         return text
@@ -400,7 +410,8 @@ class Session:
 
     def _error(self, info: ErrorInfo) -> AgentError:
         kind: Any = BuildError if info.stage == "build" else RunError
-        where = f"{self.device.name}, {info.where}" if info.where else self.device.name
-        error: AgentError = kind(info.message, where=where, fix=info.fix, stage=info.stage)
-        error.code = info.code
+        place = info.where[:_TOLD]
+        where = f"{self.device.name}, {place}" if place else self.device.name
+        error: AgentError = kind(info.message[:_TOLD], where=where, fix=info.fix[:_TOLD], stage=info.stage[:40])
+        error.code = info.code[:40]
         return error

@@ -23,12 +23,12 @@ def aliases(config: Path | None = None) -> tuple[str, ...]:
 
     Errors: ConfigError for a file that cannot be read.
     """
-    from edge.transport.ssh.endpoint import config_lines
+    from edge.transport.ssh.client_config import with_includes
 
     config = config or user_config()
     if not config.is_file():
         return ()
-    hosts = (match.group(1) for match in map(_HOST.match, config_lines(config)) if match)
+    hosts = (match.group(1) for match in map(_HOST.match, with_includes(config)) if match)
     return tuple(dict.fromkeys(name for line in hosts for name in _words(line) if not _PATTERN.search(name)))
 
 

@@ -30,13 +30,14 @@ class EdgebenchError(Exception):
 
     code = "error"
     exit_code = 1
+    usual_stage = ""
 
     def __init__(self, message: str, *, where: str = "", fix: str = "", stage: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.where = where
         self.fix = fix
-        self.stage = stage
+        self.stage = stage or self.usual_stage
 
     def __str__(self) -> str:
         return sentence(self.message, where=self.where, fix=self.fix)
@@ -72,6 +73,7 @@ class ParityError(ExportError):
 
 class TransportError(EdgebenchError):
     code = "transport"
+    usual_stage = "connection"
 
 
 class ConnectError(TransportError):
@@ -88,6 +90,7 @@ class HostKeyError(TransportError):
 
 class TransferError(TransportError):
     code = "transfer"
+    usual_stage = "transfer"
 
 
 class Timeout(TransportError):
@@ -96,6 +99,7 @@ class Timeout(TransportError):
 
 class AgentError(EdgebenchError):
     code = "agent"
+    usual_stage = "agent"
 
 
 class BuildError(AgentError):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import List, Optional, Tuple
 
+from device_agents import logind
 from device_agents.contract import Reading
 from device_agents.system import Readings, System, first_line, known
 
@@ -50,6 +51,7 @@ def context(system: System) -> Readings:
         "clock_unix_s": Reading(int(time.time()), "time"),
         "virtual_environment": Reading(virtual_environment(), sys.prefix),
         "cgroup_cpu_limit": cgroup_cpu_limit(system),
+        "kills_jobs": logind.kills_jobs(system),
         "last_cache_bytes": known(last_cache_bytes(system), _CACHE, "no cache is described"),
     }
 

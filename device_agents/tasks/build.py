@@ -8,7 +8,7 @@ import time
 
 from device_agents import engines, runtimes, state
 from device_agents.contract import ENGINE_FILE, SCHEMA, EngineReport, EngineUse
-from device_agents.errors import DeviceError
+from device_agents.errors import DeviceError, io_error
 from device_agents.files import entry_of
 from device_agents.locks import now
 from device_agents.system import System
@@ -59,7 +59,8 @@ def run(work: Work) -> EngineUse:
         cache.keep(report, work.engine_file)
     except OSError as error:
         message = f"the engine cannot be kept ({error.strerror or error})"
-        raise DeviceError("device_io", "build", message, where=str(folder), fix="free space there") from None
+        fix = io_error(error, "build", folder).fix
+        raise DeviceError("device_io", "build", message, where=str(folder), fix=fix) from None
     finally:
         backend.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
@@ -102,31 +103,44 @@ class Deadline:
             raise ValueError(f"a timeout of {seconds} s leaves no time")
         self.seconds = seconds
         self._end = time.monotonic() + seconds
+        self._stands: float | None = None  # since when
         self._what = what
         self._where = where
 
     @property
     def passed(self) -> bool:
-        return time.monotonic() >= self._end
+        return self.remaining <= 0
 
     @property
     def remaining(self) -> float:
         """Seconds left, 0 when there are none."""
-        return max(0.0, self._end - time.monotonic())
+        stands = self._stands
+        return max(0.0, self._end - (time.monotonic() if stands is None else stands))
 
     def left(self) -> float:
         """Seconds left, above 0. Errors: Timeout when there are none."""
-        left = self._end - time.monotonic()
+        left = self.remaining
         if left <= 0:
             raise self.error()
         return left
 
     def extend(self, seconds: float) -> None:
-        """Later: what the operator takes to answer a question is not the device's time."""
+        """Later: a pause of ours is not the device's time."""
         self._end += seconds
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """It stands still within the block: what the operator takes to answer a question is not the device's time."""
+        self._stands = begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self._end += time.monotonic() - begin
+            self._stands = None
+
     def error(self) -> Timeout:
-        return Timeout(f"{self._what} did not finish within {self.seconds:g} s", where=self._where)
+        fix = "check that the device is on, its network and its load, then run it again: it goes on from there"
+        return Timeout(f"{self._what} did not finish within {self.seconds:g} s", where=self._where, fix=fix)
 
 
 def quoted(argv: Sequence[str]) -> bytes:
@@ -150,7 +164,8 @@ def program(argv: Sequence[str]) -> str:
 
 
 def too_much(argv: Sequence[str], max_output: int, where: str) -> TransportError:
-    return TransportError(f"{program(argv)} printed more than {max_output:,} bytes and was cut off", where=where)
+    message = f"{program(argv)} printed more than {max_output:,} bytes and was cut off"
+    return TransportError(message, where=where, fix="run it there by hand, and look what it prints")
 
 
 def closed(where: str) -> TransportError:

@@ -15,6 +15,8 @@ from export.artifact import sha256_file
 from profiles.errors import TransferError, TransportError
 from profiles.progress import Progress
 
+_ATTEMPTS = 4
+
 DISK_FULL = "the disk of the device is full"
 
 
@@ -74,33 +76,44 @@ class Uploads(Protocol):
         """Make the folders. None for each that has its hash already, else the size of its part, 0 without one."""
 
     def send(self, pieces: Sequence[Piece], deadline: Deadline) -> list[str | None]:
-        """Append each to its part, to a new one where it starts at 0; then rename the parts that have their hash: None
-        for those, for others the hash that they have instead. Calls `step` of a piece with the bytes of each write."""
+        """Append each to the bytes of its part before `start`, in a file that nobody else writes to; then rename the
+        parts that have their hash: None for those, for others the hash that they have instead, "" for one that somebody
+        else took away. Calls `step` of a piece with the bytes of each write."""
 
     def discard(self, uploads: Sequence[Upload], deadline: Deadline) -> None:
         """Remove their parts."""
 
 
 def upload(device: Uploads, uploads: Sequence[Upload], *, deadline: Deadline, progress: Progress) -> int:
-    """Put files on a device; see Transport.put_all."""
-    sizes = [_checked(one) for one in uploads]
-    there = device.look(uploads, deadline)
-    todo = [
-        Piece(one, found if found <= size else 0, size, progress)
-        for one, size, found in zip(uploads, sizes, there, strict=True)
-        if found is not None
-    ]
-    sent = 0
-    again = todo
-    for last in (False, True):
-        wrong = _attempt(device, again, deadline)
-        sent += sum(piece.at - piece.start for piece in again)
-        final = [(piece, found) for piece, found in wrong if last or not piece.start]
-        if final:
-            device.discard([piece.upload for piece, _ in final], deadline)
-            raise _mismatch(device, final[0][0].upload, final[0][1])
-        again = [Piece(piece.upload, 0, piece.size, progress) for piece, _ in wrong]  # its part was another file's
-    return sent
+    """Put files on a device; see Transport.put_all.
+
+    What arrived with another hash is looked at again: what was gone on with may have been another file's, and another
+    edgebench may ship the same one at the same time.
+    """
+    sizes = {one: _checked(one) for one in uploads}
+    sent, wrong, todo = 0, "", list(uploads)
+    for attempt in range(_ATTEMPTS):
+        there = device.look(todo, deadline)
+        pieces = [
+            Piece(one, _start(found, sizes[one], attempt), sizes[one], progress)
+            for one, found in zip(todo, there, strict=True)
+            if found is not None
+        ]
+        answers = _send(device, pieces, deadline)
+        sent += sum(piece.at - piece.start for piece in pieces)
+        todo = [piece.upload for piece, found in zip(pieces, answers, strict=True) if found is not None]
+        if not todo:
+            return sent
+        wrong = next(found for found in answers if found is not None)
+        if any(sha256_file(one.local) != one.sha256 for one in todo):
+            break
+    device.discard(todo, deadline)
+    raise _mismatch(device, todo, wrong)
+
+
+def _start(there: int, size: int, attempt: int) -> int:
+    """Where to go on. A part that is whole already only has to prove its hash; it has failed at a second attempt."""
+    return there if there < size or (there == size and not attempt) else 0
 
 
 def named(uploads: Sequence[Upload]) -> str:
@@ -116,28 +129,29 @@ def _checked(one: Upload) -> int:
         return os.fstat(file.fileno()).st_size
 
 
-def _attempt(device: Uploads, pieces: Sequence[Piece], deadline: Deadline) -> list[tuple[Piece, str]]:
-    """Those that arrived with another hash, and that."""
+def _send(device: Uploads, pieces: Sequence[Piece], deadline: Deadline) -> list[str | None]:
+    """`Uploads.send`, after whose failure no part is left."""
     if not pieces:
         return []
     try:
-        found = device.send(pieces, deadline)
+        return device.send(pieces, deadline)
     except TransferError:
         with suppress(TransportError):  # the first error is the one to tell
             device.discard([piece.upload for piece in pieces], deadline)
         raise
-    return [(piece, other) for piece, other in zip(pieces, found, strict=True) if other is not None]
 
 
-def _mismatch(device: Uploads, one: Upload, wrong: str) -> TransferError:
-    if sha256_file(one.local) != one.sha256:
-        return TransferError(
-            f"{one.local} is damaged: its SHA-256 is not {one.sha256[:16]}…, the one on record",
-            where=device.name,
-            fix="make it again",
-        )
+def _mismatch(device: Uploads, uploads: Sequence[Upload], wrong: str) -> TransferError:
+    for one in uploads:
+        if sha256_file(one.local) != one.sha256:
+            return TransferError(
+                f"{one.local} is damaged: its SHA-256 is not {one.sha256[:16]}…, the one on record",
+                where=device.name,
+                fix="make it again",
+            )
+    one, found = uploads[0], f"with SHA-256 {wrong[:16]}… instead of" if wrong else "and was taken away before it had"
     return TransferError(
-        f"{one.remote} arrived damaged: SHA-256 {wrong[:16]}… instead of {one.sha256[:16]}…",
+        f"{one.remote} arrived damaged, {found} {one.sha256[:16]}…",
         where=device.name,
         fix="run it again; if another edgebench ships to the same folder, let it finish first",
     )

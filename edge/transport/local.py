@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -99,25 +99,39 @@ class LocalTransport:
     def _send(self, piece: Piece, deadline: Deadline) -> str | None:
         one, part = piece.upload, Path(piece.upload.part)
         with _translated(one.part, self._name):
-            if not piece.start:
-                part.unlink(missing_ok=True)
-            handle = os.open(part, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            copy = part.with_name(part.name + ".copy")
+            copy.unlink(missing_ok=True)
+            handle = os.open(copy, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             with os.fdopen(handle, "wb", buffering=0) as sink:
+                self._copy(part, piece.start, sink, deadline)
+                copy.replace(part)
                 for chunk in piece.pieces(CHUNK):
                     self._go_on(deadline)
                     _write_all(sink, chunk)
                     piece.step(len(chunk))
-        with _translated(one.remote, self._name):
+        with _translated(one.remote, self._name), suppress(FileNotFoundError):
             found = self._hash(part, deadline)
             if found != one.sha256:
                 return found
             part.replace(one.remote)
             return None
+        return ""
+
+    def _copy(self, part: Path, size: int, sink: BinaryIO, deadline: Deadline) -> None:
+        """The first `size` bytes of a part: another process may still write to it."""
+        if not size:
+            return
+        with part.open("rb") as source:
+            while size > 0 and (chunk := source.read(min(size, CHUNK))):
+                self._go_on(deadline)
+                _write_all(sink, chunk)
+                size -= len(chunk)
 
     def discard(self, uploads: Sequence[Upload], deadline: Deadline) -> None:
         del deadline
         for one in uploads:
             Path(one.part).unlink(missing_ok=True)
+            Path(f"{one.part}.copy").unlink(missing_ok=True)
 
     def _start(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -241,7 +255,7 @@ def _write_all(sink: BinaryIO, chunk: bytes) -> None:
 
 @contextmanager
 def _readable(path: Path, where: str) -> Iterator[BinaryIO]:
-    if path.exists() and not path.is_file():
+    if path.is_symlink() or (path.exists() and not path.is_file()):
         raise TransferError(f"{path} is no regular file", where=where)
     try:
         file = path.open("rb")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import signal
 import time
@@ -100,7 +101,7 @@ class TestKilling:
         found = lab.wait().status
         assert found.state == "failed"
         assert found.error is not None
-        assert found.error.code == "worker_died"
+        assert found.error.code == ("worker_killed" if number is signal.SIGKILL else "worker_died")
         assert found.error.message.startswith(f"worker 0 ended by signal {number.name}")
         assert ("out of memory" in found.error.message) == (number is signal.SIGKILL)
         assert lab.left_in() == {"lock", "log", "spec.json", "status.json"}
@@ -199,10 +200,27 @@ class TestGarbage:
         lab.run(lab.spec("old-running", timing=LONG), wait_s=0)
         lab.warming_up("old-running")
         _age(lab.folder("old-ended"), lab.folder("old-running"))
+        _of_an_earlier_boot(lab.folder("old-ended"))
         assert lab.call("gc", "--keep-days", 30).json["removed"] == ["jobs/old-ended"]
         assert lab.status("old-running").state == "running"
         assert lab.folder("new-ended").exists()
         lab.call("cancel", "--job", "old-running")
+
+    def test_a_clock_that_is_set_makes_no_garbage(self, lab: Lab) -> None:
+        """What a board made at what it took for 1970 looks old once it knows the time: the agent of a job under way, a
+        result that nobody has fetched."""
+        lab.run(lab.spec("ended"))
+        agent = lab.workdir / "agents" / "other.pyz"
+        agent.parent.mkdir()
+        agent.write_bytes(b"")
+        lab.run(lab.spec("under-way", timing=LONG), wait_s=0)
+        lab.warming_up("under-way")
+        for path in (lab.folder("ended"), lab.folder("under-way"), agent):
+            os.utime(path, (0, 0))
+        assert lab.call("gc", "--keep-days", 30).json["removed"] == []
+        lab.call("cancel", "--job", "under-way")
+        assert lab.samples("ended")
+        assert lab.call("gc", "--keep-days", 30).json["removed"] == ["agents/other.pyz"]
 
     def test_what_an_unfinished_job_needs_stays(self, lab: Lab) -> None:
         lab.ship("other-0001", lab.model)
@@ -218,6 +236,7 @@ class TestGarbage:
         os.kill(supervisor, signal.SIGKILL)
         until(lambda: not alive(worker))
         _age(lab.folder())
+        _of_an_earlier_boot(lab.folder())
         assert lab.call("gc", "--keep-days", 30).json["removed"] == ["jobs/job-0001"]
 
     def test_folders_that_never_became_jobs_go_too_and_stop_nothing(self, lab: Lab) -> None:
@@ -292,6 +311,11 @@ def _wake_ups(pid: int) -> int:
 def _age(*paths: Path) -> None:
     for path in paths:
         os.utime(path, (OLD, OLD))
+
+
+def _of_an_earlier_boot(job: Path) -> None:
+    status = json.loads((job / "status.json").read_bytes())
+    (job / "status.json").write_text(json.dumps({**status, "boot_id": "an-earlier-boot"}))
 
 
 def _fill(path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -20,11 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import device_agents
 from tests.operator import BRIEF, Answer, Operator
 from tests.ssh.sshd import Sshd, wait_until
+from tests.stand_ins.carried import carry
 
-STAND_IN = Path(__file__).parents[1] / "stand_ins" / "builder_backend.py"
 ORIN = "jetson-agx-orin-64gb"
 PER_CLASS = ("--engines", "per-class")
 
@@ -66,11 +64,7 @@ class Bench:
 def bench(
     operator: Operator, start_sshd: Start, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Bench:
-    agent = tmp_path / "carried" / "device_agents"
-    shutil.copytree(Path(device_agents.__file__).parent, agent, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("tensorrt.py", "tensorrt_rtx.py"):
-        shutil.copy(STAND_IN, agent / "backends" / name)
-    monkeypatch.setenv("PYTHONPATH", str(agent.parent))
+    carry(tmp_path, monkeypatch, {"tensorrt": "builder_backend.py", "tensorrt_rtx": "builder_backend.py"})
     operator.prelude = BRIEF
     return Bench(operator, start_sshd, tiny_onnx)
 

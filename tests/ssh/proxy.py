@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
+from collections.abc import Callable
 
 
 class Proxy:
     """Forwards to `target`. `cut_after`: bytes from client to server, over all connections, after which every
-    connection is reset once. `black_hole()`: connections stay open and carry nothing."""
+    connection is ended once. `black_hole()`: connections stay open and carry nothing. `before` is called with the
+    number of each piece that the client sends, from 0 on, before it goes on to the server."""
 
     def __init__(self, target: int, *, cut_after: int | None = None) -> None:
         self.cut_after = cut_after
         self.passed = 0
+        self.pieces = 0
+        self.before: Callable[[int], object] = lambda number: None
         self._target = target
         self._open = threading.Event()
         self._open.set()
@@ -40,6 +45,13 @@ class Proxy:
     def black_hole(self) -> None:
         self._open.clear()
 
+    def reset(self) -> None:
+        """End every connection as a crashed host does: what is under way is dropped."""
+        for end in self._sockets:
+            with contextlib.suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.cut()
+
     def cut(self) -> None:
         """End every connection, both ways."""
         for end in self._sockets:
@@ -65,6 +77,9 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
         with contextlib.suppress(OSError), source:
             while data := source.recv(65_536):
+                if counted:
+                    self.before(self.pieces)
+                    self.pieces += 1
                 self._open.wait()
                 sink.sendall(data)
                 if counted:

@@ -46,6 +46,13 @@ class Sshd:
     def home(self) -> Path:
         return self.folder / "home"
 
+    def tool(self, name: str, script: str) -> None:
+        """A stand-in for a program of the device, a shell script that comes first on its PATH."""
+        path = self.folder / "tools" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n# a stand-in for {name}\n{script}\n")
+        path.chmod(0o755)
+
     @property
     def key(self) -> Path:
         """The private key that may log in."""
@@ -262,7 +269,7 @@ KbdInteractiveAuthentication no
 {"" if "MaxStartups" in extra else "MaxStartups 200:30:400"}
 MaxSessions 100
 Subsystem sftp internal-sftp
-SetEnv HOME={folder}/home
+SetEnv HOME={folder}/home PATH={folder}/tools:{os.environ["PATH"]}
 LogLevel VERBOSE
 """
 

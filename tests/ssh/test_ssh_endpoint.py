@@ -13,7 +13,7 @@ import pytest
 from edge.hops import Hop
 from edge.inventory import Device
 from edge.places import Places
-from edge.transport.ssh import Endpoint, resolve
+from edge.transport.ssh import Endpoint, client_config, resolve
 from profiles.errors import ConfigError
 from profiles.load import device_profile
 
@@ -90,13 +90,64 @@ def test_an_include_in_a_block_keeps_its_condition(home: Path) -> None:
         ("Host orin\n UserKnownHostsFile %d/kh\n", "placeholder"),
         ("Include config\n", "includes itself"),
         ("gibberish\n", "cannot be understood"),
+        ("Match localnetwork 10.0.0.0/8\n Port 2222\n", "Match localnetwork is not supported, only all, canonical"),
+        ("Match host\n Port 2222\n", "host of what?"),
+        ("Match exec 'exec sleep 60'\n Port 2222\n", "Match exec 'exec sleep 60' did not end within 0.3 s"),
     ],
 )
-def test_what_cannot_be_done_is_said(home: Path, config: str, says: str) -> None:
+def test_what_cannot_be_done_is_said(home: Path, config: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_config, "EXEC_S", 0.3)
     with pytest.raises(ConfigError) as caught:
         reached(home, config)
     assert says in str(caught.value)
     assert str(home / ".ssh" / "config") in caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("block", "applies"),
+    [
+        ("Match host 10.0.0.*", True),
+        ("Match host orin", False),
+        ("Match originalhost orin", True),
+        ("match Host=10.0.0.21 OriginalHost=o*", True),
+        ("Match host 10.0.0.21,!10.0.0.*", False),
+        ("Match !host 10.0.0.9", True),
+        ("Match user nvidia", True),
+        ("Match user somebody", False),
+        ("Match all", True),
+        ("Match final", False),
+        ("Match exec true", True),
+        ("Match exec false", False),
+        ("Match !exec false", True),
+        ("Match !exec true", False),
+        ("Match host 10.0.0.21 exec true", True),
+        ('Match exec "test %h:%n:%r:%p = 10.0.0.21:orin:nvidia:22"', True),
+        ('Match exec "! read line"', True),
+        ("Match exec true user somebody", False),
+    ],
+)
+def test_match_blocks(home: Path, block: str, applies: bool) -> None:
+    """Each as OpenSSH 9 takes it: `ssh -G nvidia@orin`."""
+    config = f"Host orin\n HostName 10.0.0.21\n{block}\n  Port 2222\nHost *\n Port 22\n"
+    device = replace(DEVICE, user="nvidia")
+    assert reached(home, config, device).port == (2222 if applies else 22)
+    argv = ["ssh", "-F", str(home / ".ssh" / "config"), "-G", "nvidia@orin"]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout
+    assert f"port {2222 if applies else 22}\n" in told
+
+
+def test_match_user_is_about_whom_the_config_names(home: Path) -> None:
+    config = "Host orin\n User nvidia\nMatch user nvidia\n Port 2222\n"
+    assert reached(home, config).port == 2222
+    assert reached(home, config, replace(DEVICE, user="other")).port == 22
+
+
+def test_a_command_of_match_is_run_only_where_what_stands_before_it_holds(home: Path) -> None:
+    ran = home / "ran"
+    reached(home, f"Match host elsewhere exec 'touch {ran}'\n Port 2222\n")
+    assert not ran.exists()
+    assert reached(home, f"Match originalhost orin exec 'touch {ran}'\n Port 2222\n").port == 2222
+    assert ran.exists()
 
 
 @pytest.mark.parametrize("value", ["none", "NONE"])

@@ -32,7 +32,8 @@ from edge.transport.ssh import Endpoint, SSHTransport, close_gateways
 from profiles.errors import EdgebenchError
 user, key, known = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 def endpoint(name, port):
-    return Endpoint(name, "127.0.0.1", int(port), user, (key,), True, (known,), known, f"[127.0.0.1]:{port}")
+    return Endpoint(name, "127.0.0.1", int(port), user, (key,), True, (known,), known, f"[127.0.0.1]:{port}",
+                    connect_timeout=float(CONNECT_S))
 first, *others = sys.argv[4:]
 for port in others or [first]:
     transport = SSHTransport(replace(endpoint("board", port), via=endpoint("gateway", first) if others else None))
@@ -49,21 +50,37 @@ def keygen(*words: object) -> None:
     subprocess.run(["ssh-keygen", "-q", *map(str, words)], check=True)
 
 
-def run(server: Sshd, *more: Sshd, key: Path, answers: dict[str, str] | None, patience: float = 60.0) -> str:
-    """The script at a terminal of its own, which types an answer to each question that holds the key; with None in a
-    session without any terminal. What was shown is returned."""
+def run(
+    server: Sshd,
+    *more: Sshd,
+    key: Path,
+    answers: dict[str, str] | None,
+    patience: float = 60.0,
+    connect_s: float = 15.0,
+    thinks_s: float = 0.0,
+) -> str:
+    """The script at a terminal of its own, which after a while types an answer to each question that holds the key;
+    with None in a session without any terminal. What was shown is returned."""
     known = server.folder / "all_known"
     known.write_text("".join(one.known_hosts.read_text() for one in (server, *more)))
     ports = [str(one.port) for one in (server, *more)]
-    argv = [sys.executable, "-c", SCRIPT, server.user, str(key), str(known), *ports]
+    argv = [
+        sys.executable,
+        "-c",
+        SCRIPT.replace("CONNECT_S", str(connect_s)),
+        server.user,
+        str(key),
+        str(known),
+        *ports,
+    ]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "SSH_AUTH_SOCK": ""}
     if answers is None:
         done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, start_new_session=True)
         return done.stdout + done.stderr
-    return _typed(argv, env, dict(answers), patience)
+    return _typed(argv, env, dict(answers), patience, thinks_s)
 
 
-def _typed(argv: list[str], env: dict[str, str], answers: dict[str, str], patience: float) -> str:
+def _typed(argv: list[str], env: dict[str, str], answers: dict[str, str], patience: float, thinks_s: float) -> str:
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(argv[0], argv, env)
@@ -80,6 +97,7 @@ def _typed(argv: list[str], env: dict[str, str], answers: dict[str, str], patien
             for question, answer in answers.items():
                 if question in shown[asked:]:
                     asked = len(shown)
+                    time.sleep(thinks_s)
                     os.write(terminal, f"{answer}\n".encode())
     finally:
         os.close(terminal)
@@ -201,6 +219,12 @@ def test_a_server_that_takes_answers_alone_is_given_them(with_codes: Sshd) -> No
     with_codes.restart("AuthenticationMethods keyboard-interactive")
     shown = run(with_codes, key=with_codes.key, answers={"Password:": CODE})
     assert "DONE hello" in shown, shown + with_codes.log
+
+
+def test_who_types_slowly_is_waited_for(with_codes: Sshd) -> None:
+    """Longer than a connection may take otherwise: that is the device's time, not the operator's."""
+    shown = run(with_codes, key=with_codes.key, answers={"Password:": CODE}, connect_s=4, thinks_s=6)
+    assert "DONE hello" in shown, shown
 
 
 def test_a_code_that_nobody_can_be_asked_for_or_that_is_wrong(with_codes: Sshd) -> None:

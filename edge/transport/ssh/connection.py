@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +34,13 @@ REKEY_BYTES = 1 << 35
 is reached while shipping models, and when the server closes a channel in just that moment paramiko's thread waits for
 itself for 30 s (seen with 5.1: after 255 commands that were sent 2 MB each)."""
 
+UNBOUNDED = math.inf
+"""For paramiko's own timeouts, which go by the wall clock and fail a call when that jumps: `watch`, which is monotonic,
+bounds each call. (Its timer of the handshake is monotonic too.)"""
+
 _FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _JOIN_S = 2.0
+_LEAST_WAIT_S = 0.01
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 _ECDSA = tuple(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521))
 _CERTIFIED = tuple(kind + certificates.SUFFIX for kind in ("ssh-ed25519", *_ECDSA, "rsa-sha2-512", "rsa-sha2-256"))
@@ -86,13 +92,14 @@ class Link:
         way = self._dial(deadline)
         self._session = session = paramiko.Transport(way.carrier)
         session.daemon = True
-        session.banner_timeout = session.handshake_timeout = deadline.left()
+        session.banner_timeout = session.channel_timeout = UNBOUNDED
+        session.handshake_timeout = deadline.left()
         session.packetizer.REKEY_BYTES = REKEY_BYTES
         _prefer(session, host_keys)
         if self._killed.is_set():
             raise OSError("closed")
         with watch(deadline, self.kill):
-            session.start_client(timeout=deadline.left())
+            session.start_client()
             deadline.left()
             key = session.get_remote_server_key()
         self.certificate = key.public_blob.key_blob if key.public_blob else b""
@@ -186,7 +193,7 @@ def watch(deadline: Deadline, stop: Callable[[], None]) -> Iterator[None]:
 
     def guard() -> None:
         while not deadline.passed:
-            if over.wait(deadline.remaining):
+            if over.wait(max(deadline.remaining, _LEAST_WAIT_S)):  # it may stand still with next to nothing left
                 return
         stop()
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import paramiko
 
 _DEAD_PEER_MS = 60_000
+_ASK_PEER_S = 15
 _END_S = 2.0
 
 
@@ -166,6 +167,11 @@ def _addresses(endpoint: Endpoint, deadline: Deadline) -> list[tuple[int, tuple[
 
 
 def _notice_dead_peers(connection: socket.socket) -> None:
+    """The kernel asks, by a clock that does not jump: paramiko's own keepalive goes by the wall clock."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), _ASK_PEER_S)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a peer that acknowledges nothing for so long is gone
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MS)

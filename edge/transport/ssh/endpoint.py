@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,15 +13,13 @@ from edge.hops import Hop, parse_hop
 from edge.inventory import Device
 from edge.known_hosts import DEFAULT_PORT, host_name
 from edge.places import Places
+from edge.transport.ssh import client_config
 from profiles.errors import ConfigError
 
 CONNECT_TIMEOUT_S = 15.0
 
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _GLOBAL_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
-_INCLUDE = re.compile(r"\s*include(?:\s+|\s*=\s*)(.+)", re.IGNORECASE)
-_BLOCK = re.compile(r"\s*(?:host|match)(?:\s|=)", re.IGNORECASE)
-_MAX_INCLUDES = 16
 _MAX_JUMPS = 8
 
 
@@ -82,7 +79,7 @@ class _Resolver:
         self, name: str, asked: Hop, gateways: tuple[Hop, ...] | None, via: Endpoint | None = None, depth: int = 0
     ) -> Endpoint:
         """`gateways` are those of the fleet file, () for none whatever ~/.ssh/config says, None where it decides."""
-        options = _options(asked.host, self.config)
+        options = client_config.options(asked.host, self.config, asked.user)
         host = options.get("hostname", asked.host)
         port = asked.port or _number(options, "port", DEFAULT_PORT, self.config)
         own_keys = (asked.key,) if asked.key else tuple(_home(path) for path in options.get("identityfile", ()))
@@ -143,60 +140,6 @@ class _Resolver:
         else:
             user = tuple(_home(path) for path in shlex.split(named) if path.lower() != "none")
         return (*user, self.places.known_hosts, _GLOBAL_KNOWN_HOSTS)
-
-
-def _options(host: str, config: Path) -> Mapping[str, Any]:
-    """What the config file says of a host, keys in lower case; paramiko expands %h, %u and the like."""
-    if not config.is_file():
-        return {}
-    import paramiko
-
-    try:
-        return paramiko.SSHConfig.from_text("\n".join(config_lines(config))).lookup(host)
-    except paramiko.ConfigParseError as error:
-        raise ConfigError(f"cannot be understood ({error})", where=str(config)) from None
-    except (paramiko.SSHException, ImportError) as error:  # ImportError: `Match exec` needs another package
-        raise ConfigError(
-            f"cannot be applied to {host} ({error})", where=str(config), fix="say user, port and key in fleet.toml"
-        ) from None
-
-
-def config_lines(config: Path, depth: int = 0) -> list[str]:
-    """The lines of a config file and of what it includes, which paramiko does not read by itself.
-
-    The block that an Include stands in is opened again after it, so that what follows keeps its condition.
-    Errors: ConfigError for a file that cannot be read, or that includes itself.
-    """
-    if depth > _MAX_INCLUDES:
-        raise ConfigError("includes itself without end", where=str(config))
-    lines = []
-    block = "Host *"
-    for line in _text(config).splitlines():
-        include = _INCLUDE.match(line)
-        if include:
-            for path in _included(include.group(1)):
-                lines += [*config_lines(path, depth + 1), block]
-        else:
-            block = line if _BLOCK.match(line) else block
-            lines.append(line)
-    return lines
-
-
-def _included(patterns: str) -> Sequence[Path]:
-    """Relative names are of ~/.ssh, wildcards allowed, as ssh_config(5) says."""
-    folder = Path.home() / ".ssh"
-    found: list[Path] = []
-    for pattern in shlex.split(patterns):
-        path = folder / _home(pattern)
-        found += sorted(path.parent.glob(path.name)) if set(path.name) & set("*?[") else [path]
-    return [path for path in found if path.is_file()]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", where=str(path)) from None
 
 
 def _default_keys() -> tuple[Path, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +17,7 @@ from edge.known_hosts import HostKey
 from edge.transport.base import Deadline
 from edge.transport.ssh import prompts
 from edge.transport.ssh.endpoint import Endpoint
+from edge.transport.ssh.key_agent import KeyAgent
 from profiles.errors import LoginError, printable
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 
 _QUESTIONS = "keyboard-interactive"
-_PATIENCE_S = 600.0
 _ATTEMPTS = 3
 _PASSPHRASES: dict[Path, str] = {}
 _PASSPHRASES_LOCK = threading.Lock()
@@ -36,9 +36,10 @@ def login(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadline) -
 
     tried: list[str] = []
     problems: list[str] = []
-    with closing(paramiko.Agent()) as agent:
+    session.auth_timeout = math.inf  # the caller bounds it: paramiko's own clock is the wall's
+    with closing(KeyAgent(deadline, problems)) as agent:
         for label, key in _candidates(endpoint, agent, problems, deadline):
-            session.auth_timeout = deadline.left()
+            deadline.left()
             tried.append(label)
             try:
                 still_needed = session.auth_publickey(endpoint.user, key)
@@ -78,12 +79,9 @@ def _answered(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadlin
     """Whether the server took the operator's answers. Its own clock (LoginGraceTime) bounds the asking."""
     import paramiko
 
-    session.auth_timeout = _PATIENCE_S
-
     def handler(title: str, text: str, questions: list[tuple[str, bool]]) -> list[str]:
-        begin = time.monotonic()
         told = " ".join(printable(part) for part in (title, text) if part)
-        try:
+        with deadline.paused():
             return [
                 prompts.ask(
                     f"{endpoint.address} asks{f' ({told})' if told else ''}: {printable(one)}", secret=not shown
@@ -91,8 +89,6 @@ def _answered(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadlin
                 or ""
                 for one, shown in questions
             ]
-        finally:
-            deadline.extend(time.monotonic() - begin)
 
     try:
         return not session.auth_interactive(endpoint.user, handler)
@@ -101,7 +97,7 @@ def _answered(session: paramiko.Transport, endpoint: Endpoint, deadline: Deadlin
 
 
 def _candidates(
-    endpoint: Endpoint, agent: paramiko.Agent, problems: list[str], deadline: Deadline
+    endpoint: Endpoint, agent: KeyAgent, problems: list[str], deadline: Deadline
 ) -> Iterator[tuple[str, paramiko.PKey]]:
     files = _from_files(endpoint, problems, deadline)
     from_agent = _from_agent(endpoint, agent)
@@ -113,9 +109,9 @@ def _candidates(
         yield from files
 
 
-def _from_agent(endpoint: Endpoint, agent: paramiko.Agent) -> Iterator[tuple[str, paramiko.PKey]]:
+def _from_agent(endpoint: Endpoint, agent: KeyAgent) -> Iterator[tuple[str, paramiko.PKey]]:
     named = {_public_blob(path) for path in endpoint.keys}
-    for key in agent.get_keys():
+    for key in agent.keys:
         if not endpoint.agent_only_for_keys or key.asbytes() in named:
             yield f"{HostKey(key.get_name(), key.asbytes())} of the agent", key
 
@@ -173,9 +169,8 @@ def _unlocked(path: Path, problems: list[str], deadline: Deadline) -> paramiko.P
 
     with _PASSPHRASES_LOCK:
         for attempt in range(_ATTEMPTS):
-            begin = time.monotonic()
-            phrase = _PASSPHRASES.get(path) or prompts.ask(f"Passphrase of {path}{' (again)' if attempt else ''}:")
-            deadline.extend(time.monotonic() - begin)
+            with deadline.paused():
+                phrase = _PASSPHRASES.get(path) or prompts.ask(f"Passphrase of {path}{' (again)' if attempt else ''}:")
             if not phrase:
                 break
             try:

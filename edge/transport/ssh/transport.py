@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import paramiko
 
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
-_WRONG_KIND = 65
+_WRONG_KIND, _TAKEN = 65, 66
 _AT_ONCE = 64
 """Files that one command takes: its words have to fit into one of 128 KiB."""
 
@@ -35,16 +35,22 @@ export LC_ALL=C; umask 077; while [ $# -ge 4 ]; do [ -d "$1" ] || mkdir -p -- "$
 if [ -d "$2" ]; then exit 65; \
 elif [ -f "$2" ] && s=$(sha256sum < "$2") && [ "${s%% *}" = "$4" ]; then echo eb:present; \
 elif [ -f "$3" ]; then n=$(wc -c < "$3") && echo eb:$((n)); else echo eb:0; fi; shift 4; done"""
+# A part that is gone on with becomes another file first: the session that began it may still live, and write late.
 _SEND = """\
 export LC_ALL=C; umask 077; n=$1; shift; i=0; want=; nl=$(printf '\\nx'); nl=${nl%x}; \
-while [ $i -lt $n ]; do [ "$4" = more ] || rm -f -- "$1" || exit 64; i=$((i + 1)); \
+while [ $i -lt $n ]; do \
+if [ "$4" = 0 ]; then rm -f -- "$1" "$1.copy" || exit 64; \
+elif rm -f -- "$1.copy" && head -c "$4" < "$1" > "$1.copy"; then mv -f -- "$1.copy" "$1" || exit 64; \
+else rm -f -- "$1.copy"; fi; i=$((i + 1)); \
 if [ $i -lt $n ]; then head -c "$2" >> "$1"; else cat >> "$1"; fi || exit 64; \
 want="$want $3"; set -- "$@" "$1"; shift 4; done; \
-sums=$(sha256sum -- "$@") || exit 64; \
+for part do [ -f "$part" ] || exit 66; done; sums=$(sha256sum -- "$@") || exit 64; \
 for part do s=${sums%% *}; \
 s=${s#\\\\}; sums=${sums#*"$nl"}; want=${want# }; w=${want%% *}; want=${want#"$w"}; \
-if [ "$s" = "$w" ]; then mv -f -- "$part" "${part%.part}" && echo eb:stored || exit 64; else echo "eb:$s"; fi; done"""
-_READ = 'export LC_ALL=C; [ ! -e "$1" ] || [ -f "$1" ] || exit 65; exec cat -- "$1"'
+if [ "$s" != "$w" ]; then echo "eb:$s"; elif mv -f -- "$part" "${part%.part}"; then echo eb:stored; \
+elif [ -f "$part" ]; then exit 64; else exit 66; fi; done"""
+_READ = """\
+export LC_ALL=C; if [ -L "$1" ] || { [ -e "$1" ] && [ ! -f "$1" ]; }; then exit 65; fi; exec cat -- "$1\""""
 
 
 class SSHTransport:
@@ -119,10 +125,7 @@ class SSHTransport:
         return [None if answer == "present" else int(answer) for answer in answers]
 
     def send(self, pieces: Sequence[Piece], deadline: Deadline) -> list[str | None]:
-        words = [
-            (str(one.upload.part), str(one.size - one.start), one.upload.sha256, "more" if one.start else "new")
-            for one in pieces
-        ]
+        words = [(str(one.upload.part), str(one.size - one.start), one.upload.sha256, str(one.start)) for one in pieces]
         argv = _script(_SEND, str(len(pieces)), *chain.from_iterable(words))
         output = _Output(MAX_OUTPUT, too_much(argv, MAX_OUTPUT, self._endpoint.where))
         under_way = pieces[0]
@@ -146,14 +149,18 @@ class SSHTransport:
             status = command.end(b"", output.out, output.err)
         done = Completed(status, bytes(output.stdout), bytes(output.stderr))
         answers = _answers(done)
+        if status == _TAKEN:
+            return [*(None if answer == "stored" else answer for answer in answers), *[""] * len(pieces)][: len(pieces)]
         if status:
-            raise self._unwritable(pieces[min(len(answers), len(pieces) - 1)].upload.remote, done)
+            failed = pieces[min(len(answers), len(pieces) - 1)] if answers else under_way
+            raise self._unwritable(failed.upload.remote, done)
         if len(answers) != len(pieces):
             raise self._not_understood()
         return [None if answer == "stored" else answer for answer in answers]
 
     def discard(self, uploads: Sequence[Upload], deadline: Deadline) -> None:
-        self._run(["rm", "-f", "--", *(str(one.part) for one in uploads)], b"", deadline)
+        left = (name for one in uploads for name in (str(one.part), f"{one.part}.copy"))
+        self._run(["rm", "-f", "--", *left], b"", deadline)
 
     def _run(self, argv: Sequence[str], stdin: bytes, deadline: Deadline, max_output: int = MAX_OUTPUT) -> Completed:
         output = _Output(max_output, too_much(argv, max_output, self._endpoint.where))
@@ -167,9 +174,9 @@ class SSHTransport:
         line = quoted(argv)
         link = self._connected(deadline)
         with self._failing_cleanly(link, deadline), watch(deadline, link.kill):
-            channel = link.session.open_session(window_size=window, timeout=deadline.left())
+            channel = link.session.open_session(window_size=window)
             try:
-                channel.exec_command(line)  # takes no timeout: the watch bounds it
+                channel.exec_command(line)
                 yield _Command(channel, link, deadline)
             finally:
                 channel.close()

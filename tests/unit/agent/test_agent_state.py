@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agents import state
+from device_agents import logind, state
 from device_agents.kinds import cpu
 from device_agents.system import System
 
@@ -357,3 +357,36 @@ class TestThisMachine:
 
     def test_no_cache_is_none(self, device: Device) -> None:
         assert cpu.last_cache_bytes(device.system) is None
+
+
+class TestWhatLogindKills:
+    @pytest.mark.parametrize(
+        ("texts", "killed"),
+        [
+            ([], False),
+            (["[Login]\n#KillUserProcesses=no\n"], False),
+            (["[Login]\n#KillUserProcesses=yes\n#KillExcludeUsers=root\n"], True),
+            (["KillUserProcesses=yes"], True),
+            (["  KillUserProcesses = True "], True),
+            (["KillUserProcesses=yes", "KillUserProcesses=no"], False),
+            (["KillUserProcesses=no", "#KillUserProcesses=yes"], False),
+            (["KillUserProcesses=yes\nKillExcludeUsers=root nvidia"], False),
+            (["KillUserProcesses=yes\nKillOnlyUsers=guest"], False),
+            (["KillUserProcesses=yes\nKillOnlyUsers=guest", "KillOnlyUsers=nvidia"], True),
+            (["KillUserProcesses=yes\nKillExcludeUsers=nvidia", "KillExcludeUsers="], True),
+        ],
+    )
+    def test_is_what_its_files_say(self, texts: list[str], killed: bool) -> None:
+        assert logind.kills(texts, "nvidia") is killed
+
+    def test_is_never_root_s_unless_they_say_so(self) -> None:
+        assert not logind.kills(["KillUserProcesses=yes"], "root")
+        assert logind.kills(["KillUserProcesses=yes\nKillExcludeUsers="], "root")
+
+    def test_is_of_the_file_that_wins(self, device: Device) -> None:
+        assert "no configuration" in str(logind.kills_jobs(device.system).unknown)
+        device.file("/usr/lib/systemd/logind.conf.d/50.conf", "KillUserProcesses=yes\nKillExcludeUsers=\n")
+        assert logind.kills_jobs(device.system).value is True
+        device.file("/etc/systemd/logind.conf.d/50.conf", "KillUserProcesses=no\n")
+        reading = logind.kills_jobs(device.system)
+        assert (reading.value, reading.source) == (False, "/etc/systemd/logind.conf.d/50.conf")

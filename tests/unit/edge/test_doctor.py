@@ -403,6 +403,18 @@ class TestTheRest:
         orin.context["clock_unix_s"] = Reading(int(NOW) + 550, "time")
         assert orin.findings() == ()
 
+    @pytest.mark.parametrize("file", ["/etc/systemd/logind.conf", "/etc/systemd/logind.conf.d/10-lab.conf"])
+    def test_a_logind_that_kills_jobs_is_a_note(self, orin: Clinic, file: str) -> None:
+        orin.recorded.file("/usr/lib/systemd/logind.conf", "[Login]\n#KillUserProcesses=no\n")
+        assert orin.findings() == ()
+        orin.recorded.file(file, "[Login]\nKillExcludeUsers=\nKillUserProcesses=yes\n")
+        finding = orin.one("kills_jobs")
+        assert finding.severity is Severity.NOTE
+        assert file in finding.why
+        assert "KillUserProcesses=no" in finding.command
+        orin.recorded.file("/etc/systemd/logind.conf.d/zz-edgebench.conf", "[Login]\nKillUserProcesses=no\n")
+        assert orin.findings() == (), "as after its command"
+
     def test_clocks_that_float_are_a_note(self, orin: Clinic) -> None:
         orin.recorded.file("/sys/class/devfreq/17000000.gpu/min_freq", "306000000")
         finding = orin.one("clocks_floating")

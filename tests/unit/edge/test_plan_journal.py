@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def cell(**changes: object) -> Cell:
 ORIGIN = Origin("local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0")
 ARTIFACT = artifact()
 PLAN = Plan((cell(), cell(batch=8)))
+REAL_GMTIME = time.gmtime
 
 
 def test_a_cell_s_id_is_fixed_for_all_time() -> None:
@@ -118,6 +120,21 @@ def test_a_finished_run_is_not_taken_up(tmp_path: Path) -> None:
     assert not second.resumed
     assert second.run != first.run
     second.close()
+
+
+def test_a_clock_that_was_set_back_hides_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_journal(tmp_path, PLAN)
+    first.finish()
+    first.close()
+    an_hour_ago = time.gmtime(time.time() - 3600)
+    monkeypatch.setattr(time, "gmtime", lambda seconds=None: an_hour_ago if seconds is None else REAL_GMTIME(seconds))
+    second = open_journal(tmp_path, PLAN)
+    second.done(PLAN.cells[0], "m-1")
+    second.close()
+    third = open_journal(tmp_path, PLAN)
+    third.close()
+    assert (third.run, third.resumed) == (second.run, True)
+    assert second.run > first.run
 
 
 def test_fresh_leaves_an_unfinished_run_alone(tmp_path: Path) -> None:

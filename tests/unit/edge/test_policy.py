@@ -33,7 +33,8 @@ def test_a_silent_device_may_come_back_and_one_that_refuses_will_not(error: Edge
 
 @pytest.mark.parametrize(
     ("error", "passes"),
-    [(run_error("lost"), True), (run_error("worker_died"), True), (run_error("busy"), True),
+    [(run_error("lost"), True), (run_error("worker_killed"), True), (run_error("worker_died"), True),
+     (run_error("busy"), True),
      (run_error("out_of_memory"), False), (run_error("deadline"), False), (BuildError("no"), False),
      (ConnectError("no"), False)],
 )  # fmt: skip
