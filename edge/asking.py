@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from edge import bundle
 from edge.connect import connect
 from edge.inventory import Device
 from edge.places import Places
@@ -45,3 +46,9 @@ def ask_all(
         pool.shutdown(wait=True, cancel_futures=True)
     names = [device.name for device in devices]
     return {name: answers[name] for name in names if name in answers}, {n: failed[n] for n in names if n in failed}
+
+
+def get_ready(session: Session) -> Session:
+    """The session with the agent installed, and any Python that runs it, whatever it can import."""
+    session.prepare(bundle.backend_names()[:1], only_look=True)
+    return session

@@ -13,6 +13,7 @@ from edge.inventory import Device
 from edge.journal import open_journal
 from edge.places import Places
 from edge.plan import Plan
+from edge.releases import making
 from edge.report.rows import Row, read
 from edge.request import Request
 from edge.results.store import Store
@@ -36,6 +37,7 @@ class Deployment:
     seconds: float
     building_s: float
     measuring_s: float
+    releases: tuple[making.Outcome, ...] = ()
 
     @property
     def failures(self) -> tuple[fleet.Failed, ...]:
@@ -43,10 +45,12 @@ class Deployment:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 every device failed, 3 some did, 4 a measurement is INVALID."""
-        if not self.rows:
+        """0 done, 1 every device failed, or none got its release, 3 some did, 4 a measurement is INVALID."""
+        released = [one for one in self.releases if isinstance(one, making.Released)]
+        unreleased = [one for one in self.releases if isinstance(one, making.NotReleased) and not one.invalid]
+        if not self.rows or (unreleased and not released):
             return FAILED
-        if self.failures:
+        if self.failures or unreleased:
             return PARTLY
         return INVALID if any(row.verdict.status is Status.INVALID for row in self.rows) else DONE
 
@@ -61,9 +65,10 @@ def deploy(
     survey: Survey | None = None,
     fresh: bool = False,
     begin: float | None = None,
+    wish: making.Wish | None = None,
 ) -> Deployment:
-    """Measure the plan that was made of the request, and of the `survey`; `begin` is when that was started
-    (time.monotonic), as the operator waited for it, too. Errors: ConfigError, fleet.Interrupted."""
+    """Measure the plan that was made of the request, and of the `survey`, and release what is wished; `begin` is when
+    that was started (time.monotonic), as the operator waited for it, too. Errors: ConfigError, fleet.Interrupted."""
     begin = time.monotonic() if begin is None else begin
     results = Store(places.results)
     artifacts = Artifacts(places.artifacts)
@@ -71,6 +76,8 @@ def deploy(
     try:
         survey = look_again(plan, journal, devices, survey or Survey(), places, progress)
         artifact = artifact_source(request, artifacts, progress, survey)
+        if wish is not None:
+            making.check_shared(plan, artifact, survey)
         tools = fleet.Tools(
             artifact=artifact,
             connect=lambda device: connect(device, places),
@@ -81,7 +88,14 @@ def deploy(
             survey=survey,
             rebuild=plan.rebuild,
         )
-        report = fleet.run(plan, {device.name: device for device in devices}, journal, tools)
+        by_name = {device.name: device for device in devices}
+        report = fleet.run(plan, by_name, journal, tools, goes_on=wish is not None)
+        rows = tuple(read(results, outcome.measurement) for outcome in report.outcomes if isinstance(outcome, fleet.Ok))
+        releases: tuple[making.Outcome, ...] = ()
+        if wish is not None:
+            releases = making.release_all(wish, rows, plan, devices, artifacts, places, progress)
+            if not report.lost and not any(isinstance(one, making.NotReleased) and one.again for one in releases):
+                journal.finish()
     except fleet.Interrupted:
         raise
     except KeyboardInterrupt:
@@ -92,8 +106,7 @@ def deploy(
         raise fleet.Interrupted(f"stopped; {what}") from None
     finally:
         journal.close()
-    rows = tuple(read(results, outcome.measurement) for outcome in report.outcomes if isinstance(outcome, fleet.Ok))
-    return Deployment(journal.run, rows, report, time.monotonic() - begin, *_longest(rows, report))
+    return Deployment(journal.run, rows, report, time.monotonic() - begin, *_longest(rows, report), releases)
 
 
 def _longest(rows: Sequence[Row], report: fleet.Report) -> tuple[float, float]:

@@ -46,6 +46,11 @@ class Report:
             outcome.measurement for outcome in self.outcomes if isinstance(outcome, Ok) and outcome.earlier
         )
 
+    @property
+    def lost(self) -> bool:
+        """Whether a device was lost or not reached: the same command tries that again."""
+        return any(isinstance(outcome, Failed) and outcome.link for outcome in self.outcomes)
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, after the tidying up. `message` says what became of the jobs."""
@@ -55,8 +60,9 @@ class Interrupted(KeyboardInterrupt):
         self.message = message
 
 
-def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tools) -> Report:
-    """Measure every cell of the plan that the journal does not know as done, by the device as it is now.
+def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tools, *, goes_on: bool = False) -> Report:
+    """Measure every cell of the plan that the journal does not know as done, by the device as it is now. The run is
+    finished then, unless a device was lost, or the caller `goes_on` with it.
 
     Errors: ConfigError of the export or of the operator's data (nothing was begun); Interrupted on Ctrl-C. All else
     ends in the report.
@@ -97,7 +103,7 @@ def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tool
         if worker.pythons:
             report.pythons[worker.device.name] = worker.pythons
     report.outcomes = [outcomes[cell.id] for cell in plan.cells]
-    if not any(isinstance(outcome, Failed) and outcome.link for outcome in report.outcomes):
+    if not goes_on and not report.lost:
         journal.finish()
     return report
 

@@ -11,6 +11,8 @@
     gateway = "site-a"      a gateway of this file, or user@host:port as ProxyJump has it, or several with commas
                             between, or "none"; without it ~/.ssh/config decides
     bandwidth = "500 kB/s"  the most that goes over its link, in both directions (kB/s, MB/s, kbit/s, Mbit/s)
+    release_hook = ["systemctl", "--user", "restart", "camera"]
+                            what is run there when another release becomes current
 
     [gateways.site-a]       user, port, key, known_hosts, gateway, as for a device
     host = "bastion.site-a.example"
@@ -30,7 +32,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from device_agents.contract import SchemaViolation
+from device_agents.contract import SchemaViolation, check_hook
 from edge.hops import Hop, parse_hop
 from edge.transport.pace import parse_rate
 from profiles.errors import ConfigError
@@ -67,6 +69,7 @@ class Device:
     builder: bool = False
     gateways: tuple[Hop, ...] | None = None
     bandwidth: float | None = None
+    release_hook: tuple[str, ...] = ()
 
     @property
     def expected_power_mode(self) -> str | None:
@@ -132,6 +135,7 @@ class _LocalEntry:
     python: str | None = None
     workdir: str | None = None
     builder: bool = False
+    release_hook: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_common(self)
@@ -174,6 +178,7 @@ class _Defaults(_Reach):
     workdir: str | None = None
     power_mode: str | None = None
     bandwidth: str | None = None
+    release_hook: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -223,6 +228,7 @@ def _check_common(entry: _LocalEntry | _Defaults) -> None:
         raise SchemaViolation("workdir", f"{entry.workdir!r} is not absolute; write the whole path from /")
     if entry.python is not None and not entry.python.strip():
         raise SchemaViolation("python", "is empty; leave it out instead")
+    check_hook(entry.release_hook or ())
 
 
 _WORD_RULE = f"letters, digits, '.', '_' and '-', starting with a letter or digit, and none of {', '.join(RESERVED)}"
@@ -294,6 +300,7 @@ def _device(name: str, data: Any, defaults: _Defaults, gateways: _Gateways, sour
         builder=entry.builder,
         bandwidth=parse_rate(values["bandwidth"]) if values["bandwidth"] else None,
         gateways=gateways.find(values["gateway"], f"{key}.gateway" if entry.gateway else "defaults.gateway"),
+        release_hook=values["release_hook"] or (),
     )
 
 
@@ -306,6 +313,7 @@ def _local(entry: _LocalEntry) -> Device:
         python=entry.python or sys.executable,
         workdir=PurePosixPath(entry.workdir) if entry.workdir else None,
         builder=entry.builder,
+        release_hook=entry.release_hook or (),
     )
 
 

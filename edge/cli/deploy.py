@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge.device_run import Failed
     from edge.inventory import Fleet
     from edge.plan import Cell
+    from edge.releases.making import Wish
 
 
 @command
@@ -78,6 +79,14 @@ def deploy(
     check_with: Annotated[
         Literal["trtexec"] | None, typer.Option(help="A second opinion on the same engine.", show_default="none")
     ] = None,
+    release: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Keep what was measured on its device.", show_default="none")
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(help="What a release has to keep: 'p99<33ms,throughput>=30/s'.", show_default="no INVALID"),
+    ] = None,
+    activate: Annotated[bool, typer.Option("--activate", help="Make the release the current one there.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure anew, do not take up an unfinished run.")] = False,
     fleet: FleetOption = None,
     json: JsonOption = False,
@@ -98,11 +107,13 @@ def deploy(
     from edge.plan import OWN, PER_CLASS
     from edge.planning import make_plan
     from edge.probing import survey
+    from edge.releases.making import check_plan
     from edge.request import Request
     from edge.selector import select
     from export.artifact import Store
 
     begin = time.monotonic()
+    wish = _wish(release, require, activate)
     known = load_fleet(fleet)
     names = _models(models, known)
     devices = select(known, " or ".join(f"({expr})" for expr in device or ["local"]))
@@ -132,15 +143,32 @@ def deploy(
         abilities = builds > 1 or engines != OWN or bool(option)
         found = survey(request.backends, devices, places(), progress, abilities=abilities)
     plan = make_plan(request, devices, Store(places().artifacts), choices, found, builds_for)
+    if wish is not None:
+        check_plan(plan)
     for line in choices.lines:
         say(f"chosen: {line}", err=json)
     with drawn() as progress:
-        deployment = work.deploy(request, plan, devices, places(), progress, survey=found, fresh=fresh, begin=begin)
+        deployment = work.deploy(
+            request, plan, devices, places(), progress, survey=found, fresh=fresh, begin=begin, wish=wish
+        )
     if json:
         print_json(_as_json(deployment, choices))
     else:
         _print(deployment)
     return deployment.exit_code
+
+
+def _wish(version: str | None, require: list[str] | None, activate: bool) -> Wish | None:
+    from edge.releases.making import Wish
+    from edge.releases.requirements import parse_requirements
+    from profiles.errors import ConfigError
+
+    if version is not None:
+        return Wish(version, parse_requirements(require or []), activate)
+    for option, given in (("--require", require), ("--activate", activate)):
+        if given:
+            raise ConfigError("is about a release, and none is made", where=option, fix="add --release VERSION")
+    return None
 
 
 def _models(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
@@ -185,6 +213,7 @@ def _timing(quick: bool, processes: int | None) -> Timing:
 
 
 def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
+    from edge.report.releases import outcomes_as_json
     from edge.report.rows import as_json, lotteries_as_json
 
     earlier = deployment.report.earlier
@@ -198,6 +227,7 @@ def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
             for f in deployment.failures
         ],
         "measured_anew": [{"device": cell.device, "cell": cell, "why": why} for cell, why in deployment.report.anew],
+        **outcomes_as_json(deployment.releases),
         "pythons": deployment.report.pythons,
         "model_bytes_sent": deployment.report.bytes_sent,
         "seconds": deployment.seconds,
@@ -208,6 +238,7 @@ def _as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
 
 def _print(deployment: Deployment) -> None:
     from edge.report import table
+    from edge.report.releases import sentences
 
     rows, report = deployment.rows, deployment.report
     for device, pythons in report.pythons.items():
@@ -222,6 +253,8 @@ def _print(deployment: Deployment) -> None:
         say(note)
     for failures in _alike(deployment.failures):
         _print_failures(failures)
+    for line in sentences(deployment.releases):
+        say(line)
     waited = max((row.waited_s for row in rows), default=0.0)
     if waited > 1.0:
         say(f"up to {waited:.0f} s were spent waiting for an accelerator that another job held")
