@@ -106,7 +106,7 @@ def check_shared(plan: Plan, artifact: Callable[[Cell], Artifact], survey: Surve
             continue
         with contextlib.suppress(ExportError):  # what cannot be exported fails by itself
             made = [artifact(cell) for cell in cells]
-            graphs = {its.id for its in made}
+            graphs = set(map(_graph_files, made))
             builds = choosing.builds(device, cells[0].backend, survey)
             engines = {build_of(cell, its, device).id for cell, its in zip(cells, made, strict=True)} if builds else ()
             if len(graphs) > 1 or len(engines) > 1:
@@ -169,11 +169,12 @@ def _released(wish: Wish, rows: Sequence[Row], artifacts: Artifacts) -> Release:
     any more."""
     for row in rows:
         _check(wish, row)
-    first = rows[0].measurement
-    if len({(row.measurement.origin.artifact, _engine(row)) for row in rows}) > 1:
+    first, engine = rows[0].measurement, _engine(rows[0])
+    made = [artifacts.get(row.measurement.origin.artifact) for row in rows]
+    artifact = made[0]
+    if any(_engine(row) != engine for row in rows) or any(_graph_files(one) != _graph_files(artifact) for one in made):
         message = "its batches ran different graphs or engines, and a release holds one"
         raise _Refused(message, where=first.cell.device, fix="release one batch")
-    artifact, engine = artifacts.get(first.origin.artifact), _engine(rows[0])
     return Release(
         schema=SCHEMA,
         model=first.cell.model,
