@@ -150,7 +150,7 @@ def _by_release(plan: Plan) -> dict[tuple[str, str], list[Cell]]:
 
 def _several(device: str, model: str, what: str) -> ConfigError:
     message = f"a release is one configuration, and of {model} on {device} there would be several: {what}"
-    fix = "name one framework, backend, size and batch (batches that share a graph and an engine may be several)"
+    fix = "name one framework, backend, size and batch; --bounds lets batches share a graph and an engine"
     return ConfigError(message, where="--release", fix=fix)
 
 

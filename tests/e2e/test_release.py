@@ -91,7 +91,7 @@ def test_a_release_tells_what_it_is_and_goes_through_its_life(
     site: Site, tmp_path: Path, hook: Callable[[str], str]
 ) -> None:
     server, _ = site.device("board-1", hook("")), site.device("board-2")
-    answer = site.release("v1", "--activate", "--batch", "1,2", *NO_LIMIT)
+    answer = site.release("v1", "--activate", "--batch", "1,2", "--bounds", "1:1:2", *NO_LIMIT)
     assert answer.code == 0, answer.err + answer.out
     assert [(one["device"], one["new"], one["current"]) for one in answer.json["releases"]] == [
         ("board-1", True, "v1"),
@@ -309,10 +309,10 @@ class TestEngines:
         assert {one["name"] for one in manifest["files"]} == {"model.engine", "model.onnx"}
         assert [one["batch"] for one in manifest["measurements"]] == [1, 8], "one engine serves both"
 
-    def test_batches_with_an_engine_each_are_refused_before_any_work(self, bench: Bench, orin: Sshd) -> None:
+    def test_batches_with_a_graph_each_are_refused_before_any_work(self, bench: Bench, orin: Sshd) -> None:
         answer = bench.operator.run(*bench.arguments("--release", "v1", "--batch", "1,8"))
         assert answer.code == 2
-        several = "of tiny on orin-1 there would be several: batches 1, 8 with an engine each"
+        several = "of tiny on orin-1 there would be several: batches 1, 8 with a graph each"
         assert f"a release is one configuration, and {several}" in answer.err
         assert not list(orin.home.rglob("model.onnx"))
 
