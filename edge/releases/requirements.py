@@ -80,4 +80,4 @@ def figures(summary: Summary) -> dict[str, float | None]:
 def _why_unknown(figure: str, summary: Summary) -> str:
     if summary.median is None:
         return "with several streams there is no latency"
-    return f"{summary.samples} samples, and it takes {SUPPORT[float(figure[1:])]}"
+    return f"{summary.samples} samples, and it takes {SUPPORT[float(figure[1:])]}: measure longer, without --quick"
