@@ -3,7 +3,8 @@
 releases/.lock                     held while a command works here, its hook included
         /<model>/<version>/        model.onnx with its data files, model.engine where one was measured, manifest.json
                 /current, previous -> versions (links.py)
-        /.hook.log                 what the last hook complained of
+        /.hook.log                 what the last hook complained of; when it failed, and was run again for the version
+        /.hook-again.log           that is restored, what it complained of then
 
 A version appears by a rename, whole and synced, and never changes. What begins with a dot is unfinished: the next
 command removes it.
@@ -90,7 +91,7 @@ def activate(workdir: Path, order: Activation) -> ReleaseState:
         meant = before if version == before.current else Links(version, before.current)
         if meant != before:
             links.swap(home, meant)
-        why = _run_hook(home, version, order)
+        why = _run_hook(home, version, order, _log(home))
         if why:
             raise _put_back(home, version, before, order, why)
         return _state(home, version, meant != before)
@@ -280,11 +281,15 @@ def _state(home: Path, version: str, changed: bool) -> ReleaseState:
     return ReleaseState(home.name, version, changed, str(home / version), now.current, now.previous)
 
 
-def _run_hook(home: Path, version: str, order: Activation) -> str:
+def _run_hook(home: Path, version: str, order: Activation, log: Path) -> str:
     """Why it failed; "" where it did not, or there is none."""
     if not order.hook:
         return ""
-    return hook.run(order.hook, order.model, home / version, order.hook_timeout_s, home.parent / ".hook.log")
+    return hook.run(order.hook, order.model, home / version, order.hook_timeout_s, log)
+
+
+def _log(home: Path) -> Path:
+    return home.parent / ".hook.log"
 
 
 def _put_back(home: Path, version: str, before: Links, order: Activation, why: str) -> DeviceError:
@@ -303,11 +308,10 @@ def _restored(home: Path, version: str, current: Optional[str], order: Activatio
         return f"{version} was current before, and is"
     if current is None:
         return "none is current, as before"
-    why = _run_hook(home, current, order)
+    why = _run_hook(home, current, order, home.parent / ".hook-again.log")
     told = f"the hook failed for it, too ({why})" if why else "the hook ran for it"
     return f"{current} is current again, and {told}"
 
 
 def _hook_failed(message: str, home: Path) -> DeviceError:
-    log = home.parent / ".hook.log"
-    return DeviceError("hook_failed", "release", message, fix=f"what it said is in {log} there")
+    return DeviceError("hook_failed", "release", message, fix=f"what it said is in {_log(home)} there")

@@ -8,7 +8,7 @@ from typing import Dict, Optional, Tuple
 
 from device_agents.codec import SchemaViolation
 from device_agents.contract.engines import ENGINE_FILE
-from device_agents.contract.terms import SCHEMA, FileEntry, Precision, TensorSpec
+from device_agents.contract.terms import SCHEMA, FileEntry, Precision, Scalar, TensorSpec
 
 CURRENT = "current"
 PREVIOUS = "previous"
@@ -78,7 +78,8 @@ class Release:
     """manifest.json of a release: enough for a person, and for a service that loads it from the folder it lies in.
 
     `model_file` is the ONNX graph, `files` are all that lie beside the manifest, the engine's included. `inputs` and
-    `outputs` are as the graph declares them, free dimensions by name. `requirements` are what was asked of the figures.
+    `outputs` are as the graph declares them, free dimensions by name. `settings` are what the runtime was told when it
+    was measured, `requirements` what was asked of the figures.
     """
 
     schema: int
@@ -100,6 +101,7 @@ class Release:
     released_at: str
     edgebench: str
     engine: Optional[ReleasedEngine] = None
+    settings: Dict[str, Scalar] = field(default_factory=dict)
     requirements: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -50,8 +50,8 @@ def list_releases(
         print_json({"releases": rows, "differences": unlike, "failed": _as_json(failed)})
     elif any(its.models for its in found.values()):
         typer.echo(table(found, console_width()))
-        typer.echo("" if unlike else "\nno difference between these devices" if len(found) > 1 else "")
-        for line in unlike:
+        alike = ["no difference between these devices"] if len(found) > 1 else []
+        for line in ["", *(unlike or alike)] if unlike or alike else ():
             say(line)
     elif found:
         of = f" of {model}" if model else ""

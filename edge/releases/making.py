@@ -195,6 +195,7 @@ def _released(wish: Wish, rows: Sequence[Row], artifacts: Artifacts) -> Release:
         released_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         edgebench=version(),
         engine=engine,
+        settings=first.result.switches,
         requirements=tuple(requirement.text for requirement in wish.requirements),
     )
 

@@ -216,6 +216,9 @@ class TestTheHook:
         assert len(error["message"]) < 500
         assert shelf.links == ("v2", "v1")
         assert ran(tmp_path) == ["v1", "v2", "v3", "v2"]
+        log = shelf.home.parent / ".hook.log"
+        assert error["fix"] == f"what it said is in {log} there"
+        assert bool(log.read_bytes()) == (">&2" in lines), "the second run does not write over it"
 
     def test_one_that_hangs_is_ended_with_all_that_it_started(
         self, shelf: Shelf, tmp_path: Path, hook: Callable[[str], Path]

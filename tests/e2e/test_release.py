@@ -107,6 +107,7 @@ def test_a_release_tells_what_it_is_and_goes_through_its_life(
     assert (manifest["framework"], manifest["precision"], manifest["backend"]) == ("onnx", "fp32", "onnxruntime")
     assert manifest["runtime_version"] == rows[0]["runtime_version"]
     assert manifest["requirements"] == ["p50<1s"]
+    assert (manifest["settings"]["provider"], manifest["settings"]["threads"]) == ("cpu", 1)
     assert "@" in manifest["released_by"]
     assert [one["name"] for one in manifest["files"]] == ["model.onnx"]
 
