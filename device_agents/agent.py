@@ -1,4 +1,4 @@
-"""The agent's command line: `python agent.pyz probe | run | wait | cancel | engines | gc`. JSON on stdout, one object.
+"""The agent's command line: `python agent.pyz COMMAND`, those of `_parser`. JSON on stdout, one object.
 
 Everything lies under --workdir. A failure is `{"error": {...}}` with exit code 1.
 """
@@ -11,14 +11,17 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Type, TypeVar
 
 from device_agents.contract import (
     SCHEMA,
+    Activation,
     BackendReport,
     JobSpec,
     ProbeReport,
     Reading,
+    Release,
+    Removal,
     SchemaViolation,
     dumps,
     from_json,
@@ -28,6 +31,7 @@ from device_agents.contract import (
 from device_agents.errors import DeviceError, io_error
 
 _OPTIONAL = {"--preparing": None, "--gpu": "", "--backend": ""}
+T = TypeVar("T")
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -57,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
         ("cancel", _cancel, ("--workdir", "--job")),
         ("gc", _gc, ("--workdir", "--keep-days")),
         ("engines", _engines, ("--workdir",)),
+        ("release", _release, ("--workdir",)),
+        ("releases", _releases, ("--workdir",)),
+        ("activate", _activate, ("--workdir",)),
+        ("remove-release", _remove_release, ("--workdir",)),
         ("worker", _worker, ("--job", "--task", "--index", "--supervisor")),
     ):
         command = commands.add_parser(name)
@@ -124,7 +132,7 @@ def _run(arguments: argparse.Namespace) -> Any:
     """
     from device_agents import jobs
 
-    spec = from_json(JobSpec, loads(sys.stdin.buffer.read()))
+    spec = _given(JobSpec)
     workdir, timeout_s = Path(arguments.workdir), float(arguments.timeout)
     started = jobs.start(workdir, spec)
     if timeout_s <= 0:
@@ -154,6 +162,37 @@ def _engines(arguments: argparse.Namespace) -> Dict[str, Any]:
     from device_agents.engines import Engines
 
     return {"engines": [to_json(report) for report in Engines(Path(arguments.workdir)).all()]}
+
+
+def _release(arguments: argparse.Namespace) -> Any:
+    """Keep what the manifest on stdin describes, of what is here already."""
+    from device_agents import releases
+
+    return releases.make(Path(arguments.workdir), _given(Release))
+
+
+def _releases(arguments: argparse.Namespace) -> Any:
+    from device_agents import releases
+
+    return releases.listed(Path(arguments.workdir))
+
+
+def _activate(arguments: argparse.Namespace) -> Any:
+    """Make current what stdin names, and run its hook."""
+    from device_agents import releases
+
+    return releases.activate(Path(arguments.workdir), _given(Activation))
+
+
+def _remove_release(arguments: argparse.Namespace) -> Any:
+    from device_agents import releases
+
+    return releases.remove(Path(arguments.workdir), _given(Removal))
+
+
+def _given(kind: Type[T]) -> T:
+    """What stdin holds. Errors: SchemaViolation."""
+    return from_json(kind, loads(sys.stdin.buffer.read()))
 
 
 def _worker(arguments: argparse.Namespace) -> int:

@@ -40,6 +40,15 @@ def entry_of(path: Path) -> FileEntry:
     return FileEntry(path.name, path.stat().st_size, _sha256(path))
 
 
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk by the time this returns."""
+    descriptor = os.open(str(path), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:

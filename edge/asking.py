@@ -45,3 +45,9 @@ def ask_all(
         pool.shutdown(wait=True, cancel_futures=True)
     names = [device.name for device in devices]
     return {name: answers[name] for name in names if name in answers}, {n: failed[n] for n in names if n in failed}
+
+
+def get_ready(session: Session) -> Session:
+    """The session with the agent installed, and any Python of the host that runs it, whatever it can import."""
+    session.prepare(())
+    return session

@@ -16,6 +16,7 @@ from edge.journal import Begin, Journal, open_journal
 from edge.places import Places
 from edge.plan import Plan
 from edge.policy import Failures, Policy
+from edge.releases import making
 from edge.report.rows import Row, read
 from edge.request import Request
 from edge.results.store import Store
@@ -40,6 +41,7 @@ class Deployment:
     seconds: float
     building_s: float
     measuring_s: float
+    releases: tuple[making.Outcome, ...] = ()
 
     @property
     def failures(self) -> tuple[fleet.Failed, ...]:
@@ -51,10 +53,12 @@ class Deployment:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 every device failed, 3 some did, 4 a measurement is INVALID."""
-        if not self.rows:
+        """0 done, 1 every device failed, or none got its release, 3 some did, 4 a measurement is INVALID."""
+        released = [one for one in self.releases if isinstance(one, making.Released)]
+        unreleased = [one for one in self.releases if isinstance(one, making.NotReleased) and not one.invalid]
+        if not self.rows or (unreleased and not released):
             return FAILED
-        if self.failures or self.skipped:
+        if self.failures or self.skipped or unreleased:
             return PARTLY
         return INVALID if any(row.verdict.status is Status.INVALID for row in self.rows) else DONE
 
@@ -76,10 +80,11 @@ def deploy(
     since: float | None = None,
     policy: Policy | None = None,
     watch: Callable[[Journal], AbstractContextManager[Watch]] = _unwatched,
+    wish: making.Wish | None = None,
 ) -> Deployment:
-    """Measure the plan that was made of the request, and of the `survey`. `begin` says which run to take up, `since`
-    when the operator began to wait (time.monotonic); `watch` is asked for who follows the run of a journal. Errors:
-    ConfigError, fleet.Interrupted."""
+    """Measure the plan that was made of the request, and of the `survey`, and release what is wished. `begin` says
+    which run to take up, `since` when the operator began to wait (time.monotonic); `watch` is asked for who follows
+    the run of a journal. Errors: ConfigError, fleet.Interrupted."""
     since = time.monotonic() if since is None else since
     policy = policy or Policy()
     results = Store(places.results)
@@ -89,6 +94,8 @@ def deploy(
     try:
         survey = look_again(plan, journal, devices, survey or Survey(), places, progress)
         artifact = artifact_source(request, artifacts, progress, survey)
+        if wish is not None:
+            making.check_shared(plan, artifact, survey)
         tools = fleet.Tools(
             artifact=artifact,
             connect=lambda device: connect(device, places),
@@ -101,10 +108,15 @@ def deploy(
             policy=policy,
             failures=Failures(policy.max_failures),
         )
+        by_name = {device.name: device for device in devices}
         with watch(journal) as watching:
-            report = fleet.run(
-                plan, {device.name: device for device in devices}, journal, replace(tools, watch=watching)
-            )
+            report = fleet.run(plan, by_name, journal, replace(tools, watch=watching), goes_on=wish is not None)
+        rows = tuple(read(results, outcome.measurement) for outcome in report.outcomes if isinstance(outcome, fleet.Ok))
+        releases: tuple[making.Outcome, ...] = ()
+        if wish is not None:
+            releases = making.release_all(wish, rows, plan, devices, artifacts, places, progress)
+            if not report.unfinished and not any(isinstance(one, making.NotReleased) and one.again for one in releases):
+                journal.finish()
     except fleet.Interrupted:
         raise
     except KeyboardInterrupt:
@@ -115,8 +127,7 @@ def deploy(
         raise fleet.Interrupted(f"stopped; {what}") from None
     finally:
         journal.close()
-    rows = tuple(read(results, outcome.measurement) for outcome in report.outcomes if isinstance(outcome, fleet.Ok))
-    return Deployment(journal.run, rows, report, time.monotonic() - since, *_longest(rows, report))
+    return Deployment(journal.run, rows, report, time.monotonic() - since, *_longest(rows, report), releases)
 
 
 def _planned(plan: Plan, journal: Journal, begin: Begin) -> Plan:

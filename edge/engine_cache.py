@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from device_agents.contract import ENGINE_FILE, ENGINE_MANIFEST, EngineReport
-from edge.asking import ask_all
+from edge.asking import ask_all, get_ready
 from edge.connect import connect
 from edge.inventory import Device
 from edge.places import Places
@@ -26,7 +26,7 @@ def engines_of(
 
     def ask(session: Session) -> list[EngineReport]:
         progress(f"{session.device.name}: listing its engines")
-        return _listed(session)
+        return get_ready(session).engines()
 
     return ask_all(devices, places, ask)
 
@@ -39,7 +39,7 @@ def pull(key: str, device: Device, out: Path, places: Places, progress: Progress
     """
     with _made_whole(out.absolute()) as part, contextlib.closing(connect(device, places)) as transport:
         session = Session(device, transport)
-        report = _named(key, _listed(session), device.name)
+        report = _named(key, get_ready(session).engines(), device.name)
         progress(f"{device.name}: bringing home engine {report.key[:SHORT]}")
         session.pull_engine(report, part)
         # what a transport brings is the user's own alone; a file that was asked for is as any other that is made here
@@ -61,11 +61,6 @@ def _made_whole(out: Path) -> Iterator[Path]:
         raise ConfigError(f"cannot be written ({error.strerror or error})", where=str(out)) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def _listed(session: Session) -> list[EngineReport]:
-    session.prepare(())
-    return session.engines()
 
 
 def _named(key: str, engines: Sequence[EngineReport], device: str) -> EngineReport:

@@ -47,6 +47,11 @@ class Report:
             outcome.measurement for outcome in self.outcomes if isinstance(outcome, Ok) and outcome.earlier
         )
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the same command is to try a cell again: its device was lost or not reached, or it was not begun."""
+        return any(isinstance(one, Skipped) or (isinstance(one, Failed) and one.link) for one in self.outcomes)
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, after the tidying up. `message` says what became of the jobs."""
@@ -56,8 +61,9 @@ class Interrupted(KeyboardInterrupt):
         self.message = message
 
 
-def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tools) -> Report:
-    """Measure every cell of the plan that the journal does not know as done, by the device as it is now.
+def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tools, *, goes_on: bool = False) -> Report:
+    """Measure every cell of the plan that the journal does not know as done, by the device as it is now. The run is
+    finished then, unless a device was lost, or the caller `goes_on` with it.
 
     Errors: ConfigError of the export or of the operator's data (nothing was begun), unless exporting overlaps with
     measuring; Interrupted on Ctrl-C. All else ends in the report.
@@ -105,14 +111,9 @@ def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tool
             report.pythons[worker.device.name] = worker.pythons
     report.outcomes = [outcomes[cell.id] for cell in plan.cells]
     planned = {cell.id for cell in journal.planned} - {cell.id for cell in plan.cells}
-    if not planned and not any(_may_come(outcome) for outcome in report.outcomes):
+    if not planned and not goes_on and not report.unfinished:
         journal.finish()
     return report
-
-
-def _may_come(outcome: Outcome) -> bool:
-    """Whether the same command is to try the cell again."""
-    return isinstance(outcome, Skipped) or (isinstance(outcome, Failed) and outcome.link)
 
 
 def _earlier(plan: Plan, journal: Journal, tools: Tools, report: Report) -> Iterable[tuple[str, Ok]]:

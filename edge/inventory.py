@@ -15,6 +15,8 @@
     metered = true          its link costs by the byte; max_bytes = "50 MB" is the most that a run sends over it
     serial = "1421523"      its serial number or machine id (`edgebench devices probe` shows both): nothing is measured
                             on another board
+    release_hook = ["systemctl", "--user", "restart", "camera"]
+                            what is run there when another release becomes current
 
     [groups]                a name for an expression of --device, or for a list of them; groups may use groups
     edge-site = "orin and lab"
@@ -42,7 +44,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from device_agents.contract import SchemaViolation
+from device_agents.contract import SchemaViolation, check_hook
 from edge.expression import RESERVED, WORD, WORD_RULE
 from edge.groups import given, group_table, members
 from edge.hops import Hop, parse_hop
@@ -96,6 +98,7 @@ class Device:
     container: ContainerKey | None = None
     gpu: str = ""
     all_gpus: bool = False
+    release_hook: tuple[str, ...] = ()
 
     def on_gpu(self, gpu: str, *, first: bool) -> Device:
         """One GPU of this entry as a device. Engines for the class are built on the `first`."""
@@ -183,6 +186,7 @@ class _LocalEntry(RuntimeKeys):
     tags: tuple[str, ...] = ()
     workdir: str | None = None
     builder: bool = False
+    release_hook: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -227,6 +231,7 @@ class _Defaults(_Reach, RuntimeKeys):
     bandwidth: str | None = None
     metered: bool | None = None
     max_bytes: str | None = None
+    release_hook: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _Reach.__post_init__(self)
@@ -287,6 +292,7 @@ def _check_common(entry: _LocalEntry | _Defaults) -> None:
         raise SchemaViolation("workdir", f"{entry.workdir!r} is not absolute; write the whole path from /")
     if entry.workdir is not None and "," in entry.workdir and container_of(entry.container) is not None:
         raise SchemaViolation("workdir", f"{entry.workdir!r} has a comma, and no container can be given such a folder")
+    check_hook(entry.release_hook or ())
 
 
 def _plain_absolute(path: str) -> bool:
@@ -429,6 +435,7 @@ def _device(
         env=merged(defaults.env, entry.env),
         setup=values["setup"],
         container=container_of(values["container"]),
+        release_hook=values["release_hook"] or (),
     )
     return device, values["gpus"]
 
@@ -446,6 +453,7 @@ def _local(entry: _LocalEntry) -> tuple[Device, Any]:
         env=merged(None, entry.env),
         setup=entry.setup,
         container=container,
+        release_hook=entry.release_hook or (),
     )
     return device, entry.gpus
 

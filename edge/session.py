@@ -63,7 +63,7 @@ _LOOK_S = 10.0  # while nothing is timed: how often to ask how far a build is
 _WAITING = ("--timeout", f"{_WAIT_S:g}", "--preparing", f"{_LOOK_S:g}")
 _RESULT_LIMIT = 32 << 20
 _SAMPLES_LIMIT = 1 << 30
-_ENGINES_LIMIT = 64 << 20  # bytes of JSON: every engine's manifest with its layers
+_ANSWER_LIMIT = 64 << 20  # bytes of JSON: every engine's manifest with its layers, every release's
 _MARGIN_S = 120.0
 _DAY_S = 86_400.0
 _TOLD = 2000  # characters of what a device says of a failure
@@ -222,8 +222,7 @@ class Session:
 
     def engines(self) -> list[EngineReport]:
         """The engines that this device built, newest first. Call `prepare` before. Errors: AgentError."""
-        done = self._call("engines", timeout=_CALL_S, max_output=_ENGINES_LIMIT)
-        return list(self._read(_Engines, self._answer(done), "engines").engines)
+        return list(self.ask("engines", _Engines, timeout=_CALL_S).engines)
 
     def pull_engine(self, report: EngineReport, folder: Path) -> None:
         """Bring an engine that this device built into `folder` as model.engine and engine.json, its hash checked.
@@ -242,6 +241,13 @@ class Session:
             message = f"engine {report.key[:12]} is not the one that its manifest describes"
             raise SchemaError(message, where=self.device.name, stage="collect", fix=fix)
         (folder / ENGINE_MANIFEST).write_text(dumps(report, indent=1) + "\n", encoding="utf-8")
+
+    def ask(self, command: str, kind: type[T], order: object = None, *, timeout: float) -> T:
+        """What a command of the agent answers to an order, which goes to its stdin as JSON. Call `prepare` before.
+        Errors: AgentError, TransportError."""
+        stdin = b"" if order is None else dumps(order).encode()
+        done = self._call(command, stdin=stdin, timeout=timeout, max_output=_ANSWER_LIMIT)
+        return self._read(kind, self._answer(done), command)
 
     def cancel(self, job: str) -> JobStatus:
         """End a job that was started here."""

@@ -73,6 +73,11 @@ def golden_file(artifact: Artifact, asked: Size | None) -> str | None:
     return next((name for name, match in found if match and (int(match[1]), int(match[2])) == asked), None)
 
 
+def is_golden(name: str) -> bool:
+    """Whether a payload file holds the golden samples of a size."""
+    return _GOLDEN.match(name) is not None
+
+
 def at_size(artifact: Artifact, asked: Size | None, where: str) -> Artifact:
     """The artifact as it is to somebody with data of one size: its inputs' free sides are set. Errors: RunError."""
     sizes = chosen(artifact, asked, where)

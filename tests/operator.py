@@ -23,6 +23,18 @@ Timing.quick = staticmethod(lambda: Timing(1, 0.0, 5, 0.1, 0.05, 20, 1.0))
 """
 """A prelude that makes `--quick` a matter of milliseconds, for tests that look at anything but figures."""
 
+JUDGED = """
+from dataclasses import replace
+import profiles.load
+from profiles.schema import Thresholds
+_read = profiles.load.device_profile
+profiles.load.device_profile = lambda name: replace(_read(name), thresholds=Thresholds({0}, {0}, {0}))
+"""
+SOUND = JUDGED.format(9.0)
+"""A prelude whose verdict forgives a busy machine: nothing is INVALID for want of quiet."""
+UNSOUND = JUDGED.format(-1.0)
+"""One with which every measurement is INVALID."""
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edge.cli import deploy, devices, engines, export, init, paths, profiles, results, sweep
+from edge.cli import deploy, devices, engines, export, init, paths, profiles, release, results, sweep
 from edge.cli.common import INTERRUPTED, print_json, state
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[
@@ -45,6 +45,7 @@ app.command("sweep")(sweep.sweep)
 app.add_typer(sweep.runs, name="sweeps")
 app.add_typer(devices.app, name="devices")
 app.add_typer(engines.app, name="engines")
+app.add_typer(release.app, name="release")
 app.add_typer(results.app, name="results")
 app.add_typer(profiles.app, name="profiles")
 app.command("paths")(paths.paths)

@@ -7,21 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
+from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, load_fleet, print_json, say
 from edge.cli.export import WeightsHelp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from device_agents.contract import ErrorInfo, Timing
-    from edge.choosing import Choices
-    from edge.deploy import Deployment
-    from edge.device_run import Failed
+    from device_agents.contract import Timing
     from edge.inventory import Fleet
-    from edge.plan import Cell
-
-
-_MOST_ROWS = 100  # of a table that people read; what is longer is asked for
+    from edge.releases.making import Wish
 
 
 @command
@@ -81,6 +73,14 @@ def deploy(
     check_with: Annotated[
         Literal["trtexec"] | None, typer.Option(help="A second opinion on the same engine.", show_default="none")
     ] = None,
+    release: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Keep what was measured on its device.", show_default="none")
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(help="What a release has to keep: 'p99<33ms,throughput>=30/s'.", show_default="no INVALID"),
+    ] = None,
+    activate: Annotated[bool, typer.Option("--activate", help="Make the release the current one there.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure anew, do not take up an unfinished run.")] = False,
     fleet: FleetOption = None,
     json: JsonOption = False,
@@ -95,6 +95,7 @@ def deploy(
     from edge import deploy as work
     from edge.choosing import Choices
     from edge.classes import builders
+    from edge.cli.outcome import as_json, print_deployment
     from edge.cli.progress import drawn
     from edge.expansion import pick
     from edge.journal import Begin
@@ -103,10 +104,12 @@ def deploy(
     from edge.plan import OWN, PER_CLASS
     from edge.planning import make_plan
     from edge.probing import survey
+    from edge.releases.making import check_plan
     from edge.request import Request
     from export.artifact import Store
 
     begin = time.monotonic()
+    wish = _wish(release, require, activate)
     known = load_fleet(fleet)
     names = _models(models, known)
     with drawn() as progress:
@@ -138,15 +141,32 @@ def deploy(
         abilities = builds > 1 or engines != OWN or bool(option)
         found = survey(request.backends, devices, places(), progress, abilities=abilities)
     plan = make_plan(request, devices, Store(places().artifacts), choices, found, builds_for)
+    if wish is not None:
+        check_plan(plan)
     for line in choices.lines:
         say(f"chosen: {line}", err=json)
     with drawn() as progress:
-        deployment = work.deploy(request, plan, devices, places(), progress, survey=found, begin=again, since=begin)
+        deployment = work.deploy(
+            request, plan, devices, places(), progress, survey=found, begin=again, since=begin, wish=wish
+        )
     if json:
         print_json(as_json(deployment, choices))
     else:
         print_deployment(deployment)
     return deployment.exit_code
+
+
+def _wish(version: str | None, require: list[str] | None, activate: bool) -> Wish | None:
+    from edge.releases.making import Wish
+    from edge.releases.requirements import parse_requirements
+    from profiles.errors import ConfigError
+
+    if version is not None:
+        return Wish(version, parse_requirements(require or []), activate)
+    for option, given in (("--require", require), ("--activate", activate)):
+        if given:
+            raise ConfigError("is about a release, and none is made", where=option, fix="add --release VERSION")
+    return None
 
 
 def _models(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
@@ -188,101 +208,3 @@ def _timing(quick: bool, processes: int | None) -> Timing:
         return timing if processes is None else replace(timing, processes=processes)
     except SchemaViolation as error:
         raise ConfigError(error.message, where="--processes") from None
-
-
-def as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
-    from edge.report.rows import as_json as row_as_json
-    from edge.report.rows import lotteries_as_json
-
-    earlier = deployment.report.earlier
-    return {
-        "run": deployment.run,
-        "choices": choices.lines,
-        "measurements": [{**row_as_json(row), "earlier": row.measurement.id in earlier} for row in deployment.rows],
-        "lotteries": lotteries_as_json(deployment.rows),
-        "failed": [
-            {"device": f.cell.device, "cell": f.cell, "attempt": f.attempt, "goes_on": f.goes_on, "error": f.error}
-            for f in deployment.failures
-        ],
-        "skipped": [{"device": s.cell.device, "cell": s.cell, "why": s.why} for s in deployment.skipped],
-        "measured_anew": [{"device": cell.device, "cell": cell, "why": why} for cell, why in deployment.report.anew],
-        "pythons": deployment.report.pythons,
-        "model_bytes_sent": deployment.report.bytes_sent,
-        "seconds": deployment.seconds,
-        "building_s": deployment.building_s,
-        "measuring_s": deployment.measuring_s,
-    }
-
-
-def print_deployment(deployment: Deployment) -> None:
-    from edge.report import table
-
-    rows, report = deployment.rows, deployment.report
-    for device, pythons in report.pythons.items():
-        say(f"chosen: python {', '.join(pythons)} on {device}")
-    if len(rows) > _MOST_ROWS:
-        say(f"{len(rows)} measurements: edgebench results list --last {len(rows)}")
-    elif rows:
-        typer.echo(f"\n{table.measurements(rows, ids=False, width=console_width())}\n")
-    if report.earlier:
-        say(f"{len(report.earlier)} of these were measured before this run was interrupted; --fresh measures all anew")
-    for (device, why), labels in _changed(report.anew).items():
-        say(f"{device} has changed since this run was interrupted ({why}): measured anew: {', '.join(labels)}")
-    for note in table.notes(rows) if len(rows) <= _MOST_ROWS else ():
-        say(note)
-    for failures in _alike(deployment.failures):
-        _print_failures(failures)
-    _print_skipped(deployment)
-    waited = max((row.waited_s for row in rows), default=0.0)
-    if waited > 1.0:
-        say(f"up to {waited:.0f} s were spent waiting for an accelerator that another job held")
-    built_s = deployment.building_s
-    rest = max(deployment.seconds - deployment.measuring_s - built_s, 0.0)
-    building = f"{built_s:.1f} s building engines, " if built_s else ""
-    say(
-        f"{deployment.seconds:.1f} s, of which {building}{rest:.1f} s neither loading, checking, warming up nor "
-        f"timing; {report.bytes_sent:,} bytes of models sent; run {deployment.run}"
-    )
-    if rows:
-        say(f"more: edgebench results list, edgebench results show {rows[0].measurement.id}")
-
-
-def _print_skipped(deployment: Deployment) -> None:
-    """What was not begun, and the counts where not all went well."""
-    skipped = deployment.skipped
-    if skipped:
-        say(f"{len(skipped)} cells were not begun: {skipped[0].why}; the same command goes on with them")
-    if deployment.failures and len(deployment.report.outcomes) > 1:
-        stages = [failure.error.stage or failure.error.code for failure in deployment.failures]
-        by_stage = ", ".join(f"{stages.count(stage)} {stage}" for stage in sorted(set(stages)))
-        done = len(deployment.rows)
-        say(f"{done} of {len(deployment.report.outcomes)} cells done, {len(stages)} failed ({by_stage})")
-
-
-def _changed(anew: Sequence[tuple[Cell, str]]) -> dict[tuple[str, str], list[str]]:
-    """The labels of the cells that were measured a second time, by device and what has changed there."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for cell, why in anew:
-        found.setdefault((cell.device, why), []).append(cell.label)
-    return found
-
-
-def _alike(failures: Sequence[Failed]) -> list[list[Failed]]:
-    """Failures of one device for one reason together: a device that is not reached says so once, not once a cell."""
-    groups: dict[tuple[str, ErrorInfo, bool], list[Failed]] = {}
-    for failure in failures:
-        groups.setdefault((failure.cell.device, failure.error, failure.goes_on), []).append(failure)
-    return list(groups.values())
-
-
-def _print_failures(failures: Sequence[Failed]) -> None:
-    from profiles.errors import sentence
-
-    first, error = failures[0], failures[0].error
-    cells = ", ".join(failure.cell.label for failure in failures)
-    device, _, place = error.where.partition(", ")
-    where = place if device == first.cell.device else error.where  # which the line begins with already
-    what = sentence(error.message, where=where, fix=error.fix)
-    say(f"failed on {first.cell.device} ({error.stage or error.code}; {cells}): {what}")
-    if first.goes_on:
-        say("  its measurement goes on there: run the same command again to collect it")

@@ -66,7 +66,7 @@ def sweep(
     from edge.choosing import Choices
     from edge.classes import builders
     from edge.cli.board import drawn_board
-    from edge.cli.deploy import as_json, print_deployment
+    from edge.cli.outcome import as_json, print_deployment
     from edge.cli.progress import drawn
     from edge.journal import Begin, failed
     from edge.places import places

@@ -11,62 +11,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.operator import BRIEF, Answer, Operator
+from tests.e2e.conftest import ORIN, Bench
+from tests.operator import Operator
 from tests.ssh.sshd import Sshd, wait_until
-from tests.stand_ins.carried import carry
 
-ORIN = "jetson-agx-orin-64gb"
 PER_CLASS = ("--engines", "per-class")
-
-Start = Callable[..., Sshd]
-
-
-@dataclass
-class Bench:
-    """An operator and his devices."""
-
-    operator: Operator
-    start: Start
-    model: Path
-
-    def device(self, name: str, *, version: str | None = "10.3.0", profile: str = ORIN, extra: str = "") -> Sshd:
-        server = self.start(name=name)
-        if version is not None:
-            (server.home / "tensorrt").write_text(version)
-        with (self.operator.home / "fleet.toml").open("a") as fleet:
-            fleet.write(server.fleet_toml(profile) + f'python = "{sys.executable}"\n{extra}')
-        return server
-
-    def arguments(self, *more: object, device: str = "all") -> tuple[object, ...]:
-        return ("deploy", self.model, "-d", device, "--precision", "fp32", "--quick", *more)
-
-    def deploy(self, *more: object, device: str = "all") -> Answer:
-        return self.operator.run(*self.arguments(*more, "--json", device=device))
-
-    def engines(self, answer: Answer) -> dict[str, Any]:
-        """Which engine every measurement used, by device."""
-        assert answer.code in (0, 4), answer.err + answer.out
-        found: dict[str, Any] = {}
-        for row in answer.json["measurements"]:
-            found.setdefault(row["device"], []).append(row["engine"])
-        return found
-
-
-@pytest.fixture
-def bench(
-    operator: Operator, start_sshd: Start, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Bench:
-    carry(tmp_path, monkeypatch, {"tensorrt": "builder_backend.py", "tensorrt_rtx": "builder_backend.py"})
-    operator.prelude = BRIEF
-    return Bench(operator, start_sshd, tiny_onnx)
 
 
 def log(server: Sshd, what: str) -> list[str]:

@@ -91,6 +91,22 @@ def test_one_device_of_a_profile_may_build_for_the_others(fleet_file: Path) -> N
     assert builders == {"orin-1": True, "orin-2": False, "t4-1": True, "local": True}
 
 
+def test_a_release_hook_is_a_device_s_own_or_everybody_s_but_local_s(fleet_file: Path) -> None:
+    fleet_file.write_text("""
+        [defaults]
+        profile = "t4-16gb"
+        release_hook = ["systemctl", "--user", "restart", "camera"]
+        [devices.a]
+        [devices.b]
+        release_hook = ["/opt/told"]
+        [devices.c]
+        release_hook = []
+    """)
+    hooks = {name: device.release_hook for name, device in load_fleet(fleet_file).devices.items()}
+    everybody = ("systemctl", "--user", "restart", "camera")
+    assert hooks == {"a": everybody, "b": ("/opt/told",), "c": (), "local": ()}
+
+
 def test_defaults_are_not_for_local(fleet_file: Path) -> None:
     fleet_file.write_text('[defaults]\npython = "/opt/python"\nprofile = "t4-16gb"\n')
     assert load_fleet(fleet_file).devices["local"].python == sys.executable
@@ -129,6 +145,9 @@ def test_defaults_are_not_for_local(fleet_file: Path) -> None:
             '[defaults]\nprofile = "t4-16gb"\n[devices.a]\nbuilder = true\n[devices.b]\nbuilder = true',
             "key 'devices.b.builder': a and b, both of profile t4-16gb, have `builder = true`; leave it to one",
         ),
+        ('[devices.a]\nprofile = "t4-16gb"\nrelease_hook = "reboot"', "'devices.a.release_hook': expected a list"),
+        ('[devices.local]\nrelease_hook = [""]', "key 'devices.local.release_hook': is no command: a program"),
+        ('[defaults]\nrelease_hook = ["a\\u0000b"]', "key 'defaults.release_hook': is no command"),
         ("devices = 3", "key 'devices': expected a table"),
         ("[devices]\na = 3", "key 'devices.a': expected a table"),
         ('[deploy]\nmodels = "resnet50"', "key 'deploy.models': expected a list"),
