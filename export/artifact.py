@@ -1,6 +1,8 @@
 """Artifacts: immutable, named by the hash of what is in them, kept in a content-addressed store.
 
     <root>/artifacts/<id>/manifest.json, model.onnx, golden.npz      the artifact; shapes.json where bounds are declared
+    <root>/artifacts/<id>/judged/golden.npz                          what an FP32 graph was judged by, where that is
+                                                                     too large to ship: no payload
     <root>/artifacts/<id>/manifest.json, model.engine, engine.json   an engine that was built ahead, of such an artifact
     <root>/requests/<key>.json                                       which artifact answered a request
 
@@ -39,6 +41,7 @@ from profiles.schema import ImageInput
 MANIFEST_SCHEMA = 2
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
+JUDGED = "judged"
 SHAPES = "shapes.json"
 TOLD = "told.json"
 
@@ -132,7 +135,7 @@ class Artifact:
     """A model in a form that a device runs. `weights` is the request's word: pretrained, random, or a file's hash.
 
     `batch` is the first dimension of the inputs: a number, or "dynamic". `golden` names the payload file with seeded
-    inputs and the framework's FP32 outputs (export.data.golden's format), or is None. `profiles` are the declared
+    inputs and the framework's FP32 outputs (export.data.shipped's format), or is None. `profiles` are the declared
     optimization profiles, which are in the payload as well. An engine has a `parent`, the artifact that it was built
     of, and a `target`: what it runs on, such as sm80; a graph in FP16 or INT8 that was converted has the FP32 one as
     its parent. `images` say how the model wants its pixels, `pixels` whether the graph does that itself ("uint8"), and
@@ -235,6 +238,8 @@ class Store:
         del manifest["path"]
         (folder / MANIFEST).write_text(dumps(manifest, indent=2) + "\n", encoding="utf-8")
         if (home / MANIFEST).exists():
+            if (folder / JUDGED).exists() and not (home / JUDGED).exists():
+                (folder / JUDGED).replace(home / JUDGED)
             (folder / MANIFEST).replace(home / MANIFEST)
             return self.get(draft.id)
         home.parent.mkdir(parents=True, exist_ok=True)
