@@ -81,6 +81,8 @@ CASES: dict[str, tuple[str, str, ExportRequest]] = {
     "no_signature": ("savedmodel", "none", REQUEST),
     "adapted_at_a_size": ("factory", "adapted", replace(REQUEST, size=(DimRange(32, 32, 32), DimRange(32, 32, 32)))),
     "adapted_fp16": ("factory", "adapted", replace(REQUEST, precision=Precision.FP16)),
+    "narrow_fp16": ("factory", "narrow", replace(REQUEST, precision=Precision.FP16)),
+    "untold_fp16": ("factory", "untold", replace(REQUEST, precision=Precision.FP16)),
     "uneven": ("factory", "uneven", REQUEST),
     "shown_head": ("factory", "shown_head", REQUEST),
     "shown_head_stripped": ("factory", "shown_head", replace(REQUEST, keras_layers="strip")),

@@ -118,6 +118,37 @@ def adapted():
     return keras.Model(image, layers.GlobalAveragePooling2D()(x))
 
 
+class Narrow(layers.Layer):
+    """Takes no dtype, and nothing else that Keras's own layers take."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.units = units
+        self.inner = layers.Dense(units)
+
+    def call(self, x):
+        return self.inner(x) * 2
+
+
+def narrow():
+    row = keras.Input((6,), name="row")
+    return keras.Model(row, Narrow(3)(row))
+
+
+class Untold(layers.Layer):
+    def __init__(self, made):
+        super().__init__()
+        self.made = made
+
+    def call(self, x):
+        return self.made(x)
+
+
+def untold():
+    row = keras.Input((6,), name="row")
+    return keras.Model(row, Untold(lambda x: x * 2)(row))
+
+
 def uneven():
     """Its Normalization has a value for each pixel."""
     image = keras.Input((8, 6, 3))
