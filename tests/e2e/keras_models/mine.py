@@ -54,6 +54,44 @@ def segmenter():
     return keras.Model(image, layers.Softmax()(layers.Conv2D(4, 1)(x)))
 
 
+def transposed():
+    """Transposed convolutions whose outputs are not the input's sides times the stride."""
+    x = image = keras.Input((None, None, 3))
+    for kernel, strides, padding, more in (
+        (3, 2, "same", 0),
+        (2, 2, "valid", 1),
+        (2, 3, "valid", 0),
+        (3, 3, "same", 1),
+    ):
+        x = layers.Conv2DTranspose(4, kernel, strides=strides, padding=padding, output_padding=more)(x)
+    return keras.Model(image, layers.GlobalAveragePooling2D()(x))
+
+
+class Grown(layers.Layer):
+    """A transposed convolution to a size that the layer is told, or to one that is even whatever its input is."""
+
+    def build(self, *shapes):
+        self.kernel = self.add_weight(shape=(3, 3, 3, 3), name="kernel")
+
+    def call(self, x, like=None):
+        import tensorflow as tf
+
+        sides = tf.shape(x)[1:3] // 2 * 4 if like is None else tf.shape(like)[1:3]
+        size = tf.concat([tf.shape(x)[:1], sides, [3]], 0)
+        return tf.ensure_shape(tf.nn.conv2d_transpose(x, self.kernel, size, 2), (None, None, None, 3))
+
+
+def skipping():
+    image = keras.Input((None, None, 3))
+    half = layers.Conv2D(3, 3, strides=2, padding="same")(image)
+    return keras.Model(image, layers.GlobalAveragePooling2D()(Grown()(half, image)))
+
+
+def even():
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, layers.GlobalAveragePooling2D()(Grown()(image)))
+
+
 def resizing():
     image = keras.Input((None, None, 3))
     x = layers.Rescaling(1 / 255)(layers.Resizing(16, 16)(image))
