@@ -56,15 +56,13 @@ def segmenter():
 
 def transposed():
     """Transposed convolutions whose outputs are not the input's sides times the stride."""
-    x = image = keras.Input((None, None, 3))
-    for kernel, strides, padding, more in (
-        (3, 2, "same", 0),
-        (2, 2, "valid", 1),
-        (2, 3, "valid", 0),
-        (3, 3, "same", 1),
-    ):
-        x = layers.Conv2DTranspose(4, kernel, strides=strides, padding=padding, output_padding=more)(x)
-    return keras.Model(image, layers.GlobalAveragePooling2D()(x))
+    image = keras.Input((None, None, 3))
+    kinds = ((3, 2, "same", 0), (2, 2, "valid", 1), (2, 3, "valid", 0), (3, 3, "same", 1))
+    maps = [
+        layers.Conv2DTranspose(2, kernel, step, padding, output_padding=more)(image)
+        for kernel, step, padding, more in kinds
+    ]
+    return keras.Model(image, maps)
 
 
 class Grown(layers.Layer):

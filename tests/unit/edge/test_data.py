@@ -393,7 +393,6 @@ class TestTheReference:
         assert not made.used.checked
         assert made.used.reference.endswith("so an error has no scale")
 
-
     def test_leaves_out_the_output_without_any_spread_and_says_which(self, tmp_path: Path) -> None:
         model = replace(export(tmp_path / "fp32"), outputs=(*LOGITS, TensorSpec("flag", "float32", ("batch", 1))))
         path = npz(tmp_path / "a.npz", images=PIXELS, output__logits=SCORES, output__flag=np.ones((5, 1)))
