@@ -4,7 +4,7 @@
     <root>/artifacts/<id>/judged/golden.npz                          what an FP32 graph was judged by, where that is
                                                                      too large to ship: no payload
     <root>/artifacts/<id>/manifest.json, model.engine, engine.json   an engine that was built ahead, of such an artifact
-    <root>/requests/<key>.json                                       which artifact answered a request
+    <root>/requests/<key>                                            which artifact answered a request, and its notes
 
 `id` is the SHA-256 over the sorted (name, size, sha256) of the payload files; the manifest is not hashed, so
 provenance can be added without a new name.
@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from device_agents.contract import (
@@ -182,6 +182,13 @@ class Artifact:
         return self.id[:12]
 
 
+@dataclass(frozen=True)
+class _Notes:
+    """Beside an id, of one request."""
+
+    notes: tuple[str, ...] = ()
+
+
 class Store:
     """The artifacts of one operator. Safe for several processes: everything appears by rename, whole or not at all."""
 
@@ -202,19 +209,21 @@ class Store:
             raise ExportError(f"damaged manifest ({error})", where=str(path / MANIFEST), fix=fix) from None
 
     def answer(self, key: str) -> Artifact | None:
-        """The artifact that answered this request before, if it is still here."""
+        """The artifact that answered this request before, if it is still here, with the notes of this request."""
         try:
-            artifact_id = (self.root / "requests" / key).read_text(encoding="ascii").strip()
-            return self.get(artifact_id)
-        except (OSError, ConfigError):
+            artifact_id, _, notes = (self.root / "requests" / key).read_text(encoding="utf-8").partition("\n")
+            artifact = self.get(artifact_id)
+            return replace(artifact, notes=from_json(_Notes, loads(notes.encode())).notes) if notes else artifact
+        except (OSError, ValueError, ConfigError):
             return None
 
     def remember(self, key: str, artifact: Artifact) -> None:
-        """Note that `artifact` answers the request `key`."""
+        """Note that `artifact` answers the request `key`: its notes are this request's, whatever another one that has
+        the same payload says of it."""
         folder = self.root / "requests"
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f"{key}.{os.getpid()}.part"
-        part.write_text(artifact.id, encoding="ascii")
+        part.write_text(f"{artifact.id}\n{dumps(_Notes(artifact.notes))}\n", encoding="utf-8")
         part.replace(folder / key)
 
     @contextmanager

@@ -10,6 +10,7 @@ a plain relative error hardly notices a channel swap.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Optional
 
 from device_agents.contract import Precision
@@ -43,7 +44,7 @@ def spread(reference: "Array") -> float:
     if not varies(reference):
         return 0.0
     y = reference.astype(np.float64)
-    return float(np.linalg.norm(y - y.mean(axis=0))) / float(y.size) ** 0.5
+    return float(np.linalg.norm(y - y.mean(axis=0))) / math.sqrt(y.size)
 
 
 def error(reference: "Array", output: "Array", known: Optional[float] = None) -> float:
@@ -71,7 +72,7 @@ def relative_error(reference: "Array", output: "Array", known: Optional[float] =
     if not scale:
         message = "it differs from the framework's, which is the same for every input, so its error has no scale"
         raise ValueError(message)
-    return apart / (scale * float(y.size) ** 0.5)
+    return apart / (scale * math.sqrt(y.size))
 
 
 def _check_shape(reference: "Array", output: "Array") -> None:

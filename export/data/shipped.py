@@ -48,7 +48,7 @@ def save(path: Path, inputs: Arrays, outputs: Arrays, *, room: int = ROOM, final
         arrays = _parts(outputs, kept, max(room / len(kept) - one, _LEAST_OF_OUTPUTS))
     arrays |= {f"input:{name}": array[kept] for name, array in small.items()}
     with path.open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
+        np.savez(stream, **arrays)
     return True
 
 
