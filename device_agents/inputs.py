@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from device_agents.contract import JobSpec, ParityCheck, Precision, TensorSpec
 from device_agents.errors import DeviceError
@@ -24,14 +24,28 @@ _NOISE_VALUES = (1 << 20) + 7  # no power of two, so that no two buffers are ali
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a reference holds of an output that is too large to ship: every `every`-th value of a sample, flattened.
+    `shape` is a whole sample's, `spread` those values' over all samples that the export was judged by."""
+
+    every: int
+    shape: Tuple[int, ...]
+    spread: float
+
+    def of(self, output: Array) -> Array:
+        return output.reshape(len(output), -1)[:, :: self.every]
+
+
+@dataclass(frozen=True)
 class Golden:
     """Samples and their reference outputs, each with the samples first: (n, ...). The golden ones are seeded, with the
-    framework's own FP32 outputs; of the operator's own data `outputs` may be empty: there is no reference then.
-    `precision` is that of the model that is judged by them."""
+    framework's own FP32 outputs, or with `parts` of them; of the operator's own data `outputs` may be empty: there is
+    no reference then. `precision` is that of the model that is judged by them."""
 
     inputs: Dict[str, Array]
     outputs: Dict[str, Array]
     precision: Precision = Precision.FP32
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -53,7 +67,11 @@ class Golden:
     def _settled(self, tensor: TensorSpec, batch: int) -> TensorSpec:
         if tensor.is_fixed or tensor.name not in self.outputs:
             return tensor
-        return replace(tensor, shape=(batch, *self.outputs[tensor.name].shape[1:]))
+        return replace(tensor, shape=(batch, *self._shape(tensor.name)))
+
+    def _shape(self, output: str) -> Tuple[int, ...]:
+        """Of a sample."""
+        return self.parts[output].shape if output in self.parts else self.outputs[output].shape[1:]
 
     def compare(
         self,
@@ -89,20 +107,26 @@ class Golden:
 
         errors = {}
         for name, reference in self.outputs.items():
-            given = found[name]
-            if given.shape != reference.shape:
-                message = f"output {name!r} of the golden samples is {given.shape}, the reference {reference.shape}"
+            given, part = found[name], self.parts.get(name)
+            if given.shape != (whole := (len(reference), *self._shape(name))):
+                message = f"output {name!r} of the golden samples is {given.shape}, the reference {whole}"
                 raise DeviceError("artifact_damaged", "parity", message, fix="export the model again")
             if not (np.isfinite(given).all() and np.isfinite(reference).all()):
                 raise DeviceError("not_finite", "parity", f"output {name!r} has values that are not finite numbers")
             try:
-                errors[name] = differences.error(reference, given)
+                judged = given if part is None else part.of(given)
+                errors[name] = differences.error(reference, judged, None if part is None else part.spread)
             except ValueError as error:
                 raise DeviceError("artifact_damaged", "parity", f"output {name!r}: {error}") from None
-        if not any(differences.varies(reference) for reference in self.outputs.values()):
+        if not any(self._varies(name) for name in self.outputs):
             names = ", ".join(map(repr, self.outputs))
             raise DeviceError("artifact_damaged", "parity", f"output {names} is the same for every golden sample")
         return errors
+
+    def _varies(self, output: str) -> bool:
+        if output in self.parts:
+            return self.parts[output].spread > 0
+        return differences.varies(self.outputs[output])
 
     def _matched(self, found: Mapping[str, Array]) -> Dict[str, float]:
         try:
@@ -113,13 +137,15 @@ class Golden:
 
 
 def read_golden(path: Path, spec: JobSpec) -> Golden:
-    """Read golden.npz: arrays `input:<name>` and `output:<name>`. Errors: DeviceError when it does not fit the spec."""
+    """Read golden.npz: arrays `input:<name>` and `output:<name>`, or parts of outputs (export.data.shipped). Errors:
+    DeviceError when it does not fit the spec."""
     import numpy as np
 
     with np.load(path, allow_pickle=False) as arrays:
         inputs = {tensor.name: _array(arrays, f"input:{tensor.name}", path) for tensor in spec.inputs}
         outputs = {tensor.name: _array(arrays, f"output:{tensor.name}", path) for tensor in spec.outputs}
-    return Golden(inputs, outputs, spec.precision)
+        parts = {name: _part(arrays, name, path) for name in outputs if f"part:{name}" in arrays}
+    return Golden(inputs, outputs, spec.precision, parts)
 
 
 def read_data(path: Path, spec: JobSpec) -> Golden:
@@ -205,6 +231,11 @@ def _array(arrays: Mapping[str, Array], key: str, path: Path) -> Array:
             "artifact_damaged", "load", f"no array {key!r}", where=str(path), fix="export the model again"
         )
     return arrays[key]
+
+
+def _part(arrays: Mapping[str, Array], output: str, path: Path) -> Part:
+    every, *shape = map(int, arrays[f"part:{output}"])
+    return Part(every, tuple(shape), float(_array(arrays, f"spread:{output}", path)))
 
 
 def _as_whole(array: Array, tensor: TensorSpec) -> Array:

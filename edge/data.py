@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from device_agents.contract import DataSet, FileEntry, SchemaViolation, TensorSpec, dumps, from_json, loads
+from device_agents.formats.differences import varies
 from edge.data_files import Array, OwnData, fingerprint, read
 from edge.results.store import OwnInputs
 from export.artifact import Artifact, Store, content_id, sha256_file
@@ -29,7 +30,7 @@ __all__ = ["Prepared", "fingerprint", "prepare"]
 
 FILE = "inputs.npz"
 _FACTS = "inputs.json"
-_RECIPE = 1  # raise it when the same data is prepared in another way
+_RECIPE = 2  # raise it when the same data is prepared in another way
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def _make(folder: Path, data: OwnData, content: str, fp32: Artifact | None, stor
     if not outputs:
         _save(folder / FILE, data.inputs, {})
         outputs, source = _answered(folder / FILE, fp32, store, progress)
-    if outputs and not are_final(outputs) and (why := _unfit(outputs)):
-        outputs, source = {}, f"none: {why}"
+    if outputs and not are_final(outputs):
+        outputs, source = _with_scale(outputs, source)
     _save(folder / FILE, data.inputs, outputs)
     used = OwnInputs(content, data.count, source, bool(outputs))
     (folder / _FACTS).write_text(dumps(used, indent=1) + "\n", encoding="utf-8")
@@ -102,14 +103,16 @@ def _answered(inputs: Path, fp32: Artifact | None, store: Store, progress: Progr
     return outputs, f"the FP32 export {fp32.short_id} in onnxruntime {version} on the operator's machine"
 
 
-def _unfit(outputs: Mapping[str, Array]) -> str:
-    """Why no error can be judged against these outputs: the measure is relative to their spread over the samples."""
-    for name, array in outputs.items():
-        wide = array.astype(np.float64)
-        if not np.linalg.norm(wide - wide.mean(axis=0)):
-            few = "one sample" if len(array) == 1 else f"{len(array)} samples with the same {name}"
-            return f"{few}, so an error has no scale"
-    return ""
+def _with_scale(outputs: Mapping[str, Array], source: str) -> tuple[Mapping[str, Array], str]:
+    """The outputs that an error can be told of, as it is relative to their spread over the samples; and the sentence
+    on where they come from, with those that are left out."""
+    judged = {name: array for name, array in outputs.items() if varies(array)}
+    left = ", ".join(name for name in outputs if name not in judged)
+    if judged:
+        return judged, f"{source}; not compared, as it is the same for all samples: {left}" if left else source
+    count = len(next(iter(outputs.values())))
+    few = "one sample" if count == 1 else f"{count} samples with the same {left}"
+    return {}, f"none: {few}, so an error has no scale"
 
 
 def _save(path: Path, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:

@@ -11,6 +11,7 @@ from device_agents.contract import (
     EngineRequest,
     GivenEngine,
     JobSpec,
+    Precision,
     ShapeProfile,
     TensorSpec,
 )
@@ -18,7 +19,7 @@ from edge import sizes
 from edge.plan import Cell
 from export.artifact import Artifact, Parity
 from export.judging import boxes
-from export.judging.parity import LIMITS
+from export.judging.parity import LIMITS, WHOLE_LIMITS
 from export.request import FREE_BATCH
 from profiles.errors import RunError
 
@@ -145,14 +146,22 @@ def _is_detection(artifact: Artifact) -> bool:
 
 
 def _limits(artifact: Artifact) -> dict[str, float]:
-    """Those of final boxes are unlike for each output. Where the framework is as far off itself at this precision, the
-    gate let the artifact pass over them: the device may be twice as far off as the artifact was."""
-    if not _is_detection(artifact):
-        return {}
-    parity, limits = artifact.parity, dict(boxes.LIMITS[artifact.precision])
-    if isinstance(parity, Parity) and parity.framework_error is not None:
+    """Of each output, as the gate has them. Where the framework is as far off itself at this precision, the gate let
+    the artifact pass over them: the device may be twice as far off as the artifact was. Of the worst output the
+    manifest has the limit, but for final boxes, which a device may match otherwise."""
+    by_boxes = _is_detection(artifact)
+    own = boxes.LIMITS[artifact.precision] if by_boxes else {}
+    limits = {one.name: own.get(one.name, _plain_limit(one, artifact.precision)) for one in artifact.outputs}
+    parity = artifact.parity
+    if not isinstance(parity, Parity):
+        return limits
+    if parity.framework_error is not None:
         limits = {name: max(limit, 2 * parity.errors.get(name, 0.0)) for name, limit in limits.items()}
-    return limits
+    return limits if by_boxes else {**limits, parity.tensor: parity.limit}
+
+
+def _plain_limit(output: TensorSpec, precision: Precision) -> float:
+    return (LIMITS if output.dtype.startswith("float") else WHOLE_LIMITS)[precision]
 
 
 def _parity_limit(artifact: Artifact) -> float | None:

@@ -1,8 +1,10 @@
 """Artifacts: immutable, named by the hash of what is in them, kept in a content-addressed store.
 
     <root>/artifacts/<id>/manifest.json, model.onnx, golden.npz      the artifact; shapes.json where bounds are declared
+    <root>/artifacts/<id>/judged/golden.npz                          what an FP32 graph was judged by, where that is
+                                                                     too large to ship: no payload
     <root>/artifacts/<id>/manifest.json, model.engine, engine.json   an engine that was built ahead, of such an artifact
-    <root>/requests/<key>.json                                       which artifact answered a request
+    <root>/requests/<key>                                            which artifact answered a request, and its notes
 
 `id` is the SHA-256 over the sorted (name, size, sha256) of the payload files; the manifest is not hashed, so
 provenance can be added without a new name.
@@ -18,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from device_agents.contract import (
@@ -39,6 +41,7 @@ from profiles.schema import ImageInput
 MANIFEST_SCHEMA = 2
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
+JUDGED = "judged"
 SHAPES = "shapes.json"
 TOLD = "told.json"
 
@@ -132,7 +135,7 @@ class Artifact:
     """A model in a form that a device runs. `weights` is the request's word: pretrained, random, or a file's hash.
 
     `batch` is the first dimension of the inputs: a number, or "dynamic". `golden` names the payload file with seeded
-    inputs and the framework's FP32 outputs (export.data.golden's format), or is None. `profiles` are the declared
+    inputs and the framework's FP32 outputs (export.data.shipped's format), or is None. `profiles` are the declared
     optimization profiles, which are in the payload as well. An engine has a `parent`, the artifact that it was built
     of, and a `target`: what it runs on, such as sm80; a graph in FP16 or INT8 that was converted has the FP32 one as
     its parent. `images` say how the model wants its pixels, `pixels` whether the graph does that itself ("uint8"), and
@@ -179,6 +182,13 @@ class Artifact:
         return self.id[:12]
 
 
+@dataclass(frozen=True)
+class _Notes:
+    """Beside an id, of one request."""
+
+    notes: tuple[str, ...] = ()
+
+
 class Store:
     """The artifacts of one operator. Safe for several processes: everything appears by rename, whole or not at all."""
 
@@ -199,19 +209,21 @@ class Store:
             raise ExportError(f"damaged manifest ({error})", where=str(path / MANIFEST), fix=fix) from None
 
     def answer(self, key: str) -> Artifact | None:
-        """The artifact that answered this request before, if it is still here."""
+        """The artifact that answered this request before, if it is still here, with the notes of this request."""
         try:
-            artifact_id = (self.root / "requests" / key).read_text(encoding="ascii").strip()
-            return self.get(artifact_id)
-        except (OSError, ConfigError):
+            artifact_id, _, notes = (self.root / "requests" / key).read_text(encoding="utf-8").partition("\n")
+            artifact = self.get(artifact_id)
+            return replace(artifact, notes=from_json(_Notes, loads(notes.encode())).notes) if notes else artifact
+        except (OSError, ValueError, ConfigError):
             return None
 
     def remember(self, key: str, artifact: Artifact) -> None:
-        """Note that `artifact` answers the request `key`."""
+        """Note that `artifact` answers the request `key`: its notes are this request's, whatever another one that has
+        the same payload says of it."""
         folder = self.root / "requests"
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f"{key}.{os.getpid()}.part"
-        part.write_text(artifact.id, encoding="ascii")
+        part.write_text(f"{artifact.id}\n{dumps(_Notes(artifact.notes))}\n", encoding="utf-8")
         part.replace(folder / key)
 
     @contextmanager
@@ -235,6 +247,8 @@ class Store:
         del manifest["path"]
         (folder / MANIFEST).write_text(dumps(manifest, indent=2) + "\n", encoding="utf-8")
         if (home / MANIFEST).exists():
+            if (folder / JUDGED).exists() and not (home / JUDGED).exists():
+                (folder / JUDGED).replace(home / JUDGED)
             (folder / MANIFEST).replace(home / MANIFEST)
             return self.get(draft.id)
         home.parent.mkdir(parents=True, exist_ok=True)

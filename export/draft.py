@@ -46,7 +46,7 @@ class Draft:
 @dataclass(frozen=True)
 class Case:
     """What is to be judged (export.judging.gate). `graph` is the folder of the raw graph, `golden` that of the golden
-    data; both are the draft's own folder, or `golden` is the FP32 parent's. `care`: a framework wrote the graph.
+    data; both are the draft's own folder, or `golden` is of the FP32 parent. `care`: a framework wrote the graph.
 
     `named` is what the operator calls a model of their own. `half` holds the framework's own FP16 outputs; without it
     `can_ask` says whether they could be had. `images` holds the operator's images and the framework's own answers.

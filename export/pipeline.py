@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.contract import Precision, SchemaViolation, TensorSpec, from_json, to_json
-from export.artifact import GOLDEN, Artifact, Calibration, KeptNode, Store
+from export.artifact import GOLDEN, JUDGED, Artifact, Calibration, KeptNode, Store
 from export.cache import adopt, is_twin, weights_key
 from export.child import Run, run_job
 from export.data import golden
@@ -78,7 +78,7 @@ class Pipeline:
         case = Case(
             self.ref.name,
             str(self._folder("converted")),
-            str(parent.path),
+            str(_judged_by(parent)),
             str(self._folder("artifact")),
             draft,
             care=False,
@@ -227,7 +227,8 @@ class Pipeline:
         }
         try:
             if case.parent is not None:
-                job["reference"] = str(Path(case.golden) / MODEL_FILE)
+                parent = self.store.get(case.parent)
+                job["reference"] = str(parent.path / parent.model_file)
             else:
                 job["values"] = str(self.run.workspace / "values.npz")
                 self._job({**job, **self._asked(), "op": "values", "out": job["values"]})
@@ -295,5 +296,11 @@ def _lines(path: Path) -> tuple[str, ...]:
 def _graph_of(artifact: Artifact) -> dict[str, str]:
     return {
         "model": str(artifact.path / artifact.model_file),
-        "golden": str(artifact.path / (artifact.golden or GOLDEN)),
+        "golden": str(_judged_by(artifact) / (artifact.golden or GOLDEN)),
     }
+
+
+def _judged_by(artifact: Artifact) -> Path:
+    """The folder of all golden samples, of which a part may have been shipped."""
+    whole = artifact.path / JUDGED
+    return whole if whole.is_dir() else artifact.path

@@ -10,7 +10,8 @@ a plain relative error hardly notices a channel swap.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Optional
 
 from device_agents.contract import Precision
 
@@ -36,16 +37,26 @@ def varies(reference: "Array") -> bool:
     return bool((reference != reference[:1]).any())
 
 
-def error(reference: "Array", output: "Array") -> float:
-    """By the measure that the reference's type asks for. Errors: ValueError for unlike shapes, and see
-    `relative_error`."""
+def spread(reference: "Array") -> float:
+    """The root mean square of y - mean of y over the samples; exactly 0 where all samples are the same."""
+    import numpy as np
+
+    if not varies(reference):
+        return 0.0
+    y = reference.astype(np.float64)
+    return float(np.linalg.norm(y - y.mean(axis=0))) / math.sqrt(y.size)
+
+
+def error(reference: "Array", output: "Array", known: Optional[float] = None) -> float:
+    """By the measure that the reference's type asks for; `known` is the spread where the reference is a part of what it
+    was told of. Errors: ValueError for unlike shapes, and see `relative_error`."""
     if not is_whole(reference):
-        return relative_error(reference, output)
+        return relative_error(reference, output, known)
     _check_shape(reference, output)
     return float((reference != output).mean()) if reference.size else 0.0
 
 
-def relative_error(reference: "Array", output: "Array") -> float:
+def relative_error(reference: "Array", output: "Array", known: Optional[float] = None) -> float:
     """The measure of numbers; 0 for equal ones, whatever they are. Errors: ValueError for unlike shapes, anything that
     is not finite, and what differs from a reference that is the same for every sample: its error has no scale."""
     import numpy as np
@@ -57,10 +68,11 @@ def relative_error(reference: "Array", output: "Array") -> float:
     apart = float(np.linalg.norm(y - z))
     if apart == 0.0:
         return 0.0
-    if not varies(reference):
+    scale = spread(reference) if known is None else known
+    if not scale:
         message = "it differs from the framework's, which is the same for every input, so its error has no scale"
         raise ValueError(message)
-    return apart / float(np.linalg.norm(y - y.mean(axis=0)))
+    return apart / (scale * math.sqrt(y.size))
 
 
 def _check_shape(reference: "Array", output: "Array") -> None:

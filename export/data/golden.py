@@ -2,7 +2,7 @@
 
 `golden.npz` holds `input:<name>` (8, C, H, W) and `output:<name>` (8, ...) from the framework's own FP32 model: floats
 as float32, integers in their own type. The images lie on the float16 grid, so casting them to FP16 loses nothing and
-every precision sees the same.
+every precision sees the same. What is shipped of a large one, export.data.shipped says.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_agents.contract import TensorSpec
+from profiles.errors import ExportError
 from profiles.schema import ImageInput
 
 Array = NDArray[np.float32]
@@ -93,8 +94,12 @@ def save(path: Path, inputs: Arrays, outputs: Arrays) -> None:
 
 
 def load(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """(inputs, outputs) of a golden.npz, by tensor name."""
+    """(inputs, outputs) of a golden.npz, by tensor name. Errors: ExportError for one that holds a part of the outputs,
+    as it was shipped."""
     with np.load(path, allow_pickle=False) as data:
+        if any(key.startswith("part:") for key in data.files):
+            message = "it holds a part of the outputs, and the whole ones beside it are gone"
+            raise ExportError(message, where=str(path), fix="export the FP32 model with --fresh")
         inputs = {key.removeprefix("input:"): data[key] for key in data.files if key.startswith("input:")}
         outputs = {key.removeprefix("output:"): data[key] for key in data.files if key.startswith("output:")}
     return inputs, outputs

@@ -14,6 +14,7 @@ from device_agents.formats.differences import varies
 from export import graph
 from export.artifact import (
     GOLDEN,
+    JUDGED,
     SHAPES,
     TOLD,
     Artifact,
@@ -23,7 +24,7 @@ from export.artifact import (
     content_id,
     hash_files,
 )
-from export.data import golden, preprocess
+from export.data import golden, preprocess, shipped
 from export.draft import MODEL_FILE, Case, Draft
 from export.judging import boxes, parity
 from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest, from_job
@@ -52,7 +53,8 @@ def compute(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
     if judged is None:
         return {"ask": "half"}
     of_images, left_out = judge.images(inputs)
-    _write(Path(case.out), samples, request, case.named)
+    _write(Path(case.out), request, case.named)
+    _write_golden(Path(case.out), samples, task, keep=case.parent is None)
     files = hash_files(Path(case.out))
     artifact = Artifact(
         id=content_id(files),
@@ -237,15 +239,30 @@ def _with_scale(reference: Mapping[str, Any], task: str) -> dict[str, Any]:
     return {name: array for name, array in reference.items() if varies(array) or array.shape[1:2] == room}
 
 
-def _write(
-    out: Path, samples: Mapping[str, tuple[dict[str, Any], dict[str, Any]]], request: ExportRequest, named: str
-) -> None:
+def _write(out: Path, request: ExportRequest, named: str) -> None:
     """The other payload files. What the manifest says for this request alone is one: two requests with one graph and
     unlike names, labels or images are two artifacts."""
     told = {"model": named, "task": request.task, "labels": request.labels, "images": request.images}
     if any(told.values()):
         (out / TOLD).write_text(dumps(told, indent=1) + "\n", encoding="utf-8")
-    for name, pair in samples.items():
-        golden.save(out / name, *pair)
     if request.profiles:
         (out / SHAPES).write_text(dumps({"profiles": request.profiles}, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_golden(
+    out: Path, samples: Mapping[str, tuple[dict[str, Any], dict[str, Any]]], task: str, *, keep: bool
+) -> None:
+    """What is shipped, and with `keep` all of it where that is a part: FP16 and INT8 of this graph are judged by it."""
+    parts = [
+        shipped.save(
+            out / name,
+            *pair,
+            room=shipped.ROOM // len(samples),
+            final_boxes=task == "detection" and boxes.are_final(pair[1]),
+        )
+        for name, pair in samples.items()
+    ]
+    if keep and any(parts):
+        (out / JUDGED).mkdir()
+        for name, pair in samples.items():
+            golden.save(out / JUDGED / name, *pair)

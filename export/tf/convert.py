@@ -12,7 +12,7 @@ from export.rewrite import fuse, layout, resize
 from export.rewrite.net import Net, Node
 from export.rewrite.padding import fuse_padding
 from export.rewrite.write import write as write_file
-from export.tf import tf2onnx_fixes
+from export.tf import tf2onnx_fixes, transposed
 from export.tf.freeze import Frozen, freeze
 from export.user_code import is_own
 from profiles.errors import ExportError
@@ -55,7 +55,8 @@ def _convert(task: Task, frozen: Frozen) -> Any:
     turned = [
         tensor for tensor, spec in zip(frozen.inputs, task.inputs, strict=True) if spec.name in task.channels_first
     ]
-    with tf2onnx_fixes.Complaints() as complaints:
+    sides = transposed.sides(frozen.graph, task.where)
+    with tf2onnx_fixes.transposed(sides), tf2onnx_fixes.Complaints() as complaints:
         proto, _ = tf2onnx.convert.from_graph_def(
             frozen.graph,
             input_names=[*frozen.inputs, *(f"{name}:0" for name in frozen.weights)],

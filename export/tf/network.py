@@ -17,6 +17,7 @@ from export.tf import head as preprocessing
 from export.tf.head import Head
 from export.tf.inputs import Told, as_graph_input, is_image, named_clearly
 from export.tf.model import Model, as_model
+from export.user_code import failed
 from profiles.errors import ConfigError, ExportError
 from profiles.schema import ImageInput
 
@@ -209,8 +210,8 @@ def _weights(network: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _halved(network: Any) -> Any:
-    """The same network in the dtype policy float16. Errors: ExportError for one that is code: nothing says its
-    layers."""
+    """The same network in the dtype policy float16. Errors: ExportError for one that is code, where nothing says its
+    layers, and for a layer that cannot be made again."""
     import keras
 
     if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
@@ -223,8 +224,25 @@ def _halved(network: Any) -> Any:
             layer, keras.layers.Layer
         ):  # an operation of keras.ops: it works in the type that it is given
             return type(layer).from_config(layer.get_config())
-        return type(layer).from_config({**layer.get_config(), "dtype": "float16"})
+        return _layer_in_half(layer, network.name)
 
-    other = keras.models.clone_model(network, clone_function=half)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float16")  # for layers that take no dtype, and those that layers make themselves
+    try:
+        other = keras.models.clone_model(network, clone_function=half)
+    finally:
+        keras.config.set_dtype_policy(policy)
     take_weights(other, network)
     return other
+
+
+def _layer_in_half(layer: Any, where: str) -> Any:
+    """A layer of the user's may take nothing that Keras's own do, and tell more than it takes. Errors: ExportError for
+    one that cannot be made again of what it tells."""
+    taken = inspect.signature(type(layer).__init__).parameters
+    takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values())
+    try:
+        told = {**layer.get_config(), "dtype": "float16"}
+        return type(layer).from_config({name: value for name, value in told.items() if takes_all or name in taken})
+    except Exception as error:  # it is the user's code: it may raise anything
+        raise failed(error, f"layer {layer.name!r} has no FP16 of its own", where) from error

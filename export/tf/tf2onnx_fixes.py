@@ -5,11 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-_SIDE = 8  # of an image, in pixels: whatever it is, the padding is the same
+from export.tf.transposed import SIDE, Sides
+
+_SIDES: ContextVar[Sides] = ContextVar("_SIDES", default={})  # noqa: B039  nothing writes into it
 _FAILED = re.compile(r"Failed to convert node '?(?P<node>[^' ]+)'?")
 
 
@@ -22,13 +27,12 @@ def apply() -> None:
     # It left 129 Transposes in MobileNetV3 and 17 in EfficientNetV2B0, and took most of the time of large networks:
     # export.rewrite.layout does its work.
     optimizer._optimizers.pop("optimize_transpose", None)  # noqa: SLF001
-    _pad_transposed_convolutions_of_any_size()
+    _pad_transposed_convolutions()
 
 
-def _pad_transposed_convolutions_of_any_size() -> None:
-    """Of an image whose size is not known, a transposed convolution's padding is computed in the graph, in three dozen
-    nodes that onnxruntime rejects. As Keras makes its outputs (the input's sides times the stride), the padding is the
-    same for every size: so let tf2onnx work it out for one. (Another size is seen by the parity gate.)"""
+def _pad_transposed_convolutions() -> None:
+    """Those of images of any size as export.tf.transposed tells; and where an output is longer than the kernel reaches,
+    tf2onnx writes negative pads, which ONNX calls output_padding."""
     from tf2onnx.onnx_opset.nn import ConvTranspose
 
     if getattr(ConvTranspose.version_1, "of_any_size", False):
@@ -36,29 +40,40 @@ def _pad_transposed_convolutions_of_any_size() -> None:
     convert = ConvTranspose.version_1.__func__
 
     def version_1(cls: Any, ctx: Any, node: Any, /, **kwargs: Any) -> None:
-        shape = ctx.get_shape(node.input[2])
-        attributes = {name: node.get_attr_value(name) for name in ("strides", "dilations", "padding", "data_format")}
-        if len(shape) != 4 or -1 not in shape[1:3] or attributes["data_format"] != b"NHWC":
-            convert(cls, ctx, node, **kwargs)
-            return
-        kernel, strides = ctx.get_shape(node.input[1])[:2], attributes["strides"][1:3]
-        reach = [
-            (size - 1) * step + 1 for size, step in zip(kernel, (attributes["dilations"] or [1] * 4)[1:3], strict=True)
-        ]
-        grown = [
-            max(size - stride, 0) * (attributes["padding"] == b"VALID")
-            for size, stride in zip(reach, strides, strict=True)
-        ]
-        sides = [_SIDE * stride + more for stride, more in zip(strides, grown, strict=True)]
-        sizes = ctx.make_const(f"{node.name}_sizes", np.array([1, *sides, 1], np.int32))
-        ctx.replace_input(node, node.input[0], sizes.output[0], 0)
         source = node.input[2]
-        ctx.set_shape(source, [shape[0], _SIDE, _SIDE, shape[3]])
-        convert(cls, ctx, node, **kwargs)
-        ctx.set_shape(source, shape)
+        shape = ctx.get_shape(source)
+        if node.name not in _SIDES.get():
+            convert(cls, ctx, node, **kwargs)
+        else:
+            sizes = ctx.make_const(f"{node.name}_sizes", np.array([1, *_SIDES.get()[node.name], 1], np.int32))
+            ctx.replace_input(node, node.input[0], sizes.output[0], 0)
+            ctx.set_shape(source, [shape[0], SIDE, SIDE, shape[3]])
+            convert(cls, ctx, node, **kwargs)
+            ctx.set_shape(source, shape)
+        _pad_the_output(node)
 
     version_1.of_any_size = True  # type: ignore[attr-defined]
     ConvTranspose.version_1 = classmethod(version_1)
+
+
+def _pad_the_output(node: Any) -> None:
+    """In place: pads that are negative in sum."""
+    pads = node.get_attr("pads").ints if node.get_attr("pads") else ()
+    sums = [first + last for first, last in zip(pads[: len(pads) // 2], pads[len(pads) // 2 :], strict=True)]
+    if any(one < 0 for one in sums):
+        kept = [axis for axis in range(len(pads)) if sums[axis % len(sums)] >= 0]
+        node.set_attr("pads", [pads[axis] if axis in kept else 0 for axis in range(len(pads))])
+        node.set_attr("output_padding", [max(-one, 0) for one in sums])
+
+
+@contextmanager
+def transposed(sides: Sides) -> Iterator[None]:
+    """What tf2onnx converts within has transposed convolutions with these outputs."""
+    token = _SIDES.set(sides)
+    try:
+        yield
+    finally:
+        _SIDES.reset(token)
 
 
 class Complaints(logging.Handler):

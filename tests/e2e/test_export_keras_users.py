@@ -47,6 +47,8 @@ CASES: dict[str, tuple[str, str, ExportRequest]] = {
     "segmenter": ("factory", "segmenter", replace(REQUEST, size=FREE)),
     "segmenter_17": ("factory", "segmenter", replace(REQUEST, size=FREE, opset=17)),
     "segmenter_unsized": ("factory", "segmenter", REQUEST),
+    **{name: ("factory", name, replace(REQUEST, size=FREE)) for name in ("transposed", "skipping", "even")},
+    "transposed_fixed": ("factory", "transposed", replace(REQUEST, size=(DimRange(16, 16, 16), DimRange(20, 20, 20)))),
     "resizing_stripped": ("factory", "resizing", replace(REQUEST, keras_layers="strip")),
     "recurrent": ("factory", "recurrent", REQUEST),
     "subclassed": ("factory", "Subclassed", replace(REQUEST, declared=declared(("x", ("batch", 12, 10, 3))))),
@@ -81,6 +83,8 @@ CASES: dict[str, tuple[str, str, ExportRequest]] = {
     "no_signature": ("savedmodel", "none", REQUEST),
     "adapted_at_a_size": ("factory", "adapted", replace(REQUEST, size=(DimRange(32, 32, 32), DimRange(32, 32, 32)))),
     "adapted_fp16": ("factory", "adapted", replace(REQUEST, precision=Precision.FP16)),
+    "narrow_fp16": ("factory", "narrow", replace(REQUEST, precision=Precision.FP16)),
+    "untold_fp16": ("factory", "untold", replace(REQUEST, precision=Precision.FP16)),
     "uneven": ("factory", "uneven", REQUEST),
     "shown_head": ("factory", "shown_head", REQUEST),
     "shown_head_stripped": ("factory", "shown_head", replace(REQUEST, keras_layers="strip")),
@@ -184,10 +188,10 @@ def errors(result: Result) -> dict[str, float]:
 
 def test_every_model_that_was_exported_computes_what_its_framework_does(results: dict[str, Result]) -> None:
     made = {name: result for name, result in results.items() if result.made is not None}
-    assert len(made) >= 32
+    assert len(made) >= 36
     for name, result in made.items():
         graph.check(result.model())
-        assert max(errors(result).values()) < (2e-3 if name == "adapted_fp16" else 1e-4), name
+        assert max(errors(result).values()) < (2e-3 if name.endswith("_fp16") else 1e-4), name
 
 
 def test_several_inputs_and_a_nest_of_outputs_keep_their_names(results: dict[str, Result]) -> None:
@@ -336,6 +340,8 @@ def test_saved_models_are_served_by_their_signature(results: dict[str, Result]) 
         ("subclassed_untold", "does not tell what it takes.*--input"),
         ("wrong_input", "no input 'middle'; its inputs are left, meta, right"),
         ("unknown_operation", r"mine.py:\d+.*ONNX has nothing for TensorFlow's operation BesselI0"),
+        ("even", "transposed convolution pads otherwise at other sizes.*--size HEIGHTxWIDTH"),
+        ("untold_fp16", r"layer 'untold' has no FP16 of its own \(NotImplementedError"),
         ("not_a_number", "weight '.*bias' has values that are not finite"),
         ("raising", r"raising raised an error \(RuntimeError: no such backbone, at mine.py:\d+\)"),
         ("nothing", r"gives .*, no Keras model; return the model"),

@@ -54,6 +54,42 @@ def segmenter():
     return keras.Model(image, layers.Softmax()(layers.Conv2D(4, 1)(x)))
 
 
+def transposed():
+    """Transposed convolutions whose outputs are not the input's sides times the stride."""
+    image = keras.Input((None, None, 3))
+    kinds = ((3, 2, "same", 0), (2, 2, "valid", 1), (2, 3, "valid", 0), (3, 3, "same", 1))
+    maps = [
+        layers.Conv2DTranspose(2, kernel, step, padding, output_padding=more)(image)
+        for kernel, step, padding, more in kinds
+    ]
+    return keras.Model(image, maps)
+
+
+class Grown(layers.Layer):
+    """A transposed convolution to a size that the layer is told, or to one that is even whatever its input is."""
+
+    def build(self, *shapes):
+        self.kernel = self.add_weight(shape=(3, 3, 3, 3), name="kernel")
+
+    def call(self, x, like=None):
+        import tensorflow as tf
+
+        sides = tf.shape(x)[1:3] // 2 * 4 if like is None else tf.shape(like)[1:3]
+        size = tf.concat([tf.shape(x)[:1], sides, [3]], 0)
+        return tf.ensure_shape(tf.nn.conv2d_transpose(x, self.kernel, size, 2), (None, None, None, 3))
+
+
+def skipping():
+    image = keras.Input((None, None, 3))
+    half = layers.Conv2D(3, 3, strides=2, padding="same")(image)
+    return keras.Model(image, layers.GlobalAveragePooling2D()(Grown()(half, image)))
+
+
+def even():
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, layers.GlobalAveragePooling2D()(Grown()(image)))
+
+
 def resizing():
     image = keras.Input((None, None, 3))
     x = layers.Rescaling(1 / 255)(layers.Resizing(16, 16)(image))
@@ -116,6 +152,37 @@ def adapted():
     x = norm(image)
     norm.adapt(np.random.default_rng(0).normal(120, 60, (8, 24, 24, 3)).astype(np.float32))
     return keras.Model(image, layers.GlobalAveragePooling2D()(x))
+
+
+class Narrow(layers.Layer):
+    """Takes no dtype, and nothing else that Keras's own layers take."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.units = units
+        self.inner = layers.Dense(units)
+
+    def call(self, x):
+        return self.inner(x) * 2
+
+
+def narrow():
+    row = keras.Input((6,), name="row")
+    return keras.Model(row, Narrow(3)(row))
+
+
+class Untold(layers.Layer):
+    def __init__(self, made):
+        super().__init__()
+        self.made = made
+
+    def call(self, x):
+        return self.made(x)
+
+
+def untold():
+    row = keras.Input((6,), name="row")
+    return keras.Model(row, Untold(lambda x: x * 2)(row))
 
 
 def uneven():

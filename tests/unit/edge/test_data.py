@@ -393,6 +393,14 @@ class TestTheReference:
         assert not made.used.checked
         assert made.used.reference.endswith("so an error has no scale")
 
+    def test_leaves_out_the_output_without_any_spread_and_says_which(self, tmp_path: Path) -> None:
+        model = replace(export(tmp_path / "fp32"), outputs=(*LOGITS, TensorSpec("flag", "float32", ("batch", 1))))
+        path = npz(tmp_path / "a.npz", images=PIXELS, output__logits=SCORES, output__flag=np.ones((5, 1)))
+        made = prepare(path, model, Store(tmp_path / "store"))
+        assert made.used.checked
+        assert made.used.reference == "given with the data; not compared, as it is the same for all samples: flag"
+        assert list(golden.load(made.folder / made.data.file.name)[1]) == ["logits"]
+
 
 class TestWhatIsShipped:
     def test_is_prepared_once_and_named_by_its_content(self, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from edge.request import Request
 from edge.sources import artifact_source
 from export.artifact import Artifact, Format, NotChecked, Parity, Store
 from export.judging import boxes
+from export.judging.parity import LIMITS, WHOLE_LIMITS
 from profiles.errors import ConfigError, ExportError, RunError
 from profiles.progress import silent
 from profiles.schema import ImageInput
@@ -156,18 +157,56 @@ class TestTheCheckOfADetector:
     def test_matches_final_boxes_by_limits_of_each_output(self) -> None:
         made = spec(None, artifact(task="detection", outputs=self.BOXES), precision=Precision.FP16)
         assert made.check == "detection"
-        assert made.limits == boxes.LIMITS[Precision.FP16]
+        assert made.limits == self.limits()
 
     def test_lets_pass_what_the_gate_let_pass_for_the_framework_s_own_error(self) -> None:
         errors = {"boxes": 0.01, "scores": 0.05, "labels": 0.0}
         parity = Parity(0.05, 0.08, "scores", 8, 1.0, errors=errors, framework_error=0.04)
         made = spec(None, artifact(task="detection", outputs=self.BOXES, parity=parity))
-        assert made.limits == {**boxes.LIMITS[Precision.FP16], "scores": 0.1}
+        assert made.limits == {**self.limits(), "scores": 0.1}
+
+    def limits(self) -> dict[str, float]:
+        return {one.name: boxes.LIMITS[Precision.FP16][one.name] for one in self.BOXES}
 
     @pytest.mark.parametrize("changes", [{"task": "detection", "head": "raw"}, {"outputs": BOXES}, {}])
     def test_is_of_final_boxes_alone(self, changes: dict[str, object]) -> None:
-        made = spec(None, artifact(**changes))
-        assert (made.check, made.limits) == ("relative", {})
+        assert spec(None, artifact(**changes)).check == "relative"
+
+
+class TestTheLimitsOfACheck:
+    """Of each output, as the gate has them: export.judging.parity."""
+
+    OUTPUTS = (
+        TensorSpec("out", "float32", ("batch", 3)),
+        TensorSpec("aux", "float32", ("batch", 3)),
+        TensorSpec("classes", "int64", ("batch", 9)),
+    )
+    FURTHER = (*TestTheCheckOfADetector.BOXES, *OUTPUTS)
+
+    @pytest.mark.parametrize("outputs", [OUTPUTS, FURTHER])
+    def test_are_those_of_its_kind_whatever_else_the_model_gives(self, outputs: tuple[TensorSpec, ...]) -> None:
+        made = spec(None, artifact(task="detection", outputs=outputs, parity=NotChecked("a test")))
+        assert made.limits.keys() == {one.name for one in outputs}
+        assert {name: made.limits[name] for name in ("out", "aux", "classes")} == {
+            "out": LIMITS[Precision.FP16],
+            "aux": LIMITS[Precision.FP16],
+            "classes": WHOLE_LIMITS[Precision.FP16],
+        }
+
+    def test_of_one_output_that_the_framework_s_own_error_explains_are_not_those_of_the_others(self) -> None:
+        errors = {"out": 0.05, "aux": 0.015, "classes": 0.2}
+        parity = Parity(0.05, 0.08, "out", 8, 1.0, errors=errors, framework_error=0.04)
+        made = spec(None, artifact(outputs=self.OUTPUTS, parity=parity))
+        assert made.limits == {"out": 0.08, "aux": 0.03, "classes": 0.4}
+        assert spec(None, artifact(outputs=self.OUTPUTS, parity=replace(parity, errors={}))).limits == {
+            "out": 0.08,
+            "aux": LIMITS[Precision.FP16],
+            "classes": WHOLE_LIMITS[Precision.FP16],
+        }
+
+    def test_of_the_worst_output_is_what_the_manifest_says(self) -> None:
+        parity = Parity(1e-6, 5e-3, "aux", 8, 1.0)
+        assert spec(None, artifact(outputs=self.OUTPUTS, parity=parity)).limits["aux"] == 5e-3
 
 
 class TestAPlan:

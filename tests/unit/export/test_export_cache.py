@@ -79,6 +79,26 @@ def test_another_version_of_the_framework_makes_its_own(store: Store, monkeypatc
     assert cache.lookup(REF, REQUEST, store) is None
 
 
+def test_two_requests_with_one_payload_have_notes_of_their_own(store: Store) -> None:
+    """What was left out, or why a graph was converted, is of how it was asked for."""
+    asked = {"native": (), "auto": ("converted, as \u2028 failed:\n so",), "convert": ("left alone",)}
+    for method, notes in asked.items():
+        request = replace(REQUEST, fp16_method=method)
+        cache.remember(REF, request, store, put(store, b"x", notes=notes))
+    found = {method: cache.lookup(REF, replace(REQUEST, fp16_method=method), store) for method in asked}
+    assert {method: one and one.notes for method, one in found.items()} == asked
+    assert len({one and one.id for one in found.values()}) == 1
+
+
+def test_what_was_remembered_before_there_were_notes_is_served_all_the_same(store: Store) -> None:
+    artifact = put(store, b"x", notes=("of its manifest",))
+    (store.root / "requests").mkdir()
+    (store.root / "requests" / "key").write_text(artifact.id)
+    assert store.answer("key") == artifact
+    (store.root / "requests" / "key").write_text(f"{artifact.id}\nnotes that are torn")
+    assert store.answer("key") is None
+
+
 @pytest.mark.parametrize(
     "other",
     [

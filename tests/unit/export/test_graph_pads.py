@@ -15,12 +15,13 @@ ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 X = -1.0 - np.random.default_rng(0).uniform(size=(1, 1, 4, 4)).astype(np.float32)
 
 
-def network(op: str, **attributes: Any) -> Any:
+def network(op: str, opset: int = 18, **attributes: Any) -> Any:
     return small.graph(
         [small.node("Pad", ["x", "p"], ["a"]), small.node(op, ["a"], ["y"], kernel_shape=[3, 3], **attributes)],
         {"x": [1, 1, 4, 4]},
         {"y": [1, 1, None, None]},
         {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
+        opset=opset,
     )
 
 
@@ -41,11 +42,52 @@ def test_the_optimised_graph_computes_what_is_written(op: str) -> None:
     assert np.array_equal(optimised(model), as_written)
 
 
-@pytest.mark.parametrize("attributes", [{"pads": [1, 1, 1, 1]}, {"ceil_mode": 1}, {"auto_pad": "SAME_UPPER"}])
-def test_a_pooling_that_pads_or_rounds_up_is_left_alone(attributes: dict[str, Any]) -> None:
-    model = network("MaxPool", **attributes)
+OWN, UP = {"pads": [1, 1, 1, 1]}, {"ceil_mode": 1, "strides": [2, 2]}
+
+
+@pytest.mark.parametrize("opset", [11, 18])
+@pytest.mark.parametrize(
+    ("op", "attributes"),
+    [
+        ("MaxPool", OWN),
+        ("MaxPool", {**OWN, "dilations": [2, 2]}),
+        ("MaxPool", {**OWN, "auto_pad": "NOTSET"}),
+        ("MaxPool", UP),
+        ("MaxPool", {**OWN, **UP}),
+        ("AveragePool", UP),
+    ],
+)
+def test_a_pooling_with_pads_of_its_own_keeps_them_apart(op: str, attributes: dict[str, Any], opset: int) -> None:
+    model = network(op, opset, **attributes)
+    as_written = small.run(network(op, opset, **attributes), x=X)["y"]
+    assert not np.array_equal(optimised(model), as_written)
     graph.sanitise(model)
-    assert model == network("MaxPool", **attributes)
+    small.onnx.checker.check_model(model)
+    assert small.kinds(model) == ["Pad", "Max", op]
+    assert np.array_equal(optimised(model), as_written)
+    again = small.onnx.ModelProto.FromString(model.SerializeToString())
+    graph.sanitise(again)
+    assert again == model
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes"), [("MaxPool", {"auto_pad": "SAME_UPPER"}), ("AveragePool", {**OWN, "count_include_pad": 1})]
+)
+def test_a_pooling_that_onnxruntime_takes_for_what_it_is_is_left_alone(op: str, attributes: dict[str, Any]) -> None:
+    model = network(op, **attributes)
+    assert np.array_equal(optimised(model), small.run(model, x=X)["y"])
+    graph.sanitise(model)
+    assert model == network(op, **attributes)
+
+
+def test_two_poolings_of_one_image_get_names_of_their_own() -> None:
+    model = network("MaxPool", **OWN)
+    model.graph.node.append(small.node("MaxPool", ["a"], ["a_apart"], kernel_shape=[5, 5], **OWN))
+    model.graph.output.append(small.value("a_apart", [1, 1, None, None]))
+    as_written = small.run(model, x=X)
+    graph.sanitise(model)
+    small.onnx.checker.check_model(model)
+    assert all(np.array_equal(value, as_written[name]) for name, value in small.run(model, x=X).items())
 
 
 @pytest.mark.parametrize("where", ["branch", "function"])

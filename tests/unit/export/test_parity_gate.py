@@ -10,7 +10,20 @@ import pytest
 
 from device_agents.contract import Precision, to_json
 from export import graph
-from export.data import golden, images
+from export.api import export_model, parse_model
+from export.artifact import (
+    GOLDEN,
+    JUDGED,
+    Artifact,
+    Format,
+    GraphFacts,
+    NotChecked,
+    Parity,
+    Store,
+    content_id,
+    hash_files,
+)
+from export.data import golden, images, shipped
 from export.draft import Case, Draft
 from export.judging import gate, parity, reference
 from export.request import ExportRequest, to_job
@@ -154,3 +167,48 @@ def test_an_artifact_whose_weights_lie_beside_it_answers(tmp_path: Path) -> None
     }
     reference.compute(job, silent)
     assert np.allclose(golden.load(tmp_path / "out")[1]["y"], x @ weights, atol=1e-4)
+
+
+def test_of_large_maps_little_is_shipped_and_what_is_made_of_the_graph_is_judged_by_all(tmp_path: Path) -> None:
+    side, store = 200, Store(tmp_path / "store")
+    nodes = [node("Conv", ["x", "w"], ["y"], kernel_shape=[1, 1])]
+    shapes = {"x": ["batch", 3, side, side]}, {"y": ["batch", 21, side, side]}
+    path = tmp_path / "maps.onnx"
+    path.write_bytes(small.graph(nodes, *shapes, {"w": small.random(21, 3, 1, 1)}).SerializeToString())
+    ref = parse_model(str(path))
+    made = {
+        precision: export_model(ref, framework="onnx", precision=precision, batch="dynamic", weights="", store=store)
+        for precision in (Precision.FP32, Precision.FP16)
+    }
+    for precision, artifact in made.items():
+        assert sum(file.size for file in artifact.files) < shipped.ROOM * 1.05
+        assert (artifact.path / JUDGED).exists() == (precision is Precision.FP32)
+    parity_of_half = made[Precision.FP16].parity
+    assert isinstance(parity_of_half, Parity)
+    assert parity_of_half.inputs == golden.COUNT
+    inputs, outputs = golden.load(made[Precision.FP32].path / JUDGED / GOLDEN)
+    assert outputs["y"].shape == (golden.COUNT, 21, side, side)
+    found = parity.run(made[Precision.FP16].path / "model.onnx", inputs, Precision.FP16)
+    assert parity_of_half.error == pytest.approx(parity.relative_error(outputs["y"], found["y"]))
+
+
+def test_what_a_graph_was_judged_by_comes_back_with_a_fresh_export(tmp_path: Path) -> None:
+    store, folders = Store(tmp_path / "store"), [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        (folder / JUDGED).mkdir(parents=True)
+        (folder / JUDGED / GOLDEN).write_bytes(b"all of it")
+        (folder / "model.onnx").write_bytes(b"a graph")
+    first = store.adopt(folders[0], adopted(folders[0]))
+    (first.path / JUDGED / GOLDEN).unlink()
+    (first.path / JUDGED).rmdir()
+    again = store.adopt(folders[1], adopted(folders[1]))
+    assert (again.id, (again.path / JUDGED / GOLDEN).read_bytes()) == (first.id, b"all of it")
+
+
+def adopted(folder: Path) -> Artifact:
+    files = hash_files(folder)
+    facts = GraphFacts(None, 0, 1, 0, 18)
+    return Artifact(
+        content_id(files), folder, "net", "onnx", Format.ONNX, Precision.FP32, "", 1, (), (), "model.onnx", files,
+        NotChecked("a test"), facts,
+    )  # fmt: skip
