@@ -222,7 +222,7 @@ def test_a_lost_device_hides_nobody_s_release(site: Site) -> None:
     listed = site.run("list")
     assert listed.code == 3
     assert "board-1" in listed.out
-    assert "failed: board-2: " in listed.err
+    assert "failed: board-2 (" in listed.err
 
 
 def test_a_link_that_is_cut_before_the_release_costs_no_measurement(site: Site) -> None:
