@@ -153,11 +153,11 @@ def _planned(plan: Plan, journal: Journal, begin: Begin) -> Plan:
 
 def _longest(rows: Sequence[Row], report: fleet.Report) -> tuple[float, float]:
     """Seconds of building and of measuring on the device where they were most, without what an earlier process did."""
-    building = dict(report.building_s)
+    building, earlier = dict(report.building_s), report.earlier
     measuring: dict[str, float] = {}
     for row in rows:
         measurement = row.measurement
-        if measurement.id not in report.earlier:
+        if measurement.id not in earlier:
             device, engine = measurement.cell.device, measurement.result.engine
             built_s = 0.0 if engine is None or engine.reused else measurement.result.seconds.get("build", 0.0)
             building[device] = building.get(device, 0.0) + built_s
