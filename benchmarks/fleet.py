@@ -33,14 +33,12 @@ import venv
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from edge.asking import AT_ONCE  # noqa: E402
-from edge.transport.ssh import Endpoint, SSHTransport  # noqa: E402
 from tests.ssh.sshd import Sshd, missing, start  # noqa: E402
 
 OURS = "edgebench"
@@ -49,6 +47,29 @@ GOALS = {"ansible": 5.0, "pyinfra": 1.0, "parallel-ssh": 1.0}
 SIZE = 10_000_000
 PATIENCE_S = 900
 COMMAND = """sleep 1 && printf '{"done": true}' > "$HOME/result.json\""""
+
+BY_EDGEBENCH = """\
+import contextlib, json, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from edge.transport.ssh import Endpoint, SSHTransport
+
+hosts, model, sha256 = json.load(open(sys.argv[1])), Path(sys.argv[2]), sys.argv[3]
+
+def job(host):
+    known, home = Path(host["known_hosts"]), PurePosixPath(host["home"])
+    endpoint = Endpoint(
+        host["name"], "127.0.0.1", host["port"], host["user"], keys=(Path(host["key"]),), own_keys=True,
+        known_hosts=(known,), trust_file=known, host_key_name=f"[127.0.0.1]:{host['port']}",
+    )
+    with contextlib.closing(SSHTransport(endpoint)) as transport:
+        transport.put(model, home / "model.bin", sha256=sha256, timeout=600)
+        assert transport.run(["sh", "-c", host["command"]], timeout=600).ok
+        transport.get(home / "result.json", Path(host["fetched"]), limit=1000, timeout=600)
+
+with ThreadPoolExecutor(len(hosts)) as pool:
+    list(pool.map(job, hosts))
+"""
 
 PLAYBOOK = """\
 - hosts: all
@@ -68,7 +89,7 @@ server.shell(commands=[host.data.command])
 files.get(src=host.data.home + "/result.json", dest=host.data.fetched, add_deploy_dir=False, force=True)
 """
 
-PARALLEL_SSH = """\
+BY_PARALLEL_SSH = """\
 import json, sys
 from gevent import joinall
 from pssh.clients import ParallelSSHClient
@@ -116,8 +137,6 @@ class Bench:
 
 
 def main() -> int:
-    if sys.argv[1:2] == ["--run-ours"]:
-        return ours(*sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, default=64, help="(default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="(default %(default)s)")
@@ -128,10 +147,10 @@ def main() -> int:
     if missing():
         sys.exit(missing())
     pythons = {name: installed(arguments.cache, name) for name in PEERS}
-    with tempfile.TemporaryDirectory(prefix="ebfleet-", ignore_cleanup_errors=True) as name, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="ebfleet-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        bench = prepared(folder, list(stack.enter_context(servers(folder, arguments.hosts))))
-        rows = measured(bench, pythons, arguments.rounds)
+        with servers(folder, arguments.hosts) as hosts:
+            rows = measured(prepared(folder, hosts), pythons, arguments.rounds)
     facts = {"hosts": arguments.hosts, "cores": os.cpu_count(), "load": os.getloadavg(), "versions": versions(pythons)}
     print(json.dumps({**facts, "rows": rows}) if arguments.json else told(rows, facts, arguments.rounds))
     kept = all(row["ratios"][peer]["median"] >= goal for row in rows for peer, goal in GOALS.items())
@@ -171,7 +190,8 @@ def prepared(folder: Path, hosts: list[Sshd]) -> Bench:
     (folder / "hosts.json").write_text(json.dumps(bench.described()))
     (folder / "playbook.yml").write_text(PLAYBOOK.replace("MODEL", str(model)))
     (folder / "deploy.py").write_text(PYINFRA_DEPLOY.replace("MODEL", str(model)))
-    (folder / "by_parallel_ssh.py").write_text(PARALLEL_SSH)
+    (folder / "by_edgebench.py").write_text(BY_EDGEBENCH)
+    (folder / "by_parallel_ssh.py").write_text(BY_PARALLEL_SSH)
     described = [
         (one["name"], {"ssh_hostname": "127.0.0.1", "ssh_port": one["port"], "ssh_user": one["user"],
                        "ssh_key": one["key"], "ssh_known_hosts_file": one["known_hosts"], "ssh_allow_agent": False,
@@ -236,39 +256,24 @@ def timed(bench: Bench, argv: list[str]) -> float:
 
 def ways(bench: Bench, pythons: dict[str, Path]) -> dict[str, Way]:
     count, folder = str(len(bench.hosts)), bench.folder
-    script = [sys.executable, __file__, "--run-ours", str(folder / "hosts.json"), str(bench.model), bench.sha256]
+    script = [
+        "env",
+        f"PYTHONPATH={ROOT}",
+        sys.executable,
+        "by_edgebench.py",
+        "hosts.json",
+        str(bench.model),
+        bench.sha256,
+    ]
     playbook = [str(pythons["ansible"] / "ansible-playbook"), "-i", str(folder / "inventory.json"), "-f", count]
     pyinfra = [str(pythons["pyinfra"] / "pyinfra"), "-y", "--parallel", count, "inventory.py", "deploy.py"]
-    pssh = [str(pythons["parallel-ssh"] / "python"), "by_parallel_ssh.py", "hosts.json", str(bench.model), bench.sha256]
+    pssh = [str(pythons["parallel-ssh"] / "python"), "by_parallel_ssh.py", *facts]
     return {
         OURS: lambda: script,
         "ansible": lambda: [*playbook, str(folder / "playbook.yml")],
         "pyinfra": lambda: pyinfra,
         "parallel-ssh": lambda: pssh,
     }
-
-
-def ours(hosts: str, model: str, sha256: str) -> int:
-    """The job by edgebench, in a process of its own."""
-
-    def one(host: dict[str, Any]) -> None:
-        known = Path(host["known_hosts"])
-        endpoint = Endpoint(
-            name=host["name"], host="127.0.0.1", port=host["port"], user=host["user"], keys=(Path(host["key"]),),
-            own_keys=True, known_hosts=(known,), trust_file=known, host_key_name=f"[127.0.0.1]:{host['port']}",
-        )  # fmt: skip
-        home = PurePosixPath(host["home"])
-        with contextlib.closing(SSHTransport(endpoint)) as transport:
-            transport.put(Path(model), home / "model.bin", sha256=sha256, timeout=PATIENCE_S)
-            done = transport.run(["sh", "-c", host["command"]], timeout=PATIENCE_S)
-            if not done.ok:
-                raise RuntimeError(done.complaint)
-            transport.get(home / "result.json", Path(host["fetched"]), limit=1000, timeout=PATIENCE_S)
-
-    described = json.loads(Path(hosts).read_text())
-    with ThreadPoolExecutor(min(AT_ONCE, len(described))) as pool:
-        list(pool.map(one, described))
-    return 0
 
 
 def call(argv: list[str], folder: Path | None = None, environment: dict[str, str] | None = None) -> str:
@@ -288,7 +293,8 @@ def told(rows: list[dict[str, Any]], facts: dict[str, Any], rounds: int) -> str:
         lines.append(f"{row['load']}: seconds, and how often {OURS} fits into them (median of {rounds} rounds)")
         for way, ratio in row["ratios"].items():
             seconds = statistics.median(row["seconds"][way])
-            lines.append(f"  {way:13} {seconds:7.1f}   {ratio['median']:6.2f}   ({ratio['low']:.2f} to {ratio['high']:.2f})")
+            interval = f"({ratio['low']:.2f} to {ratio['high']:.2f})"
+            lines.append(f"  {way:13} {seconds:7.1f}   {ratio['median']:6.2f}   {interval}")
     return "\n".join(lines)
 
 

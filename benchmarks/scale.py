@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import resource
@@ -45,7 +46,6 @@ from tests.ssh.sshd import Sshd, missing, start  # noqa: E402
 
 MODELS = ("resnet18", "resnet50", "mobilenet_v2")
 BATCHES = (1, 8)
-SLEEPS = "0.05,2,15"
 CORES = os.cpu_count() or 1
 PATIENCE_S = 3600
 _SUBREAPER = 36  # prctl(2), PR_SET_CHILD_SUBREAPER
@@ -95,13 +95,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=int, default=64, help="sshd hosts, 0 for none (default %(default)s)")
     parser.add_argument("--simulated", type=int, default=1000, help="devices, 0 for none (default %(default)s)")
+    parser.add_argument(
+        "--sleeps", default="0.05,2,15", help="of simulated devices: s a round trip, a probe, a job (%(default)s)"
+    )
     parser.add_argument("--check", action="store_true", help="exit code 1 where a budget is not kept")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.real and (missing() or os.geteuid()):
         sys.exit(missing() or "--real needs root: every host has a mount namespace of its own")
     rows = []
-    for load, devices in ((real, arguments.real), (simulated, arguments.simulated)):
+    pretended = functools.partial(simulated, sleeps=arguments.sleeps)
+    for load, devices in ((real, arguments.real), (pretended, arguments.simulated)):
         if devices:
             with tempfile.TemporaryDirectory(prefix="ebscale-", ignore_cleanup_errors=True) as folder:
                 rows.append(load(Path(folder), devices))
@@ -131,7 +135,7 @@ def real(folder: Path, count: int) -> Row:
     return row("real", count, {**figures, "slept_s": slept_s, "remote_cpu_s": remote_cpu_s, "others": others})
 
 
-def simulated(folder: Path, count: int) -> Row:
+def simulated(folder: Path, count: int, *, sleeps: str) -> Row:
     store = Store(folder / ".cache" / "edgebench")
     for opset, model in enumerate(MODELS, 15):  # what is no graph is told apart by its opset alone
         for precision in (Precision.FP32, Precision.FP16):
@@ -143,7 +147,7 @@ def simulated(folder: Path, count: int) -> Row:
     profile = 'profile = "jetson-agx-orin-64gb"\n'
     (folder / "fleet.toml").write_text("".join(f'[devices.{name}]\nhost = "{name}"\n{profile}' for name in names))
     neighbours = Neighbours()
-    figures = sweep(folder, plan, "--simulate", SLEEPS)
+    figures = sweep(folder, plan, "--simulate", sleeps)
     remote_cpu_s = figures["simulating_cpu_s"]
     return row("simulated", count, {**figures, "remote_cpu_s": remote_cpu_s, "others": neighbours.cores()})
 
@@ -190,8 +194,8 @@ def row(load: str, devices: int, figures: dict[str, Any]) -> Row:
 
 def told(row: Row) -> str:
     lines = [
-        f"{row.load}: {row.cells} cells on {row.devices} devices, {row.shipped_mb:.0f} MB shipped; {CORES} cores, "
-        f"others took {row.others:.2f}",
+        f"{row.load}: {row.cells} cells on {row.devices} devices, {row.shipped_mb:.0f} MB shipped",
+        f"  others took {row.others:.2f} of {CORES} cores meanwhile",
         f"  ideal: {row.sleep_s:.1f} s of sleep + {row.remote_cpu_s:.1f} s of remote CPU over {CORES} cores",
     ]
     for name, (value, most) in row.budgets.items():

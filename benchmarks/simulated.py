@@ -85,7 +85,7 @@ class Simulated:
         pause_s = {"probe": sleeps.probe_s, "run": sleeps.job_s}.get(command, 0.0) * random.uniform(0.9, 1.1)
         with self._answering(pause_s + sleeps.trip_s):
             answers: Mapping[str, Callable[[], str]] = {
-                "probe": lambda: probe_report(),
+                "probe": probe_report,
                 "run": lambda: self._started(stdin),
                 "wait": lambda: dumps(JobStatus(argv[argv.index("--job") + 1], "done")),
                 "gc": lambda: dumps({"removed": [], "free_bytes": 10**10}),

@@ -60,7 +60,7 @@ class Deployment:
         return INVALID if any(row.verdict.status is Status.INVALID for row in self.rows) else DONE
 
 
-class _Rows:
+class Rows:
     """Rows of measurements, made in the thread of each device as soon as one is stored: those of thousands of cells,
     made at the end, are a minute in which nothing is measured."""
 
@@ -70,7 +70,10 @@ class _Rows:
         self._making = threading.Lock()  # in turn: a hundred at once take longer, as they fight for the interpreter
 
     def make(self, measurement: str) -> None:
-        with self._making, contextlib.suppress(Exception):  # `of` raises it again, when it can hide no other cell's result
+        with (
+            self._making,
+            contextlib.suppress(Exception),
+        ):  # `of` raises it again, when it hides no other cell's result
             self._rows[measurement] = read(self._results, measurement)
 
     def of(self, measurement: str) -> Row:
@@ -102,7 +105,7 @@ def deploy(
     since = time.monotonic() if since is None else since
     policy = policy or Policy()
     results = Store(places.results)
-    made = _Rows(results)
+    made = Rows(results)
     artifacts = Artifacts(places.artifacts)
     journal = open_journal(places.results, plan, begin)
     plan = _planned(plan, journal, begin)
