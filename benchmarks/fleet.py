@@ -256,15 +256,8 @@ def timed(bench: Bench, argv: list[str]) -> float:
 
 def ways(bench: Bench, pythons: dict[str, Path]) -> dict[str, Way]:
     count, folder = str(len(bench.hosts)), bench.folder
-    script = [
-        "env",
-        f"PYTHONPATH={ROOT}",
-        sys.executable,
-        "by_edgebench.py",
-        "hosts.json",
-        str(bench.model),
-        bench.sha256,
-    ]
+    facts = ["hosts.json", str(bench.model), bench.sha256]
+    script = ["env", f"PYTHONPATH={ROOT}", sys.executable, "by_edgebench.py", *facts]
     playbook = [str(pythons["ansible"] / "ansible-playbook"), "-i", str(folder / "inventory.json"), "-f", count]
     pyinfra = [str(pythons["pyinfra"] / "pyinfra"), "-y", "--parallel", count, "inventory.py", "deploy.py"]
     pssh = [str(pythons["parallel-ssh"] / "python"), "by_parallel_ssh.py", *facts]
