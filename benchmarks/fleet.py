@@ -30,7 +30,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,8 +110,6 @@ assert all(one.exit_code == 0 for one in answers)
 places = [{"remote_file": one["home"] + "/result.json", "local_file": one["fetched"]} for one in hosts]
 joinall(client.copy_remote_file("%(remote_file)s", "%(local_file)s", copy_args=places), raise_error=True)
 """
-
-Way = Callable[[], list[str]]
 
 
 @dataclass(frozen=True)
@@ -223,7 +221,7 @@ def measured(bench: Bench, pythons: dict[str, Path], rounds: int) -> list[dict[s
             for host in bench.hosts:
                 (host.home / "model.bin").unlink(missing_ok=True)
             for load in ("cold", "warm"):
-                seconds[load][way].append(timed(bench, argv()))
+                seconds[load][way].append(timed(bench, argv))
                 print(f"round {number + 1}: {way}, {load}: {seconds[load][way][-1]:.1f} s", file=sys.stderr)
     return [{"load": load, "seconds": its, "ratios": ratios(its)} for load, its in seconds.items()]
 
@@ -254,7 +252,8 @@ def timed(bench: Bench, argv: list[str]) -> float:
     return took
 
 
-def ways(bench: Bench, pythons: dict[str, Path]) -> dict[str, Way]:
+def ways(bench: Bench, pythons: dict[str, Path]) -> dict[str, list[str]]:
+    """The command of each, edgebench first."""
     count, folder = str(len(bench.hosts)), bench.folder
     facts = ["hosts.json", str(bench.model), bench.sha256]
     script = ["env", f"PYTHONPATH={ROOT}", sys.executable, "by_edgebench.py", *facts]
@@ -262,10 +261,10 @@ def ways(bench: Bench, pythons: dict[str, Path]) -> dict[str, Way]:
     pyinfra = [str(pythons["pyinfra"] / "pyinfra"), "-y", "--parallel", count, "inventory.py", "deploy.py"]
     pssh = [str(pythons["parallel-ssh"] / "python"), "by_parallel_ssh.py", *facts]
     return {
-        OURS: lambda: script,
-        "ansible": lambda: [*playbook, str(folder / "playbook.yml")],
-        "pyinfra": lambda: pyinfra,
-        "parallel-ssh": lambda: pssh,
+        OURS: script,
+        "ansible": [*playbook, str(folder / "playbook.yml")],
+        "pyinfra": pyinfra,
+        "parallel-ssh": pssh,
     }
 
 
