@@ -19,7 +19,6 @@ Peers are installed from PyPI, each into a virtual environment below --cache, wh
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
 import os
@@ -30,8 +29,6 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +36,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.ssh.sshd import Sshd, missing, start  # noqa: E402
+from tests.ssh.sshd import Sshd, missing, started  # noqa: E402
 
 OURS = "edgebench"
 PEERS = {"ansible": "ansible-core", "pyinfra": "pyinfra", "parallel-ssh": "parallel-ssh"}
@@ -147,7 +144,7 @@ def main() -> int:
     pythons = {name: installed(arguments.cache, name) for name in PEERS}
     with tempfile.TemporaryDirectory(prefix="ebfleet-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with servers(folder, arguments.hosts) as hosts:
+        with started(folder, arguments.hosts) as hosts:
             rows = measured(prepared(folder, hosts), pythons, arguments.rounds)
     facts = {"hosts": arguments.hosts, "cores": os.cpu_count(), "load": os.getloadavg(), "versions": versions(pythons)}
     print(json.dumps({**facts, "rows": rows}) if arguments.json else told(rows, facts, arguments.rounds))
@@ -170,15 +167,6 @@ def installed(cache: Path, name: str) -> Path:
 def versions(pythons: dict[str, Path]) -> dict[str, str]:
     ask = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
     return {name: call([str(home / "python"), "-c", ask, PEERS[name]]).strip() for name, home in pythons.items()}
-
-
-@contextlib.contextmanager
-def servers(folder: Path, count: int) -> Iterator[list[Sshd]]:
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor(8) as pool:
-        hosts = list(pool.map(lambda number: start(folder / f"h{number}", name=f"host-{number}"), range(count)))
-        for host in hosts:
-            stack.callback(host.stop)
-        yield hosts
 
 
 def prepared(folder: Path, hosts: list[Sshd]) -> Bench:

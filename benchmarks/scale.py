@@ -29,7 +29,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ from device_agents.contract import Precision  # noqa: E402
 from export.artifact import Store  # noqa: E402
 from tests.operator import write_model  # noqa: E402
 from tests.plans import stored  # noqa: E402
-from tests.ssh.sshd import Sshd, missing, start  # noqa: E402
+from tests.ssh.sshd import Sshd, missing, started  # noqa: E402
 
 MODELS = ("resnet18", "resnet50", "mobilenet_v2")
 BATCHES = (1, 8)
@@ -210,10 +209,8 @@ def told(row: Row) -> str:
 def servers(folder: Path, count: int) -> Iterator[list[Sshd]]:
     """Hosts, whose orphans (supervisors of jobs) become children of this process, so that their time is known."""
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor(8) as pool:
-        hosts = list(pool.map(lambda number: start(folder / f"h{number}", name=f"host-{number}"), range(count)))
+    with started(folder, count) as hosts:
         for host in hosts:
-            stack.callback(host.stop)
             python = host.home / "python"
             python.write_text(AGENT_PYTHON.format(python=sys.executable))
             python.chmod(0o755)
