@@ -14,7 +14,8 @@ from edge.session import Session
 from edge.transport.base import Transport
 from profiles.errors import EdgebenchError
 
-_AT_ONCE = 32
+AT_ONCE = 1024
+"""Devices that are worked on at once, a thread each, which waits for its device nearly all of the time."""
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ def ask_all(
         except EdgebenchError as error:
             failed[device.name] = error
 
-    pool = ThreadPoolExecutor(min(_AT_ONCE, len(devices)), thread_name_prefix="ask")
+    pool = ThreadPoolExecutor(min(AT_ONCE, len(devices)), thread_name_prefix="ask")
     try:
         list(pool.map(one, devices))
     finally:  # on Ctrl-C too: a closed transport ends the call that waits on it

@@ -29,11 +29,14 @@ _OLDEST_MAJOR, _OLD_OPSET = 8, 17
 class Choices:
     """What was chosen and why, one line each, in the order in which people read it."""
 
-    lines: list[str] = field(default_factory=list)
+    _said: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> list[str]:
+        return list(self._said)
 
     def say(self, line: str) -> None:
-        if line not in self.lines:
-            self.lines.append(line)
+        self._said[line] = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from edge.places import Places
 from edge.plan import Plan
 from edge.policy import Failures, Policy
 from edge.releases import making
-from edge.report.rows import Row, read
+from edge.report.rows import Row, Rows
 from edge.request import Request
 from edge.results.store import Store
 from edge.results.verdict import Status
@@ -88,6 +88,7 @@ def deploy(
     since = time.monotonic() if since is None else since
     policy = policy or Policy()
     results = Store(places.results)
+    made = Rows(results)
     artifacts = Artifacts(places.artifacts)
     journal = open_journal(places.results, plan, begin)
     plan = _planned(plan, journal, begin)
@@ -107,11 +108,12 @@ def deploy(
             rebuild=plan.rebuild,
             policy=policy,
             failures=Failures(policy.max_failures),
+            stored=made.make,
         )
         by_name = {device.name: device for device in devices}
         with watch(journal) as watching:
             report = fleet.run(plan, by_name, journal, replace(tools, watch=watching), goes_on=wish is not None)
-        rows = tuple(read(results, outcome.measurement) for outcome in report.outcomes if isinstance(outcome, fleet.Ok))
+        rows = tuple(made.of(outcome.measurement) for outcome in report.outcomes if isinstance(outcome, fleet.Ok))
         releases: tuple[making.Outcome, ...] = ()
         if wish is not None:
             releases = making.release_all(wish, rows, plan, devices, artifacts, places, progress)
@@ -143,11 +145,11 @@ def _planned(plan: Plan, journal: Journal, begin: Begin) -> Plan:
 
 def _longest(rows: Sequence[Row], report: fleet.Report) -> tuple[float, float]:
     """Seconds of building and of measuring on the device where they were most, without what an earlier process did."""
-    building = dict(report.building_s)
+    building, earlier = dict(report.building_s), report.earlier
     measuring: dict[str, float] = {}
     for row in rows:
         measurement = row.measurement
-        if measurement.id not in report.earlier:
+        if measurement.id not in earlier:
             device, engine = measurement.cell.device, measurement.result.engine
             built_s = 0.0 if engine is None or engine.reused else measurement.result.seconds.get("build", 0.0)
             building[device] = building.get(device, 0.0) + built_s

@@ -153,6 +153,7 @@ class DeviceRun(DeviceWork):
             self._one(session, cell, found, attempt + 1)
         else:
             self._journal.done(cell, measurement)
+            self._tools.stored(measurement)
             self._end(Ok(cell, measurement))
 
     def _take_up(self, session: Session, cell: Cell, found: Mapping[str, Found]) -> str | None:

@@ -30,12 +30,16 @@ if TYPE_CHECKING:
     from edge.data import Prepared
 
 
+def _nobody(_measurement: str) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Tools:
     """What a run needs from outside: artifacts for cells, connections to devices, places for results and engines, what
     the devices were found to have, and the operator's own data for the cells that take it. `rebuild` passes over the
     engines that are cached. `policy` is what the run puts up with, `failures` counts its failed cells, `watch` is told
-    how cells end."""
+    how cells end, `stored` each measurement that is kept, in the thread of its device."""
 
     artifact: Callable[[Cell], Artifact]
     connect: Callable[[Device], Transport]
@@ -48,6 +52,7 @@ class Tools:
     policy: Policy = Policy()
     failures: Failures = field(default_factory=Failures)
     watch: Watch = Watch()
+    stored: Callable[[str], None] = _nobody
 
 
 class DeviceWork:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
+from edge.asking import AT_ONCE
 from edge.builder_run import BuilderRun
 from edge.classes import Build, builds_for
 from edge.device_run import DeviceRun, Failed, Ok, Orders, Outcome, Skipped
@@ -22,8 +23,6 @@ from edge.plan import PER_CLASS, Cell, Plan
 from edge.resuming import changed, found_for
 from edge.supply import Supply, in_turn
 from profiles.errors import ConfigError
-
-_AT_ONCE = 1024
 
 __all__ = ["Failed", "Interrupted", "Ok", "Outcome", "Report", "Skipped", "Tools", "run"]
 
@@ -155,7 +154,7 @@ def _run_all(workers: Sequence[DeviceWork], meanwhile: Callable[[], None] = _not
     if not workers:
         meanwhile()
         return
-    pool = ThreadPoolExecutor(min(len(workers), _AT_ONCE), thread_name_prefix="device")
+    pool = ThreadPoolExecutor(min(len(workers), AT_ONCE), thread_name_prefix="device")
     futures = [pool.submit(worker.run) for worker in workers]
     try:
         meanwhile()
@@ -172,7 +171,7 @@ def _cancelled(workers: Sequence[DeviceWork]) -> str:
 
     One key press can arrive twice (`timeout` signals the child, then its group): within a second it counts as one.
     """
-    pool = ThreadPoolExecutor(min(len(workers), _AT_ONCE), thread_name_prefix="cancel")
+    pool = ThreadPoolExecutor(min(len(workers), AT_ONCE), thread_name_prefix="cancel")
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         for worker in workers:

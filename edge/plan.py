@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ class Cell:
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
             raise SchemaViolation("size", "expected a height and a width, both positive")
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """20 hexadecimal digits of SHA-256 over the request."""
         return hashlib.sha256(dumps(_without_defaults(self)).encode()).hexdigest()[:20]

@@ -128,6 +128,11 @@ class Board(Watch):
         with self._lock:
             self._here = ""
 
+    def of(self, device: str) -> DeviceStatus:
+        """One device's part as it is now, without a copy of all the others."""
+        with self._lock:
+            return DeviceStatus(**vars(self._devices[device]))
+
     def status(self) -> RunStatus:
         with self._lock:
             devices = {name: DeviceStatus(**vars(one)) for name, one in self._devices.items()}

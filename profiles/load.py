@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -41,11 +42,13 @@ def parse(kind: type[T], data: Any, *, where: Path, at: str = "") -> T:
         raise ConfigError(error.message, where=place) from None
 
 
+@functools.cache
 def device_profile(name: str) -> DeviceProfile:
     """The profile in profiles/devices/<name>.toml. Errors: ConfigError listing what there is."""
     return _find(DeviceProfile, "devices", name, "device profile")
 
 
+@functools.cache
 def model_profile(name: str) -> ModelProfile:
     """The profile in profiles/models/<name>.toml. Errors: ConfigError listing what there is."""
     return _find(ModelProfile, "models", name, "model")
@@ -77,6 +80,7 @@ def unknown(kind: str, name: str, allowed: Iterable[str], *, where: str = "", fi
     return ConfigError(f"unknown {kind} {name!r}{hint}; {known}", where=where, fix=fix)
 
 
+@functools.cache
 def _names(folder: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (_HERE / folder).glob("*.toml")))
 

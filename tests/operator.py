@@ -123,16 +123,16 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 @pytest.fixture(scope="session")
 def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's own model, (batch, 3, 32, 32) to 10 logits: small, so that a test's time goes to what it tests."""
-    return _write_model(tmp_path_factory.mktemp("models") / "tiny.onnx", classes=10)
+    return write_model(tmp_path_factory.mktemp("models") / "tiny.onnx", classes=10)
 
 
 @pytest.fixture(scope="session")
 def heavy_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with 5,000 classes: 60 MB, so that its upload can be caught in the middle."""
-    return _write_model(tmp_path_factory.mktemp("models") / "heavy.onnx", classes=5000)
+    return write_model(tmp_path_factory.mktemp("models") / "heavy.onnx", classes=5000)
 
 
-def _write_model(path: Path, *, classes: int) -> Path:
+def write_model(path: Path, *, classes: int) -> Path:
     onnx = pytest.importorskip("onnx", reason="making a small model needs onnx")
     import numpy as np
 

@@ -49,7 +49,7 @@ class _LineBoard(Board):
 
     def ended(self, cell: Cell, error: ErrorInfo | None = None, *, skipped: bool = False) -> None:
         super().ended(cell, error, skipped=skipped)
-        one = self.status().devices[cell.device]
+        one = self.of(cell.device)
         what = "skipped" if skipped else "done" if error is None else f"failed ({error.message})"
         place = f"{one.total - one.left} of {one.total}"
         self._lines.say(f"{cell.device}: {cell.label}: {what} [{place}]")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -94,6 +96,27 @@ def read(store: Store, measurement_id: str) -> Row:
     measurement = store.get(measurement_id)
     summary = summarise(measurement.result, store.samples_ns(measurement), measurement.cell.batch)
     return Row(measurement, summary, judge(measurement, summary))
+
+
+class Rows:
+    """Rows of measurements, made in the thread of each device as soon as one is stored: those of thousands of cells,
+    made at the end, are a minute in which nothing is measured."""
+
+    def __init__(self, results: Store) -> None:
+        self._results = results
+        self._rows: dict[str, Row] = {}
+        self._making = threading.Lock()  # in turn: a hundred at once take longer, as they fight for the interpreter
+
+    def make(self, measurement: str) -> None:
+        with (
+            self._making,
+            contextlib.suppress(Exception),
+        ):  # `of` raises it again, and hides no other's result
+            self._rows[measurement] = read(self._results, measurement)
+
+    def of(self, measurement: str) -> Row:
+        """Errors: ResultError when the measurement is missing or damaged."""
+        return self._rows.get(measurement) or read(self._results, measurement)
 
 
 def as_json(row: Row) -> dict[str, object]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 SCHEMA = 1
 RESULT = "result.json"
 SAMPLES = "samples.i64le"
+
+_WRITING = threading.BoundedSemaphore(8)
+"""Measurements that are written at once: more threads that hand the interpreter on at each file cost more than the disk
+gains by them."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ class Store:
         """
         home = self.folder(measurement.id)
         try:
-            self._add(home, measurement, samples)
+            with _WRITING:
+                self._add(home, measurement, samples)
         except OSError as error:
             fix = "free space, or let $XDG_DATA_HOME name a folder that can be written"
             raise ResultError(f"cannot be written ({error.strerror})", where=str(home), fix=fix) from None

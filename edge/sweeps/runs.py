@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from device_agents.contract import SchemaViolation, dumps, from_json, loads
+from device_agents.contract import SchemaViolation, from_json, loads
 from edge.journal import Journal, look
 from edge.watching import Board, DeviceStatus, RunStatus
 from profiles.errors import ConfigError
@@ -50,7 +50,7 @@ def told(journal: Journal, board: Board) -> Iterator[Board]:
     def write(*, over: bool = False) -> None:
         making = path.with_suffix(".part")
         with contextlib.suppress(OSError):  # a full disk costs the figures of a terminal, and no measurement
-            making.write_text(dumps(replace(board.status(), ended=over)), encoding="utf-8")
+            making.write_text(_text(replace(board.status(), ended=over)), encoding="utf-8")
             making.replace(path)
 
     def keep_writing() -> None:
@@ -66,6 +66,12 @@ def told(journal: Journal, board: Board) -> Iterator[Board]:
         ended.set()
         writer.join()
         write(over=True)
+
+
+def _text(status: RunStatus) -> str:
+    """As `dumps` has it, without a look at the type of every value: it is made each second, of a thousand devices."""
+    devices = {name: vars(one) for name, one in status.devices.items()}
+    return json.dumps({**vars(status), "devices": devices})
 
 
 def runs(root: Path) -> list[Run]:

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -163,6 +164,19 @@ def start(folder: Path, *, name: str = "board", extra: str = "", program: str = 
         server.stop()
         raise
     return server
+
+
+@contextlib.contextmanager
+def started(folder: Path, count: int) -> Iterator[list[Sshd]]:
+    """Servers host-0, host-1, ... with their files below `folder`, for as long as the block lasts."""
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(8) as pool:
+
+        def begin(number: int) -> Sshd:
+            server = start(folder / f"h{number}", name=f"host-{number}")
+            stack.callback(server.stop)
+            return server
+
+        yield list(pool.map(begin, range(count)))
 
 
 def _launch(folder: Path, program: str = "sshd") -> subprocess.Popen[bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 import time
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -11,12 +13,13 @@ import pytest
 
 from device_agents.contract import DimRange, ErrorInfo, LoadPattern, Precision, Timing, dumps, from_json, loads
 from edge.classes import Build
-from edge.journal import Begin, Journal, open_journal
+from edge.journal import Begin, Journal, look, open_journal
 from edge.plan import Cell, Plan
 from edge.results.store import Origin
 from profiles.errors import ConfigError
 from profiles.schema import Thresholds
 from tests.plans import artifact
+from tests.ssh.sshd import wait_until
 
 
 def cell(**changes: object) -> Cell:
@@ -192,3 +195,36 @@ def _reread(root: Path) -> Journal:
     journal = open_journal(root, PLAN)
     journal.close()
     return journal
+
+
+def test_lines_that_wait_for_the_disk_go_there_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And none is told as kept before it is there."""
+    cells = [cell(device=f"orin-{number}") for number in range(20)]
+    journal = open_journal(tmp_path, Plan(tuple(cells)))
+    sync, synced, early = os.fsync, [journal.path.stat().st_size], []
+
+    def lines() -> int:
+        return journal.path.read_bytes().count(b"\n")
+
+    def slow(descriptor: int) -> None:
+        size = os.fstat(descriptor).st_size
+        if len(synced) == 1:
+            wait_until(lambda: lines() == 1 + len(cells), "every thread to have written its line")
+        sync(descriptor)
+        synced.append(size)
+
+    def one(its: Cell) -> None:
+        journal.done(its, "a" * 16)
+        if its.id.encode() not in journal.path.read_bytes()[synced[0] : max(synced)]:
+            early.append(its)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    threads = [threading.Thread(target=one, args=(its,)) for its in cells]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    journal.close()
+    assert len(synced) == 3  # as it was, after the one that all waited for, after all others at once
+    assert not early
+    assert [look(journal.path).of(its).done for its in cells] == ["a" * 16] * len(cells)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from device_agents.contract import ErrorInfo
+import pytest
+
+from device_agents.contract import ErrorInfo, Precision
 from edge.journal import open_journal
 from edge.plan import Cell, Plan
 from edge.report import standing
@@ -87,3 +90,42 @@ def test_a_controller_that_was_killed_is_told_from_its_journal(tmp_path: Path) -
 def test_a_run_of_deploy_is_no_sweep(tmp_path: Path) -> None:
     open_journal(tmp_path, Plan(tuple(CELLS))).close()
     assert runs.runs(tmp_path) == []
+
+
+FIRST = Cell("orin-1", "resnet18", "pytorch", "onnxruntime", Precision.FP32, 1)
+THREE = (FIRST, replace(FIRST, batch=8), replace(FIRST, device="orin-2"))
+
+
+@pytest.fixture
+def board() -> Board:
+    board = Board(clock=lambda: 1_800_000_000.0)
+    board.begins(THREE, ())
+    board("orin-1: upload model.onnx", 3, 12)
+    board.ended(THREE[0])
+    board.ended(THREE[2], ErrorInfo("lost", "run", 'the "supervisor" is gone'))
+    return board
+
+
+def test_one_device_is_told_as_all_are(board: Board) -> None:
+    devices = board.status().devices
+    assert {name: board.of(name) for name in devices} == devices
+    assert (board.of("orin-1").done, board.of("orin-1").left, board.of("orin-2").failed) == (1, 1, 1)
+
+
+def test_what_is_told_does_not_change_afterwards(board: Board) -> None:
+    before = board.of("orin-1")
+    board.ended(THREE[1])
+    assert (before.done, board.of("orin-1").done) == (1, 2)
+
+
+def test_another_terminal_reads_what_the_board_says(tmp_path: Path) -> None:
+    board = Board()
+    board.begins(THREE, ())
+    board.ended(THREE[2], ErrorInfo("lost", "run", 'the "supervisor" is gone'))
+    journal = open_journal(tmp_path, Plan(THREE, name="nightly", sweep="a" * 20))
+    with runs.told(journal, board):
+        found = runs.find(tmp_path, "nightly")
+    journal.close()
+    assert found.under_way
+    assert found.status.devices == board.status().devices
+    assert found.status.failures == {"run": 1}

@@ -15,6 +15,11 @@ def test_a_profile_is_named_by_its_file() -> None:
     assert device_profile("local").name == "local"
 
 
+def test_a_profile_is_read_once() -> None:
+    """A fleet file of a thousand devices asks for the same few."""
+    assert device_profile("local") is device_profile("local")
+
+
 def test_an_unknown_name_gets_the_nearest_and_the_list() -> None:
     with pytest.raises(ConfigError, match=r"unknown model 'resnet81' \(did you mean 'resnet18'\?\); known: .*vit_b_16"):
         model_profile("resnet81")
