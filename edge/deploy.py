@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from edge import fleet
 from edge.choosing import Survey
 from edge.connect import connect
+from edge.executors import Executor, Threads
 from edge.inventory import Device
 from edge.journal import Begin, Journal, open_journal
 from edge.places import Places
@@ -76,10 +77,12 @@ def deploy(
     since: float | None = None,
     policy: Policy | None = None,
     watch: Callable[[Journal], AbstractContextManager[Watch]] = _unwatched,
+    executor: Executor | None = None,
 ) -> Deployment:
     """Measure the plan that was made of the request, and of the `survey`. `begin` says which run to take up, `since`
-    when the operator began to wait (time.monotonic); `watch` is asked for who follows the run of a journal. Errors:
-    ConfigError, fleet.Interrupted."""
+    when the operator began to wait (time.monotonic); `watch` is asked for who follows the run of a journal, and
+    `executor` reaches the devices, without it this machine does. Errors: ConfigError, fleet.Interrupted."""
+    executor = executor or Threads()
     since = time.monotonic() if since is None else since
     policy = policy or Policy()
     results = Store(places.results)
@@ -87,7 +90,7 @@ def deploy(
     journal = open_journal(places.results, plan, begin)
     plan = _planned(plan, journal, begin)
     try:
-        survey = look_again(plan, journal, devices, survey or Survey(), places, progress)
+        survey = look_again(plan, journal, devices, survey or Survey(), places, progress, executor.probe)
         artifact = artifact_source(request, artifacts, progress, survey)
         tools = fleet.Tools(
             artifact=artifact,
@@ -102,9 +105,8 @@ def deploy(
             failures=Failures(policy.max_failures),
         )
         with watch(journal) as watching:
-            report = fleet.run(
-                plan, {device.name: device for device in devices}, journal, replace(tools, watch=watching)
-            )
+            known = {device.name: device for device in devices}
+            report = fleet.run(plan, known, journal, replace(tools, watch=watching), executor)
     except fleet.Interrupted:
         raise
     except KeyboardInterrupt:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from edge.builder_run import BuilderRun
 from edge.classes import Build, builds_for
-from edge.device_run import DeviceRun, Failed, Ok, Orders, Outcome, Skipped
+from edge.device_run import Failed, Ok, Orders, Outcome, Skipped
 from edge.device_work import DeviceWork, Tools
+from edge.executors import Executor, Threads
 from edge.inventory import Device
 from edge.journal import Journal
 from edge.plan import PER_CLASS, Cell, Plan
@@ -56,8 +57,11 @@ class Interrupted(KeyboardInterrupt):
         self.message = message
 
 
-def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tools) -> Report:
-    """Measure every cell of the plan that the journal does not know as done, by the device as it is now.
+def run(
+    plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tools, executor: Executor | None = None
+) -> Report:
+    """Measure every cell of the plan that the journal does not know as done, by the device as it is now. `executor` is
+    who reaches the devices, this machine without it.
 
     Errors: ConfigError of the export or of the operator's data (nothing was begun), unless exporting overlaps with
     measuring; Interrupted on Ctrl-C. All else ends in the report.
@@ -83,7 +87,9 @@ def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tool
     building = _builder_runs(builds.values(), devices, journal, tools)
     queues = _by_device(todo)
     workers = [
-        DeviceRun(devices[name], Orders(cells, supply, builds, building.get(name)), journal, tools)
+        (executor or Threads()).device_run(
+            devices[name], Orders(cells, supply, builds, building.get(name)), journal, tools
+        )
         for name, cells in queues.items()
     ]
     # Builders first: the pool begins in this order, and others wait for them. This machine measures last: elsewhere it

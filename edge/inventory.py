@@ -11,6 +11,7 @@
     gateway = "site-a"      a gateway of this file, or user@host:port as ProxyJump has it, or several with commas
                             between, or "none"; without it ~/.ssh/config decides
     bandwidth = "500 kB/s"  the most that goes over its link, in both directions (kB/s, MB/s, kbit/s, Mbit/s)
+    site = "site-a"         whose worker reaches it, when a sweep runs on a cluster (--scheduler)
 
     [gateways.site-a]       user, port, key, known_hosts, gateway, as for a device
     host = "bastion.site-a.example"
@@ -51,7 +52,8 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,63}\Z")
 class Device:
     """One device of the fleet. What is None is left to ~/.ssh/config and OpenSSH's defaults (user, port, key), to the
     default places (known_hosts, workdir), to what the device has (python), or to its profile (power_mode). `gateways`
-    lead to it, the first one first; () for none, None where ~/.ssh/config says. `bandwidth`: bytes a second."""
+    lead to it, the first one first; () for none, None where ~/.ssh/config says. `bandwidth`: bytes a second. `site`:
+    the resource that a cluster's worker needs to have for it, None for any worker."""
 
     name: str
     host: str
@@ -67,6 +69,7 @@ class Device:
     builder: bool = False
     gateways: tuple[Hop, ...] | None = None
     bandwidth: float | None = None
+    site: str | None = None
 
     @property
     def expected_power_mode(self) -> str | None:
@@ -174,6 +177,7 @@ class _Defaults(_Reach):
     workdir: str | None = None
     power_mode: str | None = None
     bandwidth: str | None = None
+    site: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -183,6 +187,8 @@ class _Defaults(_Reach):
                 parse_rate(self.bandwidth)
             except ValueError as error:
                 raise SchemaViolation("bandwidth", str(error)) from None
+        if self.site is not None and (not WORD.match(self.site) or self.site in RESERVED):
+            raise SchemaViolation("site", f"{self.site!r} is no site: {_WORD_RULE}")
 
 
 @dataclass(frozen=True)
@@ -294,6 +300,7 @@ def _device(name: str, data: Any, defaults: _Defaults, gateways: _Gateways, sour
         builder=entry.builder,
         bandwidth=parse_rate(values["bandwidth"]) if values["bandwidth"] else None,
         gateways=gateways.find(values["gateway"], f"{key}.gateway" if entry.gateway else "defaults.gateway"),
+        site=values["site"],
     )
 
 

@@ -16,8 +16,8 @@ import pytest
 pytest_plugins = ["tests.operator", "tests.ssh.sshd", "tests.stand_ins.cudart", "tests.stand_ins.tensorrt_fixture"]
 
 _PATIENCE_S = 5.0
-# multiprocessing keeps its own for the life of the process, and the fixtures of tests.ssh.sshd end theirs
-_LASTING = ("resource_tracker", "forkserver", "ebsshd-")
+# multiprocessing keeps its own for the life of the process, the fixtures of tests.ssh.sshd and tests.cluster end theirs
+_LASTING = ("resource_tracker", "forkserver", "ebsshd-", "ebcluster-")
 
 
 def pytest_configure(config: pytest.Config) -> None:
