@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import importlib.util
 import os
 import signal
@@ -58,6 +59,14 @@ class Process:
     def is_alive(self) -> bool:
         return self.child is not None and self.child.poll() is None
 
+    def is_connected_to(self, port: int) -> bool:
+        """Whether it has a connection to that port of this machine."""
+        pid = self.child.pid if self.child is not None else 0
+        ours = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").glob("*") if path.is_symlink()}
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        there = {f"socket:[{line[9]}]" for line in lines if line[2].endswith(f":{port:04X}")}
+        return bool(ours & there)
+
     def kill(self) -> None:
         if self.child is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -108,3 +117,26 @@ def running(sites: dict[str, str], *, protocol: str = "tcp", options: Sequence[s
             yield cluster.whole()
         finally:
             cluster.stop()
+
+
+def authority(folder: Path) -> tuple[str, ...]:
+    """A new authority and a certificate of it, as the options of `dask scheduler`, which are those of `sweep`."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    folder.mkdir()
+    now = datetime.datetime.now(datetime.timezone.utc)
+    names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in ("authority", "cluster")]
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in names]
+    for name, key, is_authority in zip(names, keys, (True, False), strict=True):
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(names[0]).public_key(key.public_key())
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
+        builder = builder.not_valid_after(now + datetime.timedelta(hours=1))
+        builder = builder.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        signed = builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        (folder / ("ca.pem" if is_authority else "cert.pem")).write_bytes(signed)
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "key.pem").write_bytes(keys[1].private_bytes(pem, pkcs8, serialization.NoEncryption()))
+    files = {"--tls-ca-file": "ca.pem", "--tls-cert": "cert.pem", "--tls-key": "key.pem"}
+    return tuple(word for option, name in files.items() for word in (option, str(folder / name)))
