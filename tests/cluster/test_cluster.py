@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster_lab import Cluster, Process, authority, running
 
-from tests.cluster.lab import Cluster, Process, authority, running
 from tests.operator import BRIEF, Operator
 from tests.ssh.sshd import Sshd, wait_until
 

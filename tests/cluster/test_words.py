@@ -18,12 +18,10 @@ from profiles.errors import ConfigError, ConnectError, RunError, TransferError
 from tests.operator import Operator
 from tests.plans import device
 
+LOOPBACK = ("tcp://127.0.0.1:8786", "tcp://127.8.9.1:1", "tcp://[::1]:8786", "tcp://localhost:8786")
 
-@pytest.mark.parametrize(
-    "address",
-    ["tls://10.0.0.1:8786", "tls://[fe80::1]:8786", "tcp://127.0.0.1:8786", "tcp://127.8.9.1:1", "tcp://[::1]:8786"]
-    + ["tcp://localhost:8786"],
-)
+
+@pytest.mark.parametrize("address", ["tls://10.0.0.1:8786", "tls://[fe80::1]:8786", *LOOPBACK])
 def test_schedulers_that_are_spoken_to(address: str) -> None:
     check_address(address)
 
