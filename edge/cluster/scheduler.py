@@ -100,10 +100,9 @@ def connected(address: str, certificates: Certificates, devices: Sequence[Device
         fix = "start it with `dask scheduler`, and look whether its certificates are of the same authority"
         raise ConnectError(f"no scheduler answers ({error})", where=address, fix=fix, stage=STAGE) from None
     try:
-        cluster = Cluster(client)
-        cluster.check(devices)
-        yield cluster
-        cluster.close()
+        with contextlib.closing(Cluster(client)) as cluster:
+            cluster.check(devices)
+            yield cluster
     finally:
         with contextlib.suppress(Exception):
             client.close(timeout=_CONNECT_S)

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from cluster_lab import Cluster, Process, authority, running
 
 from tests.operator import BRIEF, Operator
 from tests.ssh.sshd import Sshd, wait_until
+from tests.stand_ins.tensorrt_fixture import ScriptedTensorRT
 
 PATIENCE_S = 120.0
 IMPATIENT = "import edge.cluster.scheduler\nedge.cluster.scheduler.WORKER_S = 2.0\n"
@@ -85,15 +87,17 @@ def form(value: Any) -> Any:
 def test_devices_of_two_sites_as_from_this_machine(
     cluster: Cluster, operator: Operator, sweep: tuple[str, ...], start_sshd: Start
 ) -> None:
+    plan = Path(sweep[1])
+    plan.write_text(plan.read_text().replace("repeats = 2", ""))
     fleet(operator, *(start_sshd(name) for name in ("a-1", "a-2", "a-3", "b-1")))
     answer = operator.run(*sweep, cluster.address, timeout=PATIENCE_S)
     assert answer.code in (0, 4), answer.err
-    assert sorted(events(operator, "submitted", "done", "failed")) == ["done"] * 8 + ["submitted"] * 8
+    assert sorted(events(operator, "submitted", "done", "failed")) == ["done"] * 4 + ["submitted"] * 4
     sent = [line for line in answer.err.splitlines() if line.startswith("sending ")]
     assert sorted(line.split()[-2] for line in sent) == ["site-a", "site-b"], "once to a site, whatever devices it has"
     assert len(cluster.workers["alpha"].received) == 1
-    assert "a-3: measuring tiny/onnx fp32 batch 1 on onnxruntime, repeat 2 ..." in answer.err
-    assert "[2 of 2]" in answer.err
+    assert "a-3: measuring tiny/onnx fp32 batch 1 on onnxruntime ..." in answer.err
+    assert "a-3: tiny/onnx fp32 batch 1 on onnxruntime: done [1 of 1]" in answer.err
 
     far = {one["id"] for one in operator.measurements()}
     again = operator.run(*sweep[:2], "--fresh", "--device", "a-1", timeout=PATIENCE_S)
@@ -103,6 +107,37 @@ def test_devices_of_two_sites_as_from_this_machine(
     there = next(one for one in map(operator.stored, far) if one["cell"] == here["cell"])
     assert form(there) == form(here)
     assert there["origin"] == here["origin"]
+
+
+def test_a_worker_probes_and_gets_the_engine_of_a_class_and_own_data(
+    cluster: Cluster,
+    operator: Operator,
+    tiny_onnx: Path,
+    start_sshd: Start,
+    scripted_tensorrt: ScriptedTensorRT,
+) -> None:
+    lines = []
+    for name in ("b-1", "b-2"):
+        server = start_sshd(name)
+        python = server.folder / "python"
+        given = " ".join(f"{key}={value}" for key, value in scripted_tensorrt.environment("10.3").items())
+        python.write_text(f'#!/bin/sh\n{given} exec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        lines.append(f'{server.fleet_toml("jetson-agx-orin-64gb")}python = "{python}"\nsite = "site-b"\n')
+    (operator.home / "fleet.toml").write_text("".join(lines).replace("site = ", "builder = true\nsite = ", 1))
+    np.savez(operator.home / "data.npz", images=np.random.default_rng(1).random((4, 3, 32, 32), np.float32))
+    plan = operator.home / "engines.toml"
+    plan.write_text(
+        f'models = ["{tiny_onnx}"]\nquick = true\nprocesses = 1\nengines = "per-class"\ninputs = "data.npz"\n'
+    )
+    answer = operator.run("sweep", plan, "--scheduler", cluster.address, timeout=PATIENCE_S)
+    assert answer.code in (0, 4), answer.err + answer.out
+    assert "backend tensorrt 10.3.0.30 on b-2: the first choice of its profile" in answer.out
+    kept = {one["cell"]["device"]: one for one in (operator.stored(one["id"]) for one in operator.measurements())}
+    assert kept["b-2"]["result"]["engine"]["why"] == "built by b-1"
+    assert [one["origin"]["inputs"]["samples"] for one in kept.values()] == [4, 4]
+    sent = [line.split(" to ")[1] for line in answer.err.splitlines() if line.startswith("sending the data (")]
+    assert set(sent) == {"site-b ..."}
 
 
 def test_another_worker_goes_on_where_one_is_killed(
