@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from edge import fleet
 from edge.choosing import Survey
 from edge.connect import connect
+from edge.executors import Executor, Threads
 from edge.inventory import Device
 from edge.journal import Begin, Journal, open_journal
 from edge.places import Places
@@ -81,10 +82,13 @@ def deploy(
     policy: Policy | None = None,
     watch: Callable[[Journal], AbstractContextManager[Watch]] = _unwatched,
     wish: making.Wish | None = None,
+    executor: Executor | None = None,
 ) -> Deployment:
     """Measure the plan that was made of the request, and of the `survey`, and release what is wished. `begin` says
     which run to take up, `since` when the operator began to wait (time.monotonic); `watch` is asked for who follows
-    the run of a journal. Errors: ConfigError, fleet.Interrupted."""
+    the run of a journal, and `executor` reaches the devices, without it this machine does. Errors: ConfigError,
+    fleet.Interrupted."""
+    executor = executor or Threads()
     since = time.monotonic() if since is None else since
     policy = policy or Policy()
     results = Store(places.results)
@@ -93,7 +97,7 @@ def deploy(
     journal = open_journal(places.results, plan, begin)
     plan = _planned(plan, journal, begin)
     try:
-        survey = look_again(plan, journal, devices, survey or Survey(), places, progress)
+        survey = look_again(plan, journal, devices, survey or Survey(), places, progress, executor.probe)
         artifact = artifact_source(request, artifacts, progress, survey)
         if wish is not None:
             making.check_shared(plan, artifact, survey)
@@ -112,7 +116,9 @@ def deploy(
         )
         by_name = {device.name: device for device in devices}
         with watch(journal) as watching:
-            report = fleet.run(plan, by_name, journal, replace(tools, watch=watching), goes_on=wish is not None)
+            report = fleet.run(
+                plan, by_name, journal, replace(tools, watch=watching), executor, goes_on=wish is not None
+            )
         rows = tuple(made.of(outcome.measurement) for outcome in report.outcomes if isinstance(outcome, fleet.Ok))
         releases: tuple[making.Outcome, ...] = ()
         if wish is not None:

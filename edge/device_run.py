@@ -194,7 +194,7 @@ class DeviceRun(DeviceWork):
         """The engine that this device's builder makes, or this machine made ahead of time, sent there. Errors:
         _NoEngine when the builder did not."""
         if cell.engines == AHEAD:
-            return self._given(session, engine_for(cell, self._tools.artifacts, self._tools.survey), BUILDER)
+            return self._given(session, self._ahead(cell), BUILDER)
         build = self._orders.builds.get(cell.id)
         if build is None:
             return None
@@ -206,6 +206,9 @@ class DeviceRun(DeviceWork):
         if error is not None:
             raise _NoEngine(build, error)
         return self._given(session, build.engine.result(), build.device)
+
+    def _ahead(self, cell: Cell) -> Artifact:
+        return engine_for(cell, self._tools.artifacts, self._tools.survey)
 
     def _given(self, session: Session, engine: Artifact, builder: str) -> GivenEngine:
         self._ship(session, engine)

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from edge.asking import AT_ONCE
 from edge.builder_run import BuilderRun
 from edge.classes import Build, builds_for
-from edge.device_run import DeviceRun, Failed, Ok, Orders, Outcome, Skipped
+from edge.device_run import Failed, Ok, Orders, Outcome, Skipped
 from edge.device_work import DeviceWork, Tools
+from edge.executors import Executor, Threads
 from edge.inventory import Device
 from edge.journal import Journal
 from edge.plan import PER_CLASS, Cell, Plan
@@ -60,9 +61,18 @@ class Interrupted(KeyboardInterrupt):
         self.message = message
 
 
-def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tools, *, goes_on: bool = False) -> Report:
+def run(
+    plan: Plan,
+    devices: Mapping[str, Device],
+    journal: Journal,
+    tools: Tools,
+    executor: Executor | None = None,
+    *,
+    goes_on: bool = False,
+) -> Report:
     """Measure every cell of the plan that the journal does not know as done, by the device as it is now. The run is
-    finished then, unless a device was lost, or the caller `goes_on` with it.
+    finished then, unless a device was lost, or the caller `goes_on` with it. `executor` is who reaches the devices,
+    this machine without it.
 
     Errors: ConfigError of the export or of the operator's data (nothing was begun), unless exporting overlaps with
     measuring; Interrupted on Ctrl-C. All else ends in the report.
@@ -88,7 +98,9 @@ def run(plan: Plan, devices: Mapping[str, Device], journal: Journal, tools: Tool
     building = _builder_runs(builds.values(), devices, journal, tools)
     queues = _by_device(todo)
     workers = [
-        DeviceRun(devices[name], Orders(cells, supply, builds, building.get(name)), journal, tools)
+        (executor or Threads()).device_run(
+            devices[name], Orders(cells, supply, builds, building.get(name)), journal, tools
+        )
         for name, cells in queues.items()
     ]
     # Builders first: the pool begins in this order, and others wait for them. This machine measures last: elsewhere it

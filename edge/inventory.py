@@ -15,6 +15,7 @@
     metered = true          its link costs by the byte; max_bytes = "50 MB" is the most that a run sends over it
     serial = "1421523"      its serial number or machine id (`edgebench devices probe` shows both): nothing is measured
                             on another board
+    site = "site-a"         whose worker reaches it, when a sweep runs on a cluster (--scheduler)
     release_hook = ["systemctl", "--user", "restart", "camera"]
                             what is run there when another release becomes current
 
@@ -74,7 +75,8 @@ class Device:
     lead to it, the first one first; () for none, None where ~/.ssh/config says. `bandwidth`: bytes a second;
     `max_bytes`: how many a run may send to it; `metered`: its link costs by the byte. `serial` is its board's. `gpu` is
     the one that work is pinned to, of the `entry` of the file; `all_gpus` says that each is to be a device, which it
-    takes a look at the device to know."""
+    takes a look at the device to know. `site`: the resource that a cluster's worker needs to have for it, None for any
+    worker."""
 
     name: str
     host: str
@@ -99,6 +101,7 @@ class Device:
     gpu: str = ""
     all_gpus: bool = False
     release_hook: tuple[str, ...] = ()
+    site: str | None = None
 
     def on_gpu(self, gpu: str, *, first: bool) -> Device:
         """One GPU of this entry as a device. Engines for the class are built on the `first`."""
@@ -232,6 +235,7 @@ class _Defaults(_Reach, RuntimeKeys):
     metered: bool | None = None
     max_bytes: str | None = None
     release_hook: tuple[str, ...] | None = None
+    site: str | None = None
 
     def __post_init__(self) -> None:
         _Reach.__post_init__(self)
@@ -243,6 +247,8 @@ class _Defaults(_Reach, RuntimeKeys):
                 _ = text is None or check(text)
             except ValueError as error:
                 raise SchemaViolation(key, str(error)) from None
+        if self.site is not None and (not WORD.match(self.site) or self.site in RESERVED):
+            raise SchemaViolation("site", f"{self.site!r} is no site: {WORD_RULE}")
 
 
 @dataclass(frozen=True)
@@ -436,6 +442,7 @@ def _device(
         setup=values["setup"],
         container=container_of(values["container"]),
         release_hook=values["release_hook"] or (),
+        site=values["site"],
     )
     return device, values["gpus"]
 

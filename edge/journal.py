@@ -16,6 +16,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -120,6 +121,10 @@ class Journal:
     def outdated(self, task: Task) -> None:
         """The device is another than the one that its last job ran on: it takes a new one."""
         self._append("outdated", cell=task.id)
+
+    def follow(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Note what another process has told of a task, that keeps a journal without a file for this one."""
+        self._append(event, **facts)
 
     def finish(self) -> None:
         self._append("finished")

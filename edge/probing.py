@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from edge import bundle
 from edge.asking import ask_all
@@ -13,24 +14,41 @@ from edge.session import Found, Session
 from profiles.errors import EdgebenchError
 from profiles.progress import Progress
 
+Answers = tuple[dict[str, dict[str, Found]], dict[str, EdgebenchError]]
+"""What devices answered of each backend, and why some did not, by name."""
+
+
+class Probe(Protocol):
+    """Looks for backends on devices: `probe_all`, or the workers of a cluster."""
+
+    def __call__(
+        self, devices: Sequence[Device], places: Places, progress: Progress, backends: Mapping[str, Sequence[str]]
+    ) -> Answers: ...
+
 
 def survey(
-    asked: Sequence[str], devices: Sequence[Device], places: Places, progress: Progress, *, abilities: bool
+    asked: Sequence[str],
+    devices: Sequence[Device],
+    places: Places,
+    progress: Progress,
+    *,
+    abilities: bool,
+    probe: Probe | None = None,
 ) -> Survey:
     """Look on the devices for which it matters; most of what it costs a device is not spent again when it is measured.
+    `probe` looks, without it this machine does.
 
     Errors: ConfigError for an unknown backend.
     """
     wanted = {device.name: worth_asking(asked, device, abilities=abilities) for device in devices}
     worth = [device for device in devices if wanted[device.name]]
-    return Survey(*probe_all(worth, places, progress, wanted)) if worth else Survey()
+    return Survey(*(probe or probe_all)(worth, places, progress, wanted)) if worth else Survey()
 
 
 def probe_all(
     devices: Sequence[Device], places: Places, progress: Progress, backends: Mapping[str, Sequence[str]] | None = None
-) -> tuple[dict[str, dict[str, Found]], dict[str, EdgebenchError]]:
-    """What every device answered of each backend, and why some did not, by name in the given order. `backends` are
-    those to look for, by device; without them all."""
+) -> Answers:
+    """In the given order of devices. `backends` are those to look for, by device; without them all."""
 
     def probe(session: Session) -> dict[str, Found]:
         progress(f"{session.device.name}: probing")

@@ -9,7 +9,7 @@ from edge.inventory import Device
 from edge.journal import Journal
 from edge.places import Places
 from edge.plan import Cell, Plan
-from edge.probing import probe_all
+from edge.probing import Probe
 from edge.results.store import Measurement
 from edge.session import Found
 from profiles.progress import Progress
@@ -18,7 +18,13 @@ _TOLD = 3  # changes that a sentence names
 
 
 def look_again(
-    plan: Plan, journal: Journal, devices: Sequence[Device], survey: Survey, places: Places, progress: Progress
+    plan: Plan,
+    journal: Journal,
+    devices: Sequence[Device],
+    survey: Survey,
+    places: Places,
+    progress: Progress,
+    probe: Probe,
 ) -> Survey:
     """The survey, and what was not asked before the plan was made: the runtimes of cells that a run had measured when
     it was interrupted. A device that does not answer now keeps what it measured."""
@@ -30,7 +36,7 @@ def look_again(
     worth = [device for device in devices if device.name in wanted]
     if not worth:
         return survey
-    found, failed = probe_all(worth, places, progress, {name: tuple(its) for name, its in wanted.items()})
+    found, failed = probe(worth, places, progress, {name: tuple(its) for name, its in wanted.items()})
     both = {name: {**survey.found.get(name, {}), **found.get(name, {})} for name in {**survey.found, **found}}
     return Survey(both, {**survey.failed, **failed})
 

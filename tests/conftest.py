@@ -22,8 +22,8 @@ pytest_plugins = [
 ]
 
 _PATIENCE_S = 5.0
-# multiprocessing keeps its own for the life of the process, and the fixtures of tests.ssh.sshd end theirs
-_LASTING = ("resource_tracker", "forkserver", "ebsshd-")
+# multiprocessing keeps its own for the life of the process, the fixtures of tests.ssh.sshd and tests.cluster end theirs
+_LASTING = ("resource_tracker", "forkserver", "ebsshd-", "ebcluster-")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -11,8 +11,10 @@ from edge.cli.common import FleetOption, JsonOption, command, console_width, loa
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from edge.choosing import Choices
+    from edge.executors import Executor
     from edge.inventory import Device, Fleet
     from edge.journal import Begin
     from edge.plan import Cell
@@ -49,6 +51,15 @@ def sweep(
     wait_online: Annotated[
         str | None, typer.Option(help="How long a device may be out of reach: 12h.", show_default="the plan's, else 0")
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="tls://HOST:PORT", help="A Dask cluster whose workers reach the devices: docs/fleet.md."),
+    ] = None,
+    tls_ca_file: Annotated[
+        Path | None, typer.Option(help="For tls://: the authority.", show_default="Dask's configuration")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="For tls://: our certificate.", show_default="as above")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="For tls://: its key.", show_default="as above")] = None,
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -62,6 +73,32 @@ def sweep(
     """
     import time
 
+    from edge.cli.progress import drawn
+    from edge.sweeps.plan_file import load_sweep
+
+    since = time.monotonic()
+    asked = load_sweep(_plan_file(plan), weights=weights)
+    begin = _begin(resume=resume, failed_only=failed_only, fresh=fresh)
+    policy = _policy(asked.policy, max_failures, wait_online)
+    known = load_fleet(fleet)
+    with drawn() as progress:
+        devices = _devices(asked, known, device, progress)
+    with _reached(devices, scheduler, tls_ca_file, tls_cert, tls_key) as executor:
+        return _sweep(asked, known, devices, executor, begin, policy, since, dry_run=dry_run, json=json)
+
+
+def _sweep(
+    asked: Sweep,
+    known: Fleet,
+    devices: tuple[Device, ...],
+    executor: Executor,
+    begin: Begin,
+    policy: Policy,
+    since: float,
+    *,
+    dry_run: bool,
+    json: bool,
+) -> int:
     from edge import deploy as work
     from edge.choosing import Choices
     from edge.classes import builders
@@ -74,21 +111,13 @@ def sweep(
     from edge.probing import survey
     from edge.sweeps import runs as files
     from edge.sweeps.expand import expand, identity
-    from edge.sweeps.plan_file import load_sweep
     from export.artifact import Store
 
-    since = time.monotonic()
-    asked = load_sweep(_plan_file(plan), weights=weights)
-    begin = _begin(resume=resume, failed_only=failed_only, fresh=fresh)
-    policy = _policy(asked.policy, max_failures, wait_online)
-    known = load_fleet(fleet)
-    with drawn() as progress:
-        devices = _devices(asked, known, device, progress)
     builds_for = builders(known, devices) if asked.base.engines == PER_CLASS else None
     choices = Choices()
     with drawn() as progress:
         abilities = asked.base.engines != OWN or bool(asked.base.options)
-        found = survey(asked.backends, devices, places(), progress, abilities=abilities)
+        found = survey(asked.backends, devices, places(), progress, abilities=abilities, probe=executor.probe)
     store = Store(places().artifacts)
     cells = expand(asked, devices, known, store, choices, found, builds_for)
     whole = Plan(cells, name=asked.name, sweep=identity(asked, devices))
@@ -116,6 +145,7 @@ def sweep(
             since=since,
             policy=policy,
             watch=lambda journal: files.told(journal, board),
+            executor=executor,
         )
     if json:
         print_json({"sweep": asked.name, **as_json(deployment, choices)})
@@ -208,6 +238,26 @@ def _devices(asked: Sweep, known: Fleet, given: list[str] | None, progress: Prog
     if given:
         return pick(known, " or ".join(f"({expr})" for expr in given), places(), progress)
     return pick(known, asked.devices, places(), progress, f"{asked.source}, key 'devices'")
+
+
+def _reached(
+    devices: Sequence[Device], scheduler: str | None, ca_file: Path | None, cert: Path | None, key: Path | None
+) -> AbstractContextManager[Executor]:
+    """Who reaches the devices for as long as the block lasts."""
+    import contextlib
+
+    from edge.executors import Threads
+    from profiles.errors import ConfigError
+
+    if scheduler is not None:
+        from edge.cluster.scheduler import Certificates, connected
+
+        return connected(scheduler, Certificates(ca_file, cert, key), devices)
+    if ca_file or cert or key:
+        raise ConfigError(
+            "certificates are for a scheduler", where="--tls-*", fix="name it: --scheduler tls://HOST:PORT"
+        )
+    return contextlib.nullcontext(Threads())
 
 
 def _begin(*, resume: bool, failed_only: bool, fresh: bool) -> Begin:
