@@ -26,6 +26,7 @@ from device_agents.contract import (
     SampleRange,
     dumps,
 )
+from edge.transport.allowance import Allowance
 from edge.transport.base import MAX_OUTPUT, Completed, closed
 from edge.transport.files import Upload
 from profiles.progress import Progress, silent
@@ -104,6 +105,7 @@ class Simulated:
         *,
         timeout: float,  # noqa: ARG002
         progress: Progress = silent,  # noqa: ARG002
+        allowance: Allowance | None = None,  # noqa: ARG002
     ) -> int:
         with self._answering(self._site.sleeps.trip_s):
             return 0

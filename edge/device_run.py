@@ -177,7 +177,7 @@ class DeviceRun(DeviceWork):
         given = self._engine(session, cell)
         self._ship(session, artifact)
         if own is not None:
-            self.bytes_sent += session.ship(own.data.artifact, own.folder, own.files, self._tell)
+            self._send(session, own.data.artifact, own.folder, own.files)
         builds = found[cell.backend].report.builds and given is None
         rebuild = builds and self._anew(build_of(cell, artifact, self.device.name))
         job, origin = self._journal.begin(cell, self._origin(artifact, own.used if own else None))
@@ -223,6 +223,7 @@ class DeviceRun(DeviceWork):
 
     def _collect(self, session: Session, cell: Cell, job: str, origin: Origin) -> str:
         result, samples = session.collect(job, origin.artifact)
+        self._note_spent()
         self._under_way = None
         collected_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._tools.results.add(Measurement(job, self._journal.run, cell, origin, collected_at, result), samples)

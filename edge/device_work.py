@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_agents.contract import Scalar
+from device_agents.contract import FileEntry, Scalar
 from edge import bundle, version
 from edge.choosing import Survey
 from edge.classes import Build
@@ -19,6 +20,7 @@ from edge.policy import Failures, Policy
 from edge.results.store import Origin, OwnInputs, Store
 from edge.serials import check_board
 from edge.session import Found, Session, how_to_install
+from edge.transport.allowance import Allowance
 from edge.transport.base import Transport
 from edge.watching import Watch
 from export.artifact import Artifact
@@ -64,6 +66,7 @@ class DeviceWork:
         self._tools = tools
         self._shipped: set[str] = set()
         self.bytes_sent = 0
+        self._allowance: Allowance | None = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._transport: Transport | None = None
@@ -101,11 +104,14 @@ class DeviceWork:
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Session]:
         self._tell("connecting")
+        limits = [most for most in (self._tools.policy.max_bytes, self.device.max_bytes) if most is not None]
+        spent = self._journal.spent.get(self.device.name, 0)
+        self._allowance = self._allowance or Allowance(min(limits, default=None), spent)
         with contextlib.closing(self._tools.connect(self.device)) as transport:
             with self._lock:
                 self._check_stopped()
                 self._transport = transport
-                self._session = Session(self.device, transport)
+                self._session = Session(self.device, transport, self._allowance)
             yield self._session
 
     @property
@@ -150,8 +156,20 @@ class DeviceWork:
 
     def _ship(self, session: Session, artifact: Artifact) -> None:
         if artifact.id not in self._shipped:
-            self.bytes_sent += session.ship(artifact.id, artifact.path, artifact.files, self._tell)
+            self._send(session, artifact.id, artifact.path, artifact.files)
             self._shipped.add(artifact.id)
+
+    def _send(self, session: Session, payload: str, folder: Path, files: Sequence[FileEntry]) -> None:
+        """Errors: TransferError, also where the device's link has not so many bytes left in this run."""
+        try:
+            self.bytes_sent += session.ship(payload, folder, files, self._tell)
+        finally:
+            self._note_spent()
+
+    def _note_spent(self) -> None:
+        """A run that is taken up goes on counting."""
+        if self._allowance is not None and self._allowance.most is not None:
+            self._journal.sent(self.device.name, self._allowance.spent)
 
     def _anew(self, build: Build) -> bool:
         """Whether to pass over a cached engine: once a run, as cells share engines and a run may be taken up."""

@@ -420,6 +420,9 @@ def _device(
     if values["profile"] is None:
         known = ", ".join(device_profile_names())
         raise ConfigError(f"the key 'profile' is missing; known: {known}", where=f"{source}, key {key!r}")
+    if values["metered"] and not values["max_bytes"]:
+        fix = f'max_bytes = "50 MB", or what a run over the link of {name} may cost'
+        raise ConfigError("a metered device wants max_bytes", where=f"{source}, key {key!r}", fix=fix)
     device = Device(
         name=name,
         host=entry.host or name,

@@ -70,7 +70,8 @@ class Progress:
 @dataclass
 class Journal:
     """An open journal; this process is its only writer, from any thread. Close it to let the next one in. `planned` are
-    the cells that the run began with, `name` is that of its sweep, `failures` counts failed cells by stage."""
+    the cells that the run began with, `name` is that of its sweep, `failures` counts failed cells by stage, `spent` the
+    bytes that went over the links of devices where those are limited."""
 
     path: Path
     run: str
@@ -79,6 +80,7 @@ class Journal:
     cells: dict[str, Progress] = field(default_factory=dict)
     finished: bool = False
     planned: tuple[Cell, ...] = ()
+    spent: dict[str, int] = field(default_factory=dict)
     name: str = ""
     started_at: str = ""
     _stages: dict[str, str] = field(default_factory=dict)
@@ -126,6 +128,10 @@ class Journal:
         """Note what another process has told of a task, that keeps a journal without a file for this one."""
         self._append(event, **facts)
 
+    def sent(self, device: str, total: int) -> None:
+        """So many bytes have gone over the device's link in this run."""
+        self._append("sent", device=device, bytes=total)
+
     def finish(self) -> None:
         self._append("finished")
 
@@ -155,6 +161,8 @@ class Journal:
         event = line["event"]
         if event in ("finished", "reopened"):
             self.finished = event == "finished"
+        if event == "sent":
+            self.spent[line["device"]] = line["bytes"]
         if event == "started":
             self.planned = tuple(from_json(Cell, cell) for cell in line["cells"])
             self.name, self.started_at = line.get("name", ""), line["at"]

@@ -48,6 +48,7 @@ from edge.runtime import (
     unanswered,
 )
 from edge.runtime_keys import ContainerKey
+from edge.transport.allowance import Allowance
 from edge.transport.base import MAX_OUTPUT, Completed, Transport
 from edge.transport.files import Upload
 from export.artifact import sha256_file
@@ -116,8 +117,9 @@ class _Engines:
 class Session:
     """The agent of one device, over a transport that the caller closes. Not for several threads at once."""
 
-    def __init__(self, device: Device, transport: Transport) -> None:
+    def __init__(self, device: Device, transport: Transport, allowance: Allowance | None = None) -> None:
         self.device = device
+        self.allowance = allowance or Allowance()
         self._transport = transport
         self._workdir: PurePosixPath | None = device.workdir
         self._python = ""  # any that runs the agent, on the host
@@ -167,7 +169,7 @@ class Session:
         uploads = [Upload(folder / entry.name, home / entry.name, entry.sha256) for entry in files]
         timeout = _CALL_S + sum(entry.size for entry in files) / _SLOWEST_LINK
         with _sending[self.device.entry]:
-            return self._transport.put_all(uploads, timeout=timeout, progress=progress)
+            return self._transport.put_all(uploads, timeout=timeout, progress=progress, allowance=self.allowance)
 
     def run(self, spec: JobSpec, say: Say = _nobody) -> None:
         """Start the job, or join the one of this id that was started before, and wait for its end.
@@ -212,6 +214,7 @@ class Session:
                 raise SchemaError("result.json belongs to another job", where=self.device.name, fix="measure again")
             limit = min(8 * result.samples_count, _SAMPLES_LIMIT)
             self._transport.get(home / samples.name, samples, limit=limit, timeout=_CALL_S + limit / _SLOWEST_LINK)
+            self.allowance.spend(path.stat().st_size + samples.stat().st_size)
             return result, samples.read_bytes()
 
     def gpus(self) -> tuple[str, ...]:
@@ -235,6 +238,7 @@ class Session:
         engine = folder / ENGINE_FILE
         timeout = _CALL_S + report.file.size / _SLOWEST_LINK
         self._transport.get(home / ENGINE_FILE, engine, limit=report.file.size, timeout=timeout)
+        self.allowance.spend(engine.stat().st_size)
         if engine.stat().st_size != report.file.size or sha256_file(engine) != report.file.sha256:
             engine.unlink()
             fix = "build it again: deploy with --rebuild"
@@ -259,7 +263,7 @@ class Session:
 
     def reconnect(self, transport: Transport) -> Session:
         """The same prepared device over another connection."""
-        other = Session(self.device, transport)
+        other = Session(self.device, transport, self.allowance)
         other._workdir, other._python, other._agent = self._workdir, self._python, self._agent
         return other
 

@@ -124,6 +124,7 @@ class RemoteRun(DeviceRun):
             found=self._tools.survey.found.get(self.device.name, {}),
             rebuild=self._tools.rebuild,
             builds={name: Awaited(build.cell, artifact_to_json(build.artifact)) for name, build in builds.items()},
+            spent=self._journal.spent.get(self.device.name, 0),
         )
 
     def _attend(self, worker: Worker) -> None:

@@ -165,6 +165,7 @@ class _Told(Journal):
 
     def __init__(self, order: Start, outbox: Outbox) -> None:
         super().__init__(Path(), order.run, resumed=False, _descriptor=-1, cells=dict(order.progress))
+        self.spent = {device_from_json(order.device).name: order.spent}
         self._outbox = outbox
 
     def _append(self, event: str, **facts: Any) -> None:

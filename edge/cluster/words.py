@@ -33,7 +33,8 @@ class Awaited:
 @dataclass(frozen=True)
 class Start:
     """What a worker needs to begin with a device. `progress` is what the journal knows of its cells and engines,
-    `found` what the device was found to have, `builds` are the engines that cells wait for, by the cell's id."""
+    `found` what the device was found to have, `builds` are the engines that cells wait for, by the cell's id, `spent`
+    the bytes that went over its link in this run."""
 
     version: str
     run: str
@@ -45,6 +46,7 @@ class Start:
     found: Mapping[str, Found]
     rebuild: bool
     builds: Mapping[str, Awaited]
+    spent: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from profiles.errors import Timeout, TransportError
 from profiles.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from edge.transport.allowance import Allowance
     from edge.transport.files import Upload
 
 MAX_OUTPUT = 1 << 20
@@ -78,13 +79,21 @@ class Transport(Protocol):
     ) -> int:
         """`put_all` of one file."""
 
-    def put_all(self, uploads: Sequence[Upload], *, timeout: float, progress: Progress = silent) -> int:
-        """Make each a file with its hash, and say how many bytes were sent: 0 when they are there already.
+    def put_all(
+        self,
+        uploads: Sequence[Upload],
+        *,
+        timeout: float,
+        progress: Progress = silent,
+        allowance: Allowance | None = None,
+    ) -> int:
+        """Make each a file with its hash, and say how many bytes were sent: 0 when they are there already. What is sent
+        is taken from the `allowance`.
 
         A file arrives as `<name>.part`, is hashed on the device and renamed. A `.part` that a cut upload left is
         resumed, and sent anew when its hash turns out wrong. Folders are made with mode 0700, files with 0600.
-        Errors: TransferError, after which no `.part` is left; ConnectError and Timeout, after which they stay for
-        the next attempt.
+        Errors: TransferError, after which no `.part` is left, or where the allowance is too small: then nothing was
+        sent; ConnectError and Timeout, after which they stay for the next attempt.
         """
 
     def get(self, remote: PurePosixPath, local: Path, *, limit: int, timeout: float) -> None:

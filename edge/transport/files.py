@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
+from edge.transport.allowance import Allowance
 from edge.transport.base import Deadline
 from export.artifact import sha256_file
 from profiles.errors import TransferError, TransportError
@@ -42,6 +43,7 @@ class Piece:
     start: int
     size: int
     progress: Progress
+    allowance: Allowance = field(default_factory=Allowance)
     at: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,6 +51,7 @@ class Piece:
 
     def step(self, sent: int) -> None:
         self.at += sent
+        self.allowance.spend(sent)
         self.progress(f"upload {self.upload.local.name}", self.at, self.size)
 
     def pieces(self, most: int) -> Iterator[bytes]:
@@ -84,21 +87,30 @@ class Uploads(Protocol):
         """Remove their parts."""
 
 
-def upload(device: Uploads, uploads: Sequence[Upload], *, deadline: Deadline, progress: Progress) -> int:
+def upload(
+    device: Uploads,
+    uploads: Sequence[Upload],
+    *,
+    deadline: Deadline,
+    progress: Progress,
+    allowance: Allowance | None = None,
+) -> int:
     """Put files on a device; see Transport.put_all.
 
     What arrived with another hash is looked at again: what was gone on with may have been another file's, and another
     edgebench may ship the same one at the same time.
     """
+    allowance = allowance or Allowance()
     sizes = {one: _checked(one) for one in uploads}
     sent, wrong, todo = 0, "", list(uploads)
     for attempt in range(_ATTEMPTS):
         there = device.look(todo, deadline)
         pieces = [
-            Piece(one, _start(found, sizes[one], attempt), sizes[one], progress)
+            Piece(one, _start(found, sizes[one], attempt), sizes[one], progress, allowance)
             for one, found in zip(todo, there, strict=True)
             if found is not None
         ]
+        _check_allowed(device, pieces, allowance)
         answers = _send(device, pieces, deadline)
         sent += sum(piece.at - piece.start for piece in pieces)
         todo = [piece.upload for piece, found in zip(pieces, answers, strict=True) if found is not None]
@@ -109,6 +121,18 @@ def upload(device: Uploads, uploads: Sequence[Upload], *, deadline: Deadline, pr
             break
     device.discard(todo, deadline)
     raise _mismatch(device, todo, wrong)
+
+
+def _check_allowed(device: Uploads, pieces: Sequence[Piece], allowance: Allowance) -> None:
+    """Errors: TransferError where sending them is more than may still go over the link; nothing is sent then."""
+    wanted, left = sum(piece.size - piece.start for piece in pieces), allowance.left
+    if left is not None and wanted > left:
+        what = named([piece.upload for piece in pieces])
+        message = (
+            f"{what} would take {wanted:,} bytes of its link, and {left:,} of max_bytes {allowance.most:,} are left"
+        )
+        fix = "raise max_bytes, or ship it once over a link that costs nothing: edgebench deploy"
+        raise TransferError(message, where=device.name, fix=fix, stage="ship")
 
 
 def _start(there: int, size: int, attempt: int) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from edge.transport import files
+from edge.transport.allowance import Allowance
 from edge.transport.base import CHUNK, MAX_OUTPUT, Completed, Deadline, closed, program, too_much
 from edge.transport.files import Piece, Upload
 from profiles.errors import TransferError
@@ -60,9 +61,16 @@ class LocalTransport:
     ) -> int:
         return self.put_all([Upload(local, remote, sha256)], timeout=timeout, progress=progress)
 
-    def put_all(self, uploads: Sequence[Upload], *, timeout: float, progress: Progress = silent) -> int:
+    def put_all(
+        self,
+        uploads: Sequence[Upload],
+        *,
+        timeout: float,
+        progress: Progress = silent,
+        allowance: Allowance | None = None,
+    ) -> int:
         deadline = Deadline(timeout, f"the upload of {files.named(uploads)}", self._name)
-        return files.upload(self, uploads, deadline=deadline, progress=progress)
+        return files.upload(self, uploads, deadline=deadline, progress=progress, allowance=allowance)
 
     def get(self, remote: PurePosixPath, local: Path, *, limit: int, timeout: float) -> None:
         files.absolute(remote)

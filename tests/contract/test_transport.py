@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from edge.transport.allowance import Allowance
 from edge.transport.base import Transport
 from edge.transport.files import Upload
 from edge.transport.local import LocalTransport
@@ -164,6 +165,21 @@ class TestPutAll:
             assert Path(one.remote).read_bytes() == one.local.read_bytes()
         assert transport.put_all(uploads, timeout=60) == 0
         assert transport.put_all([], timeout=60) == 0
+
+    def test_what_is_sent_is_taken_from_the_allowance_and_too_much_is_refused_before(
+        self, transport: Transport, uploads: list[Upload]
+    ) -> None:
+        few = uploads[10:13]
+        size = sum(one.local.stat().st_size for one in few)
+        _there(few[0].part, few[0].local.read_bytes()[:100])
+        allowance = Allowance(size - 101)
+        with pytest.raises(TransferError, match=f"would take {size - 100:,} bytes .* {size - 101:,} of max_bytes"):
+            transport.put_all(few, timeout=60, allowance=allowance)
+        assert not any(Path(one.remote).exists() for one in few)
+        assert allowance.spent == 0
+        allowance = Allowance(size - 100)
+        assert transport.put_all(few, timeout=60, allowance=allowance) == size - 100 == allowance.spent
+        assert allowance.left == 0
 
     def test_each_goes_on_from_what_is_there(self, transport: Transport, uploads: list[Upload]) -> None:
         data = [one.local.read_bytes() for one in uploads]

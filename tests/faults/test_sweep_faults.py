@@ -247,3 +247,22 @@ def test_a_slow_link_s_upload_goes_on_where_it_was_cut(brisk: Operator, start_ss
         answer = brisk.run("sweep", "plan.toml", "--json", timeout=120)
         assert answer.code in (0, 4), answer.err
         assert proxy.passed < 1.3 * heavy_onnx.stat().st_size, "what had arrived was not sent again"
+
+
+def test_no_more_goes_over_a_link_than_it_may_cost(
+    brisk: Operator, start_sshd: Start, tiny_onnx: Path, heavy_onnx: Path
+) -> None:
+    """The small model is sent and measured, the large one is refused before a byte of it is sent; a run that is taken
+    up goes on counting."""
+    server = start_sshd()
+    write(brisk, [server], [tiny_onnx, heavy_onnx], "")
+    fleet = brisk.home / "fleet.toml"
+    fleet.write_text(fleet.read_text() + 'metered = true\nmax_bytes = "1 MB"\n')
+    answer = brisk.run("sweep", "plan.toml", "--json", timeout=120)
+    assert answer.code == 3, answer.err
+    (failed,) = answer.json["failed"]
+    assert failed["error"]["stage"] == "ship"
+    assert "of max_bytes 1,000,000 are left" in failed["error"]["message"]
+    assert not [path for path in server.home.rglob("*") if path.is_file() and path.stat().st_size > 1_000_000]
+    spent = [event["bytes"] for event in brisk.journal() if event["event"] == "sent"]
+    assert 100_000 < max(spent) == spent[-1] < 1_000_000

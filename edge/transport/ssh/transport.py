@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from edge.transport import files
+from edge.transport.allowance import Allowance
 from edge.transport.base import CHUNK, MAX_OUTPUT, Completed, Deadline, closed, program, quoted, too_much
 from edge.transport.files import Piece, Upload
 from edge.transport.pace import Pace
@@ -78,10 +79,17 @@ class SSHTransport:
     ) -> int:
         return self.put_all([Upload(local, remote, sha256)], timeout=timeout, progress=progress)
 
-    def put_all(self, uploads: Sequence[Upload], *, timeout: float, progress: Progress = silent) -> int:
+    def put_all(
+        self,
+        uploads: Sequence[Upload],
+        *,
+        timeout: float,
+        progress: Progress = silent,
+        allowance: Allowance | None = None,
+    ) -> int:
         deadline = Deadline(timeout, f"the upload of {files.named(uploads)}", self._endpoint.where)
         return sum(
-            files.upload(self, uploads[at : at + _AT_ONCE], deadline=deadline, progress=progress)
+            files.upload(self, uploads[at : at + _AT_ONCE], deadline=deadline, progress=progress, allowance=allowance)
             for at in range(0, len(uploads), _AT_ONCE)
         )
 
