@@ -45,6 +45,12 @@ def snapshot(system: System) -> Readings:
     return readings
 
 
+def temperature(system: System) -> Reading:
+    """Of what is measured, in degrees Celsius: the GPU where there is one that tells it, else the hottest sensor."""
+    reading: Reading = load_kind(detect_kind(system)).temperature(system)
+    return reading
+
+
 def busy_share(system: System, window_s: float = 0.25) -> Reading:
     """Share of the accelerator that somebody else's work took while this process slept, 0 to 1: of the GPU where there
     is one, else of the processors."""

@@ -38,6 +38,7 @@ from device_agents.contract import (
     from_json,
     loads,
 )
+from device_agents.cooling import cool_down
 from device_agents.errors import DeviceError, io_error
 from device_agents.files import verify, write_atomic
 from device_agents.gpus import Choice
@@ -112,6 +113,8 @@ class _Job:
         verify_s = time.monotonic() - self._begin - waited_s
         engine = self._engine()
         build_s = time.monotonic() - self._begin - waited_s - verify_s
+        cooled_s = self._cool_down(system)
+        context["temperature_c"] = state.temperature(system)
         processes, samples, engine = self._trials(system, engine)
         layers, command, reason = self._layers(engine)
         if reason:
@@ -132,7 +135,8 @@ class _Job:
             samples_count=len(samples) // 8,
             samples_sha256=hashlib.sha256(samples).hexdigest(),
             seconds={
-                "waited": waited_s, "verify": verify_s, "build": build_s, "total": time.monotonic() - self._begin
+                "waited": waited_s, "verify": verify_s, "build": build_s, "cooled": cooled_s,
+                "total": time.monotonic() - self._begin,
             },
             task=self._spec.task,
             engine=engine,
@@ -141,6 +145,12 @@ class _Job:
             opinion=opinion,
         )  # fmt: skip
         write_atomic(self._folder / "result.json", dumps(result).encode())
+
+    def _cool_down(self, system: System) -> float:
+        if self._spec.cool_to_c is None or self._spec.task == "build":
+            return 0.0
+        self._say("running", "cooling down")
+        return cool_down(lambda: state.temperature(system), self._spec.cool_to_c, self._spec.cool_cap_s)
 
     def _verify(self) -> None:
         spec = self._spec

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent import futures
 from dataclasses import dataclass, replace
 
-from device_agents.contract import ENGINE_FILE, ErrorInfo, GivenEngine
+from device_agents.contract import ENGINE_FILE, ErrorInfo, GivenEngine, JobSpec
 from edge.ahead import BUILDER, engine_for
 from edge.builder_run import BuilderRun
 from edge.classes import Build, build_of
@@ -81,6 +81,7 @@ class DeviceRun(DeviceWork):
         self.pythons: list[str] = []
         self.anew: list[tuple[Cell, str]] = []
         self._orders = orders
+        self._rested_c: float | None = None  # before the first cell that it measured
         self._place = (0, len(orders.cells))  # in the queue, for the progress
 
     def run(self) -> None:
@@ -185,10 +186,18 @@ class DeviceRun(DeviceWork):
         doing, data = f"measuring {cell.label}", own.data if own else None
         self._say(doing)
         spec = job_spec(job, cell, artifact, builds=builds, rebuild=rebuild, given=given, data=data)
-        if self._tools.policy.cell_timeout_s is not None:
-            spec = replace(spec, deadline_s=min(spec.deadline_s, self._tools.policy.cell_timeout_s))
-        session.run(spec, self._follower(doing, cell))
+        session.run(self._by_policy(spec), self._follower(doing, cell))
         return self._collect(session, cell, job, origin)
+
+    def _by_policy(self, spec: JobSpec) -> JobSpec:
+        """Cooled down before, ended when its time is over."""
+        policy = self._tools.policy
+        if policy.cool_within_c is not None and self._rested_c is not None:
+            cool_to_c, cap_s = self._rested_c + policy.cool_within_c, policy.cool_cap_s
+            spec = replace(spec, deadline_s=spec.deadline_s + cap_s, cool_to_c=cool_to_c, cool_cap_s=cap_s)
+        if policy.cell_timeout_s is not None:
+            spec = replace(spec, deadline_s=min(spec.deadline_s, policy.cell_timeout_s))
+        return spec
 
     def _engine(self, session: Session, cell: Cell) -> GivenEngine | None:
         """The engine that this device's builder makes, or this machine made ahead of time, sent there. Errors:
@@ -224,6 +233,9 @@ class DeviceRun(DeviceWork):
     def _collect(self, session: Session, cell: Cell, job: str, origin: Origin) -> str:
         result, samples = session.collect(job, origin.artifact)
         self._note_spent()
+        rested = result.context.get("temperature_c")
+        if self._rested_c is None and rested is not None and isinstance(rested.value, (int, float)):
+            self._rested_c = float(rested.value)
         self._under_way = None
         collected_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._tools.results.add(Measurement(job, self._journal.run, cell, origin, collected_at, result), samples)

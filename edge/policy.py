@@ -23,8 +23,9 @@ class Policy:
     """`link_retries`: how often a device's link may break, or not come up, with no cell finished in between.
     `run_retries`: how often a cell is begun anew after what passes by itself. `max_failures`: after so many failed
     cells no new one is begun. `cell_timeout_s` ends a cell on the device. `wait_online_s`: how long a device may be
-    out of reach. `max_bytes`: what may be sent to a device in this run. With `overlap`, devices measure while this
-    machine exports what they need next.
+    out of reach. `max_bytes`: what may be sent to a device in this run. Where a device tells its temperature, it waits
+    before a cell until it is within `cool_within_c` degrees Celsius of where it was before its first one, at most
+    `cool_cap_s`. With `overlap`, devices measure while this machine exports what they need next.
     """
 
     link_retries: int = 0
@@ -33,6 +34,8 @@ class Policy:
     cell_timeout_s: float | None = None
     wait_online_s: float = 0.0
     max_bytes: int | None = None
+    cool_within_c: float | None = None
+    cool_cap_s: float = 0.0
     overlap: bool = False
 
 

@@ -119,8 +119,9 @@ class JobSpec:
     is free in `outputs`, the runtime works out. `files` are what the artifact folder must hold. The task `build` makes
     the engine and measures nothing. `check` says how outputs are held against the golden ones: `relative`, each by its
     error, or `detection`, boxes matched with boxes; `limits` are of outputs that have another than `parity_limit`.
-    `check_with` names a backend that times the same engine
-    afterwards, as a second opinion. `gpu` is the index or UUID of the one to use; "" leaves the choice to the agent."""
+    `check_with` names a backend that times the same engine afterwards, as a second opinion. `gpu` is the index or UUID
+    of the one to use; "" leaves the choice to the agent. Before it is timed, the device is to be as cool as `cool_to_c`
+    (degrees Celsius), unless that takes longer than `cool_cap_s`."""
 
     schema: int
     job: str
@@ -152,6 +153,8 @@ class JobSpec:
     limits: Dict[str, float] = field(default_factory=dict)
     gpu: str = ""
     container: Optional[Container] = None
+    cool_to_c: Optional[float] = None
+    cool_cap_s: float = 0.0
 
     TASKS = ("measure", "build")
     CHECKS = ("relative", "detection")

@@ -1,4 +1,5 @@
-"""Kinds of device, one file each: `identity`, `context`, `state` and `busy_share` read a System into readings."""
+"""Kinds of device, one file each: `identity`, `context`, `state`, `busy_share` and `temperature` read a System into
+readings."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from typing import List, Optional, Tuple
 
 from device_agents import logind
 from device_agents.contract import Reading
+from device_agents.kinds import thermal
 from device_agents.system import Readings, System, first_line, known
 
 _GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
@@ -83,6 +84,11 @@ def virtual_environment() -> str:
     lines = (line.partition("=") for line in text.lower().splitlines())
     seen = any(key.strip() == "include-system-site-packages" and value.strip() == "true" for key, _, value in lines)
     return "open" if seen else "closed"
+
+
+def temperature(system: System) -> Reading:
+    """Of the hottest sensor, in degrees Celsius."""
+    return thermal.hottest(system)
 
 
 def busy_share(system: System, window_s: float = 0.25) -> Reading:

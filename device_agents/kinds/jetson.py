@@ -12,6 +12,7 @@ from typing import List, Optional
 from device_agents import nvidia
 from device_agents.contract import Reading
 from device_agents.formats import l4t
+from device_agents.kinds import thermal
 from device_agents.system import Readings, System, known
 
 _RELEASE = "/etc/nv_tegra_release"
@@ -58,6 +59,11 @@ def power_modes(system: System) -> Reading:
         return found
     asked = system.command(["nvpmodel", "-p", "--verbose"], l4t.parse_power_modes)
     return asked if asked.unknown is None else found
+
+
+def temperature(system: System) -> Reading:
+    """Of the hottest sensor, in degrees Celsius."""
+    return thermal.hottest(system)
 
 
 def busy_share(system: System, window_s: float = 0.25) -> Reading:

@@ -27,6 +27,11 @@ def state(system: System) -> Readings:
     return _query(system, _STATE)
 
 
+def temperature(system: System) -> Reading:
+    """Of the GPU, in degrees Celsius."""
+    return _query(system, ("temperature.gpu",))["gpu_temperature_gpu"]
+
+
 def busy_share(system: System, window_s: float = 0.25) -> Reading:  # noqa: ARG001 - the driver has a window of its own
     """The GPU's utilisation over the driver's last sample period (1/6 to 1 s), 0 to 1.
 

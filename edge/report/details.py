@@ -102,6 +102,8 @@ def _run(row: Row) -> Iterator[Line]:
     for name, count in row.memory.items():
         yield f"memory: {name.replace('_', ' ')}", size(count)
     yield "waited for the accelerator", f"{result.seconds.get('waited', 0.0):.1f} s"
+    if result.seconds.get("cooled"):
+        yield "waited to cool down", f"{result.seconds['cooled']:.1f} s"
 
 
 def _parity(row: Row) -> Iterator[Line]:

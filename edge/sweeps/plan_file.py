@@ -24,6 +24,8 @@ link_retries = 3                          how often a device's link may break wi
 run_retries = 1                           how often a cell is begun anew after what passes by itself
 wait_online = "12 h"                      how long a device may be out of reach
 max_bytes = "50 MB"                       what may be sent to a device
+cool_within = 5                           degrees Celsius above the device's first cell, to wait for before others
+cool_for = "2 min"                        how long to wait for that
 
 [[include]]                               further axes; what they leave out is the plan's
 models = ["resnet50"]
@@ -122,6 +124,8 @@ class _Limits:
     run_retries: int = 1
     wait_online: str | None = None
     max_bytes: str | None = None
+    cool_within: float = 5.0
+    cool_for: str = "2 min"
 
     def __post_init__(self) -> None:
         for key in ("max_failures", "link_retries", "run_retries"):
@@ -129,7 +133,10 @@ class _Limits:
             value = getattr(self, key)
             if value is not None and not least <= value <= 10**6:
                 raise SchemaViolation(key, f"{value} is not between {least} and a million")
-        texts = {"cell_timeout": parse_duration, "wait_online": parse_duration, "max_bytes": parse_bytes}
+        if not 0 <= self.cool_within <= 100:
+            raise SchemaViolation("cool_within", f"{self.cool_within:g} is not between 0 and 100 degrees")
+        durations = ("cell_timeout", "wait_online", "cool_for")
+        texts = {**dict.fromkeys(durations, parse_duration), "max_bytes": parse_bytes}
         for key, reads in texts.items():
             value = getattr(self, key)
             try:
@@ -145,6 +152,8 @@ class _Limits:
             cell_timeout_s=parse_duration(self.cell_timeout) if self.cell_timeout else None,
             wait_online_s=parse_duration(self.wait_online) if self.wait_online else 0.0,
             max_bytes=parse_bytes(self.max_bytes) if self.max_bytes else None,
+            cool_within_c=self.cool_within,
+            cool_cap_s=parse_duration(self.cool_for),
             overlap=True,
         )
 

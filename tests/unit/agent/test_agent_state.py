@@ -390,3 +390,22 @@ class TestWhatLogindKills:
         device.file("/etc/systemd/logind.conf.d/50.conf", "KillUserProcesses=no\n")
         reading = logind.kills_jobs(device.system)
         assert (reading.value, reading.source) == (False, "/etc/systemd/logind.conf.d/50.conf")
+
+
+class TestATemperature:
+    def test_is_of_the_hottest_zone_of_a_jetson(self, orin: Device) -> None:
+        """As Orin has them: what is switched off answers nothing, or an error for a number."""
+        for number, text in enumerate(("48250\n", "51031\n", "", "-256000\n")):
+            orin.file(f"/sys/class/thermal/thermal_zone{number}/temp", text)
+        reading = state.temperature(orin.system)
+        assert (reading.value, reading.source) == (51.031, "/sys/class/thermal/thermal_zone1/temp")
+
+    def test_is_of_the_gpu_where_there_is_one(self, device: Device) -> None:
+        device.tool(
+            "nvidia-smi",
+            '[ "$1" = -L ] && echo GPU && exit\n[ "$1" = --query-gpu=temperature.gpu ] && echo 63 || exit 1',
+        )
+        assert state.temperature(device.system).value == 63.0
+
+    def test_is_unknown_with_the_reason_where_nothing_tells_it(self, device: Device) -> None:
+        assert state.temperature(device.system).unknown == "/sys/class/thermal: no zone tells a temperature"

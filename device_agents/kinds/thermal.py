@@ -1,0 +1,33 @@
+"""Temperatures as the kernel tells them, a zone a sensor."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from device_agents.contract import Reading
+from device_agents.system import System
+
+_ZONES = "sys/class/thermal"
+_HOTTEST_C = 150.0  # what is above, or below freezing by far, is no sensor that works
+_COLDEST_C = -55.0
+
+
+def hottest(system: System) -> Reading:
+    """Degrees Celsius of the hottest zone. Sensors of what is switched off answer nothing."""
+    found = {}
+    for path in sorted((system.root / _ZONES).glob("thermal_zone*/temp")):
+        celsius = parse_millidegrees(system.text(f"/{path.relative_to(system.root)}").value)
+        if celsius is not None:
+            found[celsius] = f"/{path.relative_to(system.root)}"
+    if not found:
+        return Reading(unknown=f"/{_ZONES}: no zone tells a temperature")
+    return Reading(max(found), found[max(found)])
+
+
+def parse_millidegrees(text: object) -> Optional[float]:
+    """Of `48250`. None for what is no temperature."""
+    try:
+        celsius = int(str(text)) / 1000
+    except ValueError:
+        return None
+    return celsius if _COLDEST_C <= celsius <= _HOTTEST_C else None
