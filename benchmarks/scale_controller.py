@@ -19,7 +19,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.simulated import Site, Sleeps  # noqa: E402
 from device_agents.contract import Timing  # noqa: E402
-from edge import asking, deploy  # noqa: E402
+from edge import deploy  # noqa: E402
+from edge.agent import asking  # noqa: E402
 from edge.cli import main as edgebench  # noqa: E402
 
 IDLE_S = 0.25  # for which a device is watched before each process

@@ -151,7 +151,7 @@ def read_golden(path: Path, spec: JobSpec) -> Golden:
 def read_data(path: Path, spec: JobSpec) -> Golden:
     """Read the operator's own data: arrays `input:<name>`, and `output:<name>` where there is a reference.
 
-    Errors: DeviceError when a shape or a type is not the model's; edge.data has looked before it was shipped.
+    Errors: DeviceError when a shape or a type is not the model's; edge.planning.data has looked before it was shipped.
     """
     import numpy as np
 

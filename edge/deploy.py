@@ -8,23 +8,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from edge import fleet
-from edge.choosing import Survey
-from edge.connect import connect
-from edge.executors import Executor, Threads
-from edge.inventory import Device
-from edge.journal import Begin, Journal, open_journal
+from edge.agent.connect import connect
+from edge.inventory.devices import Device
 from edge.places import Places
-from edge.plan import Plan
-from edge.policy import Failures, Policy
+from edge.planning.choosing import Survey
+from edge.planning.plan import Plan
+from edge.planning.request import Request
+from edge.planning.sources import artifact_source, data_source
 from edge.releases import making
 from edge.report.rows import Row, Rows
-from edge.request import Request
 from edge.results.store import Store
 from edge.results.verdict import Status
-from edge.resuming import look_again
-from edge.sources import artifact_source, data_source
-from edge.watching import Watch
+from edge.running import fleet
+from edge.running.executors import Executor, Threads
+from edge.running.journal import Begin, Journal, open_journal
+from edge.running.policy import Failures, Policy
+from edge.running.resuming import look_again
+from edge.running.watching import Watch
 from export.artifact import Store as Artifacts
 from profiles.progress import Progress
 

@@ -1,4 +1,4 @@
-"""Durations and amounts of data as people write them in files and on command lines."""
+"""Durations, amounts of data and rates as people write them in files and on command lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 _DURATIONS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]+)\Z", re.ASCII)
+_RATES = {"kB/s": 1e3, "MB/s": 1e6, "KiB/s": 2**10, "MiB/s": 2**20, "kbit/s": 1e3 / 8, "Mbit/s": 1e6 / 8}
+_NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]+(?:/s)?)\Z", re.ASCII)
 
 
 def parse_duration(text: str) -> float:
@@ -18,6 +19,11 @@ def parse_duration(text: str) -> float:
 def parse_bytes(text: str) -> int:
     """Bytes of `50 MB`. Errors: ValueError that says what is allowed."""
     return round(_parsed(text, _BYTES, "amount of data"))
+
+
+def parse_rate(text: str) -> float:
+    """Bytes a second of `500 kB/s`. Errors: ValueError that says what is allowed."""
+    return _parsed(text, _RATES, "rate")
 
 
 def told_duration(seconds: float) -> str:
@@ -43,6 +49,6 @@ def told_bytes(count: float) -> str:
 def _parsed(text: str, units: Mapping[str, float], what: str) -> float:
     match = _NUMBER.match(text.strip())
     found = float(match[1]) * units[match[2]] if match is not None and match[2] in units else 0.0
-    if found < min(units.values()):
+    if found < min(1.0, *units.values()):
         raise ValueError(f"{text!r} is no {what}; write a number and one of {', '.join(units)}")
     return found

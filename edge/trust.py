@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge import known_hosts
-from edge.inventory import Device
-from edge.known_hosts import HostKey
+from edge.inventory.devices import Device
 from edge.places import Places
+from edge.transport.ssh import known_hosts
+from edge.transport.ssh.known_hosts import HostKey
 from profiles.errors import ConfigError, HostKeyError
 
 _FETCH_S = 20.0

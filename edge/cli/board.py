@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from edge.cli.progress import Lines
-from edge.watching import Board
+from edge.running.watching import Board
 from profiles.errors import printable
 from profiles.progress import Progress
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from device_agents.contract import ErrorInfo
-    from edge.plan import Cell
-    from edge.watching import RunStatus
+    from edge.planning.plan import Cell
+    from edge.running.watching import RunStatus
 
 _EVERY_S = 0.25
 

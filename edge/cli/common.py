@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 if TYPE_CHECKING:
-    from edge.inventory import Fleet
+    from edge.inventory.devices import Fleet
 
 P = ParamSpec("P")
 
@@ -84,7 +84,7 @@ def print_json(value: Any) -> None:
 
 def load_fleet(given: Path | None) -> Fleet:
     """The fleet that --fleet, the environment or the usual places name."""
-    from edge import inventory
+    from edge.inventory import fleet_file as inventory
     from edge.places import places
 
     return inventory.load_fleet(places().fleet_file(given))

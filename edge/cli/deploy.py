@@ -12,7 +12,7 @@ from edge.cli.export import WeightsHelp
 
 if TYPE_CHECKING:
     from device_agents.contract import Timing
-    from edge.inventory import Fleet
+    from edge.inventory.devices import Fleet
     from edge.releases.making import Wish
 
 
@@ -93,19 +93,19 @@ def deploy(
 
     from device_agents.contract import Precision
     from edge import deploy as work
-    from edge.choosing import Choices
-    from edge.classes import builders
+    from edge.agent.expansion import pick
     from edge.cli.outcome import as_json, print_deployment
     from edge.cli.progress import drawn
-    from edge.expansion import pick
-    from edge.journal import Begin
-    from edge.options import parse_bounds, parse_options, parse_sizes
     from edge.places import places
-    from edge.plan import OWN, PER_CLASS
-    from edge.planning import make_plan
-    from edge.probing import survey
+    from edge.planning.choosing import Choices
+    from edge.planning.classes import builders
+    from edge.planning.make_plan import make_plan
+    from edge.planning.options import parse_bounds, parse_options, parse_sizes
+    from edge.planning.plan import OWN, PER_CLASS
+    from edge.planning.probing import survey
+    from edge.planning.request import Request
     from edge.releases.making import check_plan
-    from edge.request import Request
+    from edge.running.journal import Begin
     from export.artifact import Store
 
     begin = time.monotonic()
@@ -170,7 +170,7 @@ def _wish(version: str | None, require: list[str] | None, activate: bool) -> Wis
 
 
 def _models(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
-    from edge.models import resolve
+    from edge.planning.models import resolve
     from profiles.errors import ConfigError
     from profiles.load import model_profile_names
 

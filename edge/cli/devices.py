@@ -13,8 +13,8 @@ from edge.cli.devices_import import import_devices
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edge.patient import Finding
-    from edge.session import Found
+    from edge.agent.session import Found
+    from edge.checking.patient import Finding
     from edge.trust import Offer
     from profiles.errors import EdgebenchError
 
@@ -32,8 +32,8 @@ def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonO
     """List the devices of the fleet file, and its groups."""
     from rich.table import Table
 
+    from edge.inventory.selector import ARGUMENT, select
     from edge.report.columns import render
-    from edge.selector import ARGUMENT, select
 
     known = load_fleet(fleet)
     devices = select(known, expr, ARGUMENT) if expr else tuple(known.devices.values())
@@ -60,11 +60,11 @@ def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonO
 @command
 def probe(expr: Expression = None, fleet: FleetOption = None, json: JsonOption = False) -> int:
     """Log in, install the agent and tell what each device is and which runtimes it has."""
+    from edge.agent.expansion import pick
     from edge.cli.progress import drawn
-    from edge.expansion import pick
+    from edge.inventory.selector import ARGUMENT
     from edge.places import places
-    from edge.probing import probe_all
-    from edge.selector import ARGUMENT
+    from edge.planning.probing import probe_all
 
     with drawn() as progress:
         devices = pick(load_fleet(fleet), expr or "all", places(), progress, ARGUMENT)
@@ -103,13 +103,13 @@ def doctor(expr: Expression = None, fleet: FleetOption = None, json: JsonOption 
     """Find what keeps devices from doing their job, and the command that mends it. Nothing is mended here."""
     import time
 
+    from edge.agent.expansion import pick
+    from edge.checking.doctor import examine, healthy, unanswered
+    from edge.checking.patient import Patient
     from edge.cli.progress import drawn
-    from edge.doctor import examine, healthy, unanswered
-    from edge.expansion import pick
-    from edge.patient import Patient
+    from edge.inventory.selector import ARGUMENT
     from edge.places import places
-    from edge.probing import probe_all
-    from edge.selector import ARGUMENT
+    from edge.planning.probing import probe_all
 
     with drawn() as progress:
         devices = pick(load_fleet(fleet), expr or "all", places(), progress, ARGUMENT)
@@ -157,8 +157,8 @@ def trust(
 ) -> int:
     """Show the SHA256 host keys of devices, ask once, and keep them in our own known_hosts."""
     from edge import trust as work
+    from edge.inventory.selector import ARGUMENT, select
     from edge.places import places
-    from edge.selector import ARGUMENT, select
     from profiles.errors import TransportError
 
     offers: list[Offer] = []

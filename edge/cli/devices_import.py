@@ -34,7 +34,7 @@ def import_devices(
 
     Example: edgebench devices import hosts.ini --profile-of orins=jetson-agx-orin-64gb --write fleet.toml
     """
-    from edge import ansible, importing, ssh_hosts
+    from edge.inventory import ansible, importing, ssh_hosts
 
     path = file.expanduser()
     profiles = _profiles(profile_of or [])

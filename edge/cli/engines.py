@@ -27,11 +27,11 @@ def list_engines(
 ) -> int:
     """List the engines that devices have built, newest first."""
     from device_agents.contract import to_json
+    from edge.agent.engine_cache import engines_of
     from edge.cli.progress import drawn
-    from edge.engine_cache import engines_of
+    from edge.inventory.selector import ARGUMENT, select
     from edge.places import places
     from edge.report.engines import table
-    from edge.selector import ARGUMENT, select
     from export.artifact import Store
 
     known = load_fleet(fleet)
@@ -71,11 +71,11 @@ def pull(
     Example: edgebench engines pull 3f9c --device orin-1 --out engine
     """
     from device_agents.contract import ENGINE_FILE, ENGINE_MANIFEST
-    from edge import engine_cache
+    from edge.agent import engine_cache
     from edge.cli.progress import drawn
+    from edge.inventory.selector import select
     from edge.places import places
     from edge.report.engines import gpu, size
-    from edge.selector import select
     from profiles.errors import ConfigError
 
     known = load_fleet(fleet)

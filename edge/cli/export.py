@@ -11,7 +11,7 @@ import typer
 from edge.cli.common import FleetOption, JsonOption, command, load_fleet, say
 
 if TYPE_CHECKING:
-    from edge.opsets import Ceiling
+    from edge.planning.opsets import Ceiling
     from export.models import ModelRef
     from profiles.progress import Progress
 
@@ -202,9 +202,9 @@ def export(
     from edge.cli.export_options import parse_folder
     from edge.cli.export_told import Told
     from edge.cli.progress import drawn
-    from edge.options import parse_bounds
     from edge.places import places
-    from edge.planning import exports
+    from edge.planning.make_plan import exports
+    from edge.planning.options import parse_bounds
     from export.api import export_model
     from export.artifact import Store
     from export.models import renamed
@@ -303,11 +303,11 @@ def _opsets(
 
 
 def _ceiling(device: list[str], fleet: Path | None, progress: Progress) -> Ceiling:
-    from edge.choosing import AUTO
-    from edge.opsets import ceiling
+    from edge.inventory.selector import select
     from edge.places import places
-    from edge.probing import survey
-    from edge.selector import select
+    from edge.planning.choosing import AUTO
+    from edge.planning.opsets import ceiling
+    from edge.planning.probing import survey
 
     devices = select(load_fleet(fleet), " or ".join(f"({expr})" for expr in device))
     return ceiling(devices, survey((AUTO,), devices, places(), progress, abilities=False))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge.engines import Ahead, AheadOfTime
+    from edge.running.engines import Ahead, AheadOfTime
     from export.artifact import Store
     from profiles.progress import Progress
 
@@ -16,8 +16,9 @@ def engines_wanted(
     engine: str | None, target: str | None, options: list[str], *, batch: str | None, bounded: bool, fresh: bool
 ) -> Ahead | None:
     """Which engines to build, None for none. Errors: ConfigError for what cannot be built here."""
-    from edge.engines import RUNTIME, TARGETS, Ahead, parse_targets
-    from edge.options import parse_options
+    from edge.planning.options import parse_options
+    from edge.planning.targets import RUNTIME, TARGETS, parse_targets
+    from edge.running.engines import Ahead
     from export.api import MAX_BATCH
     from profiles.errors import ConfigError
     from profiles.load import unknown
@@ -49,9 +50,9 @@ def engine_builder(wanted: Ahead | None, store: Store, progress: Progress) -> It
         yield None
         return
     from edge.cli.common import load_fleet
-    from edge.engines import ahead_of_time
-    from edge.inventory import LOCAL
+    from edge.inventory.devices import LOCAL
     from edge.places import places
+    from edge.running.engines import ahead_of_time
 
     with ahead_of_time(wanted, load_fleet(None).devices[LOCAL], store, places(), progress) as builder:
         yield builder

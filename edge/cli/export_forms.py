@@ -63,7 +63,7 @@ class Typed:
         typed; what is taken from there is told."""
         from dataclasses import replace
 
-        from edge.models import is_named, options_of, weights_of
+        from edge.planning.models import is_named, options_of, weights_of
         from export.api import Options
 
         last, weights = Options(), None

@@ -41,10 +41,10 @@ def init(
 
     Example: edgebench init orin-1=jetson-agx-orin-64gb@10.0.0.21 a100=a100-80gb@gpu.example.org --user nvidia
     """
-    from edge import inventory
     from edge.cli.progress import drawn
+    from edge.inventory import fleet_file as inventory
     from edge.places import places
-    from edge.probing import probe_all
+    from edge.planning.probing import probe_all
     from profiles.errors import ConfigError, HostKeyError
 
     text = _HEADER + ("".join(_entries(hosts, user)) if hosts else _EXAMPLE)
@@ -82,7 +82,7 @@ def init(
 
 
 def _entries(hosts: list[str], user: str | None) -> list[str]:
-    from edge.unlisted import parse_told
+    from edge.inventory.unlisted import parse_told
     from profiles.errors import ConfigError
 
     names: set[str] = set()

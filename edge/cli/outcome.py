@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from device_agents.contract import ErrorInfo
-    from edge.choosing import Choices
     from edge.deploy import Deployment
-    from edge.device_run import Failed
-    from edge.plan import Cell
+    from edge.planning.choosing import Choices
+    from edge.planning.plan import Cell
+    from edge.running.device_run import Failed
 
 _MOST_ROWS = 100  # of a table that people read; what is longer is asked for
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from device_agents.contract import ReleaseState
-    from edge.inventory import Device, Fleet
+    from edge.inventory.devices import Device, Fleet
     from profiles.errors import EdgebenchError
 
 app = typer.Typer(help="What stays on devices for production; `deploy --release` makes it.", no_args_is_help=True)
@@ -133,7 +133,7 @@ def remove(
 
 def _devices(known: Fleet, device: list[str] | None) -> tuple[Device, ...]:
     """Errors: ConfigError where none are named: what changes devices does not guess which."""
-    from edge.selector import select
+    from edge.inventory.selector import select
     from profiles.errors import ConfigError
 
     if not device:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from edge.choosing import Choices
-    from edge.executors import Executor
-    from edge.inventory import Device, Fleet
-    from edge.journal import Begin
-    from edge.plan import Cell
-    from edge.policy import Policy
+    from edge.inventory.devices import Device, Fleet
+    from edge.planning.choosing import Choices
+    from edge.planning.plan import Cell
+    from edge.running.executors import Executor
+    from edge.running.journal import Begin
+    from edge.running.policy import Policy
     from edge.sweeps import runs as files
     from edge.sweeps.estimate import Estimate
     from edge.sweeps.plan_file import Sweep
@@ -100,15 +100,15 @@ def _sweep(
     json: bool,
 ) -> int:
     from edge import deploy as work
-    from edge.choosing import Choices
-    from edge.classes import builders
     from edge.cli.board import drawn_board
     from edge.cli.outcome import as_json, print_deployment
     from edge.cli.progress import drawn
-    from edge.journal import Begin, failed
     from edge.places import places
-    from edge.plan import OWN, PER_CLASS, Plan
-    from edge.probing import survey
+    from edge.planning.choosing import Choices
+    from edge.planning.classes import builders
+    from edge.planning.plan import OWN, PER_CLASS, Plan
+    from edge.planning.probing import survey
+    from edge.running.journal import Begin, failed
     from edge.sweeps import runs as files
     from edge.sweeps.expand import expand, identity
     from export.artifact import Store
@@ -124,7 +124,7 @@ def _sweep(
     for line in choices.lines:
         say(f"chosen: {line}", err=json)
     if dry_run:
-        from edge.sources import artifact_there
+        from edge.planning.sources import artifact_there
         from edge.sweeps.estimate import estimate, took_s
 
         there = artifact_there(asked.base, store, found)
@@ -232,7 +232,7 @@ def _plan_file(plan: str) -> Path:
 
 
 def _devices(asked: Sweep, known: Fleet, given: list[str] | None, progress: Progress) -> tuple[Device, ...]:
-    from edge.expansion import pick
+    from edge.agent.expansion import pick
     from edge.places import places
 
     if given:
@@ -246,7 +246,7 @@ def _reached(
     """Who reaches the devices for as long as the block lasts."""
     import contextlib
 
-    from edge.executors import Threads
+    from edge.running.executors import Threads
     from profiles.errors import ConfigError
 
     if scheduler is not None:
@@ -261,7 +261,7 @@ def _reached(
 
 
 def _begin(*, resume: bool, failed_only: bool, fresh: bool) -> Begin:
-    from edge.journal import Begin
+    from edge.running.journal import Begin
     from profiles.errors import ConfigError
 
     if resume + failed_only + fresh > 1:

@@ -14,12 +14,13 @@ from device_agents.contract import ErrorInfo, dumps, from_json
 from edge import version
 from edge.cluster.supplying import Payload, Supplier
 from edge.cluster.words import Awaited, Down, Start, Up, artifact_to_json, device_to_json, outcome_from_json
-from edge.device_run import DeviceRun, Failed, Ok, Orders
-from edge.device_work import Tools
-from edge.inventory import Device
-from edge.journal import Journal
-from edge.plan import Cell
-from edge.results.store import Measurement, check_samples
+from edge.inventory.devices import Device
+from edge.planning.plan import Cell
+from edge.results.samples import check_samples
+from edge.results.store import Measurement
+from edge.running.device_run import DeviceRun, Failed, Ok, Orders
+from edge.running.device_work import Tools
+from edge.running.journal import Journal
 from profiles.errors import EdgebenchError, TransportError
 
 _IDLE_S, _BUSY_S = 5.0, 0.2

@@ -23,19 +23,19 @@ from urllib.parse import urlsplit
 
 from device_agents.contract import ErrorInfo, dumps, from_json, loads
 from edge import version
+from edge.agent.session import Found
 from edge.cluster import received
 from edge.cluster.remote import LostError, RemoteRun
 from edge.cluster.seat import LEASE_S, Seat, look
 from edge.cluster.supplying import Payload
 from edge.cluster.words import Answer, Down, Up, device_to_json, error_of
-from edge.device_run import DeviceRun, Orders
-from edge.device_work import Tools
-from edge.inventory import Device
-from edge.journal import Journal
+from edge.inventory.devices import Device
 from edge.places import Places
-from edge.probing import Answers, probe_all
+from edge.planning.probing import Answers, probe_all
 from edge.quantities import told_bytes
-from edge.session import Found
+from edge.running.device_run import DeviceRun, Orders
+from edge.running.device_work import Tools
+from edge.running.journal import Journal
 from profiles.errors import ConfigError, ConnectError, EdgebenchError, RunError, TransferError, TransportError
 from profiles.progress import Progress
 

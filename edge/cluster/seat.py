@@ -15,8 +15,7 @@ from typing import Any
 
 from device_agents.contract import dumps, from_json, loads, to_json
 from edge import version
-from edge.choosing import Survey
-from edge.classes import Build
+from edge.agent.connect import connect
 from edge.cluster import received
 from edge.cluster.outbox import Outbox
 from edge.cluster.words import (
@@ -30,18 +29,19 @@ from edge.cluster.words import (
     error_of,
     outcome_to_json,
 )
-from edge.connect import connect
-from edge.data import Prepared
-from edge.device_run import DeviceRun, Orders, Outcome
-from edge.device_work import Tools
-from edge.inventory import Device
-from edge.journal import Journal
+from edge.inventory.devices import Device
 from edge.places import places
-from edge.plan import Cell
-from edge.policy import Failures
-from edge.probing import probe_all
+from edge.planning.choosing import Survey
+from edge.planning.classes import Build
+from edge.planning.data import Prepared
+from edge.planning.plan import Cell
+from edge.planning.probing import probe_all
 from edge.results.store import Measurement, Store
-from edge.supply import Supplied, Supply
+from edge.running.device_run import DeviceRun, Orders, Outcome
+from edge.running.device_work import Tools
+from edge.running.journal import Journal
+from edge.running.policy import Failures
+from edge.running.supply import Supplied, Supply
 from export.artifact import Artifact
 from export.artifact import Store as Artifacts
 from profiles.errors import ConfigError, TransportError

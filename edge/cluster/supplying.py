@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device_agents.contract import ErrorInfo, FileEntry
-from edge.ahead import engine_for
-from edge.classes import Build
 from edge.cluster.words import Engine, Supplies, artifact_to_json
-from edge.device_run import Orders
-from edge.device_work import Tools
-from edge.plan import AHEAD, Cell
+from edge.planning.ahead import engine_for
+from edge.planning.classes import Build
+from edge.planning.plan import AHEAD, Cell
+from edge.running.device_run import Orders
+from edge.running.device_work import Tools
 from export.artifact import Artifact
 from profiles.errors import EdgebenchError
 

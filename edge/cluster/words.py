@@ -8,13 +8,13 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from device_agents.contract import DataSet, ErrorInfo, from_json, to_json
-from edge.device_run import Failed, Ok, Outcome, Skipped
-from edge.inventory import Device
-from edge.journal import Progress
-from edge.plan import Cell
-from edge.policy import Policy
+from edge.agent.session import Found
+from edge.inventory.devices import Device
+from edge.planning.plan import Cell
 from edge.results.store import OwnInputs
-from edge.session import Found
+from edge.running.device_run import Failed, Ok, Outcome, Skipped
+from edge.running.journal import Progress
+from edge.running.policy import Policy
 from export.artifact import Artifact
 from profiles import errors
 from profiles.errors import EdgebenchError
@@ -24,7 +24,7 @@ _ENDS: Mapping[str, type[Outcome]] = {kind.__name__: kind for kind in (Ok, Faile
 
 @dataclass(frozen=True)
 class Awaited:
-    """An engine that cells of a device wait for: what it is built for and of, as `edge.classes.Build` has it."""
+    """An engine that cells of a device wait for: what it is built for and of, as planning.classes.Build has it."""
 
     cell: Cell
     artifact: Any

@@ -15,10 +15,10 @@ from device_agents.contract import (
     check_model,
     check_version,
 )
-from edge.asking import ask_all, get_ready
-from edge.inventory import Device
+from edge.agent.asking import ask_all, get_ready
+from edge.agent.session import Session
+from edge.inventory.devices import Device
 from edge.places import Places
-from edge.session import Session
 from profiles.errors import ConfigError, EdgebenchError
 from profiles.progress import Progress
 

@@ -18,19 +18,20 @@ from device_agents.contract import (
     ReleasedMeasurement,
     ReleaseState,
 )
-from edge import choosing, version
-from edge.asking import ask_all, get_ready
-from edge.choosing import Survey
-from edge.classes import build_of
-from edge.inventory import Device
+from edge import version
+from edge.agent.asking import ask_all, get_ready
+from edge.agent.session import Session
+from edge.inventory.devices import Device
 from edge.places import Places
-from edge.plan import Cell, Plan
+from edge.planning import choosing
+from edge.planning.choosing import Survey
+from edge.planning.classes import build_of
+from edge.planning.plan import Cell, Plan
+from edge.planning.sizes import is_golden
 from edge.releases.commands import activate_on, checked, make_on
 from edge.releases.requirements import THROUGHPUT, Requirement, figures
 from edge.report.rows import Row
 from edge.results.verdict import Status
-from edge.session import Session
-from edge.sizes import is_golden
 from export.artifact import SHAPES, TOLD, Artifact
 from export.artifact import Store as Artifacts
 from profiles.errors import ConfigError, EdgebenchError, ExportError, RunError, TransportError

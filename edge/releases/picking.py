@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 
-from edge.inventory import Device, Fleet
+from edge.inventory.devices import Device, Fleet
 from profiles.errors import ConfigError
 from profiles.load import unknown
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edge.engines import RUNTIME
+from edge.planning.targets import RUNTIME
 from export.artifact import Artifact, Format, NotChecked, Parity
 
 _LONGEST_S = 1.0  # phases that took less are not told

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from rich.table import Table
 
 from device_agents.contract import EngineUse, Layer, LoadPattern, Opinion
+from edge.agent.engine_cache import SHORT
 from edge.report.columns import render
-from edge.report.engines import SHORT, size
+from edge.report.engines import size
 from edge.report.engines import special as special_engine
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.rows import CLOCKS, Row, interval, special

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from device_agents.contract import EngineReport, Scalar
-from edge.engines import RUNTIME as RTX
+from edge.agent.engine_cache import SHORT
+from edge.planning.targets import RUNTIME as RTX
 from edge.report.columns import Column, Spare, listing
 from edge.report.rows import option
-
-SHORT = 12
-"""Digits of a key or a hash that people see; any digits of a key that name one engine will do."""
 
 _USUAL: Mapping[str, Scalar] = {"hardware_compatibility": "none", "timing_cache": True, "version_compatible": False}
 _OPTIONS = (

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from device_agents.contract import Scalar
-from edge.plan import OWN, Cell
+from edge.planning.plan import OWN, Cell
 from edge.report.opinion import ratios
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.lottery import build_lottery

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from edge.quantities import told_bytes, told_duration
 from edge.report.columns import Column, Spare, listing
+from edge.running.watching import DeviceStatus, RunStatus
 from edge.sweeps.estimate import Estimate
 from edge.sweeps.runs import Run
-from edge.watching import DeviceStatus, RunStatus
 
 _SPARES = (Spare("for"), Spare("so far"), Spare("last failure"), Spare("left"))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.markup import escape as markup_escape
 
-from edge import sizes
+from edge.planning import sizes
 from edge.report.columns import Column, Spare, listing
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.rows import Row, interval, specials

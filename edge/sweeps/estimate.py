@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from device_agents.contract import SchemaViolation
-from edge.journal import look
-from edge.plan import Cell
+from edge.planning.plan import Cell
+from edge.running.journal import look
 from export.artifact import Artifact
 
 

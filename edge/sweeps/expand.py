@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from device_agents.contract import dumps
-from edge import sizes
-from edge.choosing import Choices, Survey
-from edge.inventory import Device, Fleet, entry_of
-from edge.plan import Cell
-from edge.planning import make_plan
-from edge.selector import select
+from edge.inventory.devices import Device, Fleet, entry_of
+from edge.inventory.selector import select
+from edge.planning import sizes
+from edge.planning.choosing import Choices, Survey
+from edge.planning.make_plan import make_plan
+from edge.planning.plan import Cell
 from edge.sweeps.plan_file import Axes, Exclude, Sweep
 from export.artifact import Store
 from profiles.errors import ConfigError

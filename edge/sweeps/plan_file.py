@@ -48,11 +48,11 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.contract import Precision, Scalar, SchemaViolation, Timing, dumps
-from edge.choosing import AUTO
-from edge.options import parse_bounds, parse_sizes
-from edge.policy import Policy
+from edge.planning.choosing import AUTO
+from edge.planning.options import parse_bounds, parse_sizes
+from edge.planning.request import Request
 from edge.quantities import parse_bytes, parse_duration
-from edge.request import Request
+from edge.running.policy import Policy
 from profiles.errors import ConfigError
 from profiles.load import parse, read_toml, unknown
 

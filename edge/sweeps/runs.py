@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device_agents.contract import SchemaViolation, from_json, loads
-from edge.journal import Journal, look
-from edge.watching import Board, DeviceStatus, RunStatus
+from edge.running.journal import Journal, look
+from edge.running.watching import Board, DeviceStatus, RunStatus
 from profiles.errors import ConfigError
 
 _EVERY_S = 1.0

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 
 from edge.transport.base import Deadline
 
-_UNITS = {"kB/s": 1e3, "MB/s": 1e6, "KiB/s": 2**10, "MiB/s": 2**20, "kbit/s": 1e3 / 8, "Mbit/s": 1e6 / 8}
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+/s)\Z")
 _AHEAD_S = 0.5
 _LEAST_WINDOW = 1 << 15
-
-
-def parse_rate(text: str) -> float:
-    """Bytes a second of `500 kB/s`. Errors: ValueError that says what is allowed."""
-    match = _RATE.match(text.strip())
-    if match is None or match[2] not in _UNITS or float(match[1]) <= 0:
-        raise ValueError(f"{text!r} is no rate; write a number and one of {', '.join(_UNITS)}")
-    return float(match[1]) * _UNITS[match[2]]
 
 
 class Pace:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from agent_lab import Lab, tiny_model
 
-from edge import bundle
+from edge.agent import bundle
 
 RUNTIMES = {"3.8": ("onnxruntime==1.19.2", "numpy"), "3.10": ("onnxruntime", "numpy")}
 """What a device of that age has: onnxruntime 1.19 is the last for Python 3.8."""

@@ -10,14 +10,14 @@ import sys
 import zipfile
 from pathlib import Path
 
-from edge import bundle
+from edge.agent import bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("device_agents", "edge", "profiles")
 BUILD = """\
 import sys
 sys.path.insert(0, sys.argv[1])
-from edge import bundle
+from edge.agent import bundle
 assert bundle.__file__.startswith(sys.argv[1]), bundle.__file__
 print(bundle.build().sha256)
 """

@@ -11,8 +11,8 @@ from device_agents.contract import dumps, loads
 from edge.cluster import received
 from edge.cluster.scheduler import check_address
 from edge.cluster.words import device_from_json, device_to_json, error_of
-from edge.hops import Hop
-from edge.inventory import load_fleet
+from edge.inventory.fleet_file import load_fleet
+from edge.inventory.hops import Hop
 from export.artifact import hash_files
 from profiles.errors import ConfigError, ConnectError, RunError, TransferError
 from tests.operator import Operator

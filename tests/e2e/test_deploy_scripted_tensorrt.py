@@ -81,7 +81,7 @@ def test_a_build_is_told_of_while_it_lasts(
 
 
 LOOK_OFTEN = """
-from edge import session
+from edge.agent import session
 session._WAITING = ("--timeout", "300", "--preparing", "1")
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import ansible
+from edge.inventory import ansible
 from tests.operator import Operator
 
 INI = """

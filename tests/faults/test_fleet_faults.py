@@ -20,9 +20,9 @@ from tests.stand_ins.carried import carry
 Start = Callable[..., Sshd]
 
 IMPATIENT = """
-import edge.session
-edge.session._CALL_S = edge.session._WAIT_S = 25.0
-edge.session._WAITING = ("--timeout", "25", "--preparing", "10")
+import edge.agent.session
+edge.agent.session._CALL_S = edge.agent.session._WAIT_S = 25.0
+edge.agent.session._WAITING = ("--timeout", "25", "--preparing", "10")
 """
 """A prelude: a call that hangs is given up after less than a minute."""
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.inventory import Device
-from edge.session import Session
+from edge.agent.session import Session
+from edge.inventory.devices import Device
 from edge.transport.ssh import SSHTransport
 from profiles.errors import AgentError, EdgebenchError, ResultError, TransportError
 from profiles.load import device_profile

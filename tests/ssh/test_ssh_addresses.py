@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.inventory import Device
+from edge.inventory.devices import Device
 from edge.places import Places
 from edge.transport.ssh import SSHTransport, fetch_host_keys, resolve
 from profiles.errors import ConnectError, HostKeyError

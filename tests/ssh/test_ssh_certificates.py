@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import certificates
-from edge.transport.ssh import Endpoint, SSHTransport
+from edge.transport.ssh import Endpoint, SSHTransport, certificates
 from profiles.errors import HostKeyError
 from tests.ssh.sshd import HOST_KEYS, Sshd
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.hops import Hop
-from edge.inventory import Device
+from edge.inventory.devices import Device
+from edge.inventory.hops import Hop
 from edge.places import Places
 from edge.transport.ssh import Endpoint, client_config, resolve
 from profiles.errors import ConfigError

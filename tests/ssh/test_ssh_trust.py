@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import known_hosts
-from edge.transport.ssh import SSHTransport, fetch_host_keys
+from edge.transport.ssh import SSHTransport, fetch_host_keys, known_hosts
 from profiles.errors import ConnectError, HostKeyError, Timeout
 from tests.ssh.sshd import HOST_KEYS, Sshd, free_port
 

@@ -14,13 +14,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edge import certificates, known_hosts
-from edge.known_hosts import HostKey
 from edge.transport.base import Deadline
+from edge.transport.ssh import certificates, known_hosts
 from edge.transport.ssh.dial import Command, Tcp, Way
 from edge.transport.ssh.endpoint import Endpoint
 from edge.transport.ssh.errors import hung_up, translated
 from edge.transport.ssh.gateways import Gateways
+from edge.transport.ssh.known_hosts import HostKey
 from edge.transport.ssh.login import login
 from profiles.errors import ConnectError, EdgebenchError
 

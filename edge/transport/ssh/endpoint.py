@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge.hops import Hop, parse_hop
-from edge.inventory import Device
-from edge.known_hosts import DEFAULT_PORT, host_name
+from edge.inventory import client_config
+from edge.inventory.devices import Device
+from edge.inventory.hops import Hop, parse_hop
 from edge.places import Places
-from edge.transport.ssh import client_config
+from edge.transport.ssh.known_hosts import DEFAULT_PORT, host_name
 from profiles.errors import ConfigError
 
 CONNECT_TIMEOUT_S = 15.0

@@ -12,12 +12,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.certificates import certified_key
-from edge.known_hosts import HostKey
 from edge.transport.base import Deadline
 from edge.transport.ssh import prompts
+from edge.transport.ssh.certificates import certified_key
 from edge.transport.ssh.endpoint import Endpoint
 from edge.transport.ssh.key_agent import KeyAgent
+from edge.transport.ssh.known_hosts import HostKey
 from profiles.errors import LoginError, printable
 
 if TYPE_CHECKING:

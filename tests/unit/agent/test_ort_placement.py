@@ -19,7 +19,7 @@ from device_agents.errors import DeviceError
 from device_agents.ort import placement, providers
 from device_agents.ort.look import _SCRIPT, look, read
 from device_agents.ort.placement import Node, judge, refuse_compute
-from edge import bundle
+from edge.agent import bundle
 
 ort = pytest.importorskip("onnxruntime", reason="reading onnxruntime's profiles needs onnxruntime")
 pytest.importorskip("onnx", reason="making a small model needs onnx")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edge import ansible
-from edge.importing import Host
+from edge.inventory import ansible
+from edge.inventory.importing import Host
 from profiles.errors import ConfigError
 
 

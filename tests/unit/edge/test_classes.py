@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from device_agents.contract import DimRange, LoadPattern, Precision, Timing
-from edge.classes import build_of, builders, builds_for
-from edge.inventory import Device, Fleet
-from edge.plan import PER_CLASS, Cell
+from edge.inventory.devices import Device, Fleet
+from edge.planning.classes import build_of, builders, builds_for
+from edge.planning.plan import PER_CLASS, Cell
 from profiles.errors import ConfigError
 from tests.plans import artifact, device
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from device_agents.contract import FileEntry, Precision, TensorSpec
-from edge import data_files
-from edge.data import fingerprint, prepare
-from edge.data_files import read
+from edge.planning import data_files
+from edge.planning.data import fingerprint, prepare
+from edge.planning.data_files import read
 from export.artifact import Artifact, Format, GraphFacts, NotChecked, Store, hash_files
 from export.data import golden
 from profiles.errors import ConfigError

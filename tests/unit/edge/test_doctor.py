@@ -14,11 +14,11 @@ import pytest
 from device_agents import state
 from device_agents.contract import SCHEMA, BackendReport, ProbeReport, Reading
 from device_agents.system import System
-from edge.doctor import examine, healthy, unanswered
-from edge.inventory import Device
-from edge.patient import Finding, Patient, Severity
-from edge.runtime_keys import ContainerKey
-from edge.session import Found
+from edge.agent.session import Found
+from edge.checking.doctor import examine, healthy, unanswered
+from edge.checking.patient import Finding, Patient, Severity
+from edge.inventory.devices import Device
+from edge.inventory.runtime_keys import ContainerKey
 from profiles.errors import HostKeyError, RunError
 from profiles.load import device_profile
 from tests.recorded import Recorded, a100, jetson

@@ -17,8 +17,9 @@ from device_agents.contract import (
     from_json,
     loads,
 )
-from edge.engines import AHEAD_OF_TIME, TARGETS, adopt_engine, parse_targets
-from edge.plan import Cell
+from edge.planning.plan import Cell
+from edge.planning.targets import TARGETS, parse_targets
+from edge.running.engines import AHEAD_OF_TIME, adopt_engine
 from export.artifact import Artifact, Format, GraphFacts, NotChecked, Store
 from export.cache import intact
 from profiles.errors import ConfigError, SchemaError

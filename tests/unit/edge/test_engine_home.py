@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from device_agents.contract import SCHEMA, DimRange, EngineReport, FileEntry, Precision, from_json, loads
-from edge import engine_cache
-from edge.inventory import Device
+from edge.agent import engine_cache
+from edge.agent.session import Session
+from edge.inventory.devices import Device
 from edge.places import places
 from edge.report import engines
-from edge.session import Session
 from edge.transport.local import LocalTransport
 from profiles.errors import ConfigError, SchemaError, TransferError
 from profiles.progress import silent

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from device_agents.contract import Precision
-from edge.choosing import Choices
 from edge.cli.export_forms import Typed
-from edge.models import resolve
 from edge.places import places
-from edge.planning import exports
-from edge.request import Request
-from edge.sources import Sources
+from edge.planning.choosing import Choices
+from edge.planning.make_plan import exports
+from edge.planning.models import resolve
+from edge.planning.request import Request
+from edge.planning.sources import Sources
 from export.api import Options
 from export.artifact import Store, sha256_file
 from export.models import parse_model, renamed

@@ -4,7 +4,7 @@ import pytest
 
 from device_agents.contract import DimRange
 from edge.cli.export_options import AUTO_OPSET, numbers, parse_opset, parse_size
-from edge.opsets import Ceiling
+from edge.planning.opsets import Ceiling
 from profiles.errors import ConfigError
 
 

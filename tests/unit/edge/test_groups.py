@@ -7,9 +7,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from edge.hops import Hop
-from edge.inventory import Fleet, load_fleet
-from edge.selector import select
+from edge.inventory.devices import Fleet
+from edge.inventory.fleet_file import load_fleet
+from edge.inventory.hops import Hop
+from edge.inventory.selector import select
 from profiles.errors import ConfigError
 
 DEVICES = """

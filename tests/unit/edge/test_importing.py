@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edge import importing
-from edge.importing import Entry, Host
-from edge.inventory import load_fleet
+from edge.inventory import importing
+from edge.inventory.fleet_file import load_fleet
+from edge.inventory.importing import Entry, Host
 from profiles.errors import ConfigError
 
 HOSTS = (

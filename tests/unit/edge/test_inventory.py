@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from edge.hops import Hop
-from edge.inventory import load_fleet
-from edge.runtime_keys import ContainerKey
-from edge.selector import select
+from edge.inventory.fleet_file import load_fleet
+from edge.inventory.hops import Hop
+from edge.inventory.runtime_keys import ContainerKey
+from edge.inventory.selector import select
 from profiles.errors import ConfigError
 
 

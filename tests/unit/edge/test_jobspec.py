@@ -19,8 +19,8 @@ from device_agents.contract import (
     loads,
 )
 from device_agents.contract import JobSpec as Spec
-from edge.jobspec import job_spec
-from edge.plan import Cell
+from edge.planning.plan import Cell
+from edge.running.jobspec import job_spec
 from profiles.errors import RunError
 from tests.plans import artifact
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge import known_hosts
-from edge.known_hosts import HostKey
+from edge.transport.ssh import known_hosts
+from edge.transport.ssh.known_hosts import HostKey
 from profiles.errors import ConfigError, HostKeyError
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.asking import ask_all
+from edge.agent.asking import ask_all
+from edge.agent.session import Session
 from edge.deploy import Rows
 from edge.places import Places
 from edge.results.store import Store
-from edge.session import Session
 from profiles.errors import ResultError
 from tests.plans import device
 from tests.unit.edge.test_result_store import VALUES, measurement

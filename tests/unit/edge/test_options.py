@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from device_agents.contract import DimRange
-from edge.options import parse_bounds, parse_options, parse_sizes
+from edge.planning.options import parse_bounds, parse_options, parse_sizes
 from profiles.errors import ConfigError
 
 

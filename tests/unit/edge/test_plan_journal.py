@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from device_agents.contract import DimRange, ErrorInfo, LoadPattern, Precision, Timing, dumps, from_json, loads
-from edge.classes import Build
-from edge.journal import Begin, Journal, look, open_journal
-from edge.plan import Cell, Plan
+from edge.planning.classes import Build
+from edge.planning.plan import Cell, Plan
 from edge.results.store import Origin
+from edge.running.journal import Begin, Journal, look, open_journal
 from profiles.errors import ConfigError
 from profiles.schema import Thresholds
 from tests.plans import artifact

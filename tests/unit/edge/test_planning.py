@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from device_agents.contract import DimRange, LoadPattern, Precision, Reading
-from edge import bundle
-from edge.choosing import Choices, Survey, worth_asking
-from edge.inventory import Device
-from edge.plan import Cell
-from edge.planning import make_plan
-from edge.request import Request
-from edge.sources import artifact_source
+from edge.agent import bundle
+from edge.inventory.devices import Device
+from edge.planning.choosing import Choices, Survey, worth_asking
+from edge.planning.make_plan import make_plan
+from edge.planning.plan import Cell
+from edge.planning.request import Request
+from edge.planning.sources import artifact_source
 from export.artifact import Store, sha256_file
 from profiles.errors import ConfigError, ConnectError, ExportError
 from profiles.progress import silent
@@ -321,7 +321,7 @@ class TestAnOldParser:
             asked.append(request)
             raise ExportError("not in this test")
 
-        monkeypatch.setattr("edge.sources.export_model", export)
+        monkeypatch.setattr("edge.planning.sources.export_model", export)
         source = artifact_source(Request(("resnet18",), framework="pytorch"), store, silent, self.OLD)
         for _ in range(2):
             with pytest.raises(ExportError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.policy import Failures, Patience, Policy, link_may_return, passes_by_itself
+from edge.running.policy import Failures, Patience, Policy, link_may_return, passes_by_itself
 from profiles.errors import BuildError, ConnectError, EdgebenchError, HostKeyError, LoginError, RunError, Timeout
 
 

@@ -16,9 +16,9 @@ from device_agents.contract import (
     Release,
     Releases,
 )
-from edge.choosing import Survey
-from edge.inventory import Fleet
-from edge.plan import Cell, Plan
+from edge.inventory.devices import Fleet
+from edge.planning.choosing import Survey
+from edge.planning.plan import Cell, Plan
 from edge.releases.making import Wish, check_plan, check_shared
 from edge.releases.picking import of_ring, place, share
 from edge.releases.requirements import parse_requirements

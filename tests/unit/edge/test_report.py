@@ -27,7 +27,7 @@ from device_agents.contract import (
     SampleRange,
     dumps,
 )
-from edge.plan import Cell
+from edge.planning.plan import Cell
 from edge.report.details import details
 from edge.report.rows import Row, as_json, lotteries_as_json, read
 from edge.report.table import measurements, notes

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from device_agents.contract import SCHEMA, JobResult, Precision, ProcessResult, SampleRange
-from edge.plan import Cell
+from edge.planning.plan import Cell
 from edge.results.store import RESULT, SAMPLES, Measurement, Origin, Store
 from profiles.errors import ConfigError, ResultError
 from profiles.schema import Thresholds

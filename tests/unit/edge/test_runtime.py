@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from edge.inventory import Device
-from edge.runtime import container, host_pythons, on_host, pythons, trouble
-from edge.runtime_keys import ContainerKey
+from edge.agent.runtime import container, host_pythons, on_host, pythons, trouble
+from edge.inventory.devices import Device
+from edge.inventory.runtime_keys import ContainerKey
 from edge.transport.base import Completed
 from profiles.load import device_profile
 

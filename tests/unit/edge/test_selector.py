@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.inventory import Fleet, load_fleet
-from edge.selector import select
+from edge.inventory.devices import Fleet
+from edge.inventory.fleet_file import load_fleet
+from edge.inventory.selector import select
 from profiles.errors import ConfigError
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from device_agents.contract import DimRange, FileEntry, JobSpec, Precision, Reading, TensorSpec, dumps, from_json, loads
-from edge import sizes
-from edge.ahead import engine_for
-from edge.choosing import Choices, Survey
-from edge.classes import build_of
-from edge.jobspec import job_spec
-from edge.plan import Cell
-from edge.planning import make_plan
-from edge.request import Request
-from edge.sources import artifact_source
+from edge.planning import sizes
+from edge.planning.ahead import engine_for
+from edge.planning.choosing import Choices, Survey
+from edge.planning.classes import build_of
+from edge.planning.make_plan import make_plan
+from edge.planning.plan import Cell
+from edge.planning.request import Request
+from edge.planning.sources import artifact_source
+from edge.running.jobspec import job_spec
 from export.artifact import Artifact, Format, NotChecked, Parity, Store
 from export.judging import boxes
 from export.judging.parity import LIMITS, WHOLE_LIMITS
@@ -265,7 +265,7 @@ class TestTheArtifactOfASize:
             asked.append(request["options"].size)  # type: ignore[attr-defined]
             raise ExportError("not in this test")
 
-        monkeypatch.setattr("edge.sources.export_model", export)
+        monkeypatch.setattr("edge.planning.sources.export_model", export)
         for size in ((320, 512), (224, 224)):
             with pytest.raises(ExportError):
                 self.source(store, size)

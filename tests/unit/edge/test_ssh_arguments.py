@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.ssh_arguments import gateway, read_arguments
+from edge.inventory.ssh_arguments import gateway, read_arguments
 
 
 @pytest.mark.parametrize(

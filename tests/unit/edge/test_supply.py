@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from edge.supply import Supply, in_turn
+from edge.running.supply import Supply, in_turn
 from export.artifact import Artifact
 from profiles.errors import ExportError, TransportError
 from tests.plans import artifact

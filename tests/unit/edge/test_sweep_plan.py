@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from device_agents.contract import Precision
-from edge.choosing import Choices, Survey
-from edge.inventory import Fleet
-from edge.plan import Cell
+from edge.inventory.devices import Fleet
+from edge.planning.choosing import Choices, Survey
+from edge.planning.plan import Cell
 from edge.sweeps.estimate import estimate
 from edge.sweeps.expand import expand, identity, in_fair_order
 from edge.sweeps.plan_file import load_sweep

@@ -20,7 +20,7 @@ from device_agents.contract import (
     Reading,
     SampleRange,
 )
-from edge.plan import Cell
+from edge.planning.plan import Cell
 from edge.results.stats import summarise
 from edge.results.store import Measurement, Origin, OwnInputs
 from edge.results.verdict import Status, Verdict, judge

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from device_agents.contract import ErrorInfo, Precision
-from edge.journal import open_journal
-from edge.plan import Cell, Plan
+from edge.planning.plan import Cell, Plan
 from edge.report import standing
+from edge.running.journal import open_journal
+from edge.running.watching import Board
 from edge.sweeps import runs
-from edge.watching import Board
 from tests.unit.edge.test_plan_journal import ORIGIN, cell
 
 CELLS = [cell(device=device, batch=batch) for device in ("a", "b") for batch in (1, 2, 4)]

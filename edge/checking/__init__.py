@@ -1,0 +1,1 @@
+"""What keeps a device from doing its job, and what mends it."""

@@ -1,0 +1,1 @@
+"""From what was asked to cells: models, runtimes, sizes, data, engines."""

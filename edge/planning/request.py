@@ -1,0 +1,100 @@
+"""What `deploy` was asked, refused at once where no device is needed to see that it cannot be meant."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from device_agents.contract import DimRange, LoadPattern, Precision, Scalar, SchemaViolation, Timing
+from edge.agent import bundle
+from edge.planning.choosing import AUTO
+from edge.planning.models import resolve
+from edge.planning.plan import AHEAD, OWN
+from edge.planning.sizes import Size
+from profiles.errors import ConfigError
+
+MOST_BUILDS = 100
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked. None, or AUTO, leaves the choice to edgebench. Errors: ConfigError for what cannot be meant,
+    whatever the devices are."""
+
+    models: tuple[str, ...]
+    framework: str | None = None
+    backends: tuple[str, ...] = (AUTO,)
+    precision: Precision | None = None
+    batches: tuple[int, ...] | None = None
+    weights: str | None = None
+    pattern: str | None = None
+    timing: Timing = field(default_factory=Timing)
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    hot_input: bool = False
+    transfers: bool = True
+    bounds: tuple[DimRange, ...] = ()
+    builds: int = 1
+    rebuild: bool = False
+    inputs: Path | None = None
+    check_with: str | None = None
+    engines: str = OWN
+    sizes: tuple[Size, ...] | None = None
+
+    def __post_init__(self) -> None:
+        self._check_names()
+        self._check_engines()
+        self._check_opinion()
+        _ = self.inputs_sha256
+
+    @property
+    def load(self) -> LoadPattern:
+        """Errors: ConfigError for a pattern that is none."""
+        try:
+            return LoadPattern() if self.pattern is None else LoadPattern.parse(self.pattern)
+        except SchemaViolation as error:
+            raise ConfigError(error.message, where="--pattern") from None
+
+    @functools.cached_property
+    def inputs_sha256(self) -> str | None:
+        """Of the operator's own data. Errors: ConfigError when there is nothing there to use."""
+        if self.inputs is None:
+            return None
+        from edge.planning.data_files import fingerprint
+
+        return fingerprint(self.inputs)
+
+    def _check_names(self) -> None:
+        names = [resolve(text).name for text in self.models]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            fix = "name every model once; files of one name need names of their own"
+            raise ConfigError(f"{', '.join(twice)} is named twice", where="MODEL", fix=fix)
+
+    def _check_engines(self) -> None:
+        """Errors: ConfigError for a wish that no engine could fulfil."""
+        if not 1 <= self.builds <= MOST_BUILDS:
+            raise ConfigError(f"{self.builds} is not between 1 and {MOST_BUILDS}", where="--builds")
+        if self.engines == AHEAD and (self.rebuild or self.builds > 1):
+            fix = "leave out --rebuild and --builds, or --engines"
+            raise ConfigError("an engine that was built ahead of time is not built again", where="--engines", fix=fix)
+        for batch in self.batches or (1,):
+            if self.bounds and not any(bounds.min <= batch <= bounds.max for bounds in self.bounds):
+                told = ", ".join(map(str, self.bounds))
+                fix = "widen them, or give --batch a size within"
+                raise ConfigError(f"batch {batch} is outside the bounds {told}", where="--bounds", fix=fix)
+
+    def _check_opinion(self) -> None:
+        """Errors: ConfigError for a tool that the agent lacks, or that cannot do what the measurement does."""
+        load = self.load
+        if self.check_with is None:
+            return
+        if self.check_with not in bundle.backend_names():
+            raise ConfigError(f"the agent has no {self.check_with}", where="--check-with")
+        if load.kind == "rate":
+            message = f"{self.check_with} cannot run the load pattern {load}"
+            raise ConfigError(message, where="--check-with", fix="leave it out, or ask for serial or pipelined")
+        if self.options.get("pinned") is False:
+            message = f"{self.check_with} copies from pinned memory alone"
+            raise ConfigError(message, where="--check-with", fix="leave it out, or leave out --option pinned=false")

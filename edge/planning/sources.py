@@ -1,0 +1,299 @@
+"""Where a model of a plan comes from: which frameworks and weights, and the artifact of every cell, and the
+operator's own data for it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from device_agents.contract import Dim, DimRange, Precision
+from edge.planning import choosing, sizes
+from edge.planning.ahead import engine_for
+from edge.planning.choosing import Choices, Survey
+from edge.planning.models import options_of, resolve, weights_of
+from edge.planning.plan import AHEAD, Cell
+from edge.planning.request import Request
+from edge.planning.sizes import Size
+from export.api import Options, export_model, find_any, frameworks_of, installed, require
+from export.artifact import Artifact, Store, sha256_file
+from export.asking import OWN_WEIGHTS, content_of
+from export.models import ONNX, ModelRef
+from profiles.errors import ConfigError, EdgebenchError, ExportError
+from profiles.load import unknown
+from profiles.progress import Progress
+
+if TYPE_CHECKING:
+    from edge.planning.data import Prepared
+
+ALL = "all"
+DYNAMIC = "dynamic"
+
+
+class Sources:
+    """Which frameworks and weights a model comes from; asked for every cell, found out once a model and precision."""
+
+    def __init__(self, request: Request, store: Store, choices: Choices, max_opset: int | None) -> None:
+        self._request = request
+        self._store = store
+        self._choices = choices
+        self._max_opset = max_opset  # that every device reads
+        self._frameworks: dict[tuple[str, Precision], tuple[str, ...]] = {}
+        self._weights: dict[tuple[str, str, Precision], str] = {}
+        self._sizes: dict[tuple[str, str, Precision], Size | None] = {}
+
+    def frameworks(self, ref: ModelRef, precision: Precision) -> tuple[str, ...]:
+        key = (ref.name, precision)
+        if key not in self._frameworks:
+            self._frameworks[key] = self._find_frameworks(ref, precision)
+        return self._frameworks[key]
+
+    def weights(self, ref: ModelRef, framework: str, precision: Precision) -> str:
+        key = (ref.name, framework, precision)
+        if key not in self._weights:
+            self._weights[key] = self._find_weights(ref, framework, precision)
+        return self._weights[key]
+
+    def size(self, ref: ModelRef, framework: str, precision: Precision) -> Size | None:
+        """The size that the artifact which is there is tuned for, where it takes others, too, or has another than the
+        model itself; None where it is no matter of choice."""
+        key = (ref.name, framework, precision)
+        if key not in self._sizes:
+            self._sizes[key] = self._find_size(ref, framework, precision)
+        return self._sizes[key]
+
+    def _find_size(self, ref: ModelRef, framework: str, precision: Precision) -> Size | None:
+        weights = self.weights(ref, framework, precision)
+        there = _finder(self._store, ref)(framework, precision, DYNAMIC, weights=weights, max_opset=self._max_opset)
+        size = None if there is None else sizes.own(there)
+        if there is None or size is None:
+            return None
+        if not sizes.is_free(there) and _model_size(ref) in (None, size):
+            return None
+        self._choices.say(f"size {sizes.told(size)} of {ref.name}/{framework} (what the artifact that is there is for)")
+        return size
+
+    def _find_frameworks(self, ref: ModelRef, precision: Precision) -> tuple[str, ...]:
+        has, wanted = frameworks_of(ref), self._request.framework
+        if wanted == ALL or (wanted is None and ref.path is not None):
+            return has
+        if wanted is not None:
+            if wanted not in has:
+                raise unknown("framework", wanted, has, where=f"model {ref.name}")
+            return (wanted,)
+        usable = tuple(name for name in has if installed(name) or self._there(ref, name, precision) is not None)
+        if not usable:
+            extras = " or ".join(f"pip install 'edgebench[{name}]'" for name in has)
+            raise ConfigError(f"no framework that has {ref.name} is installed ({', '.join(has)})", fix=extras)
+        self._choices.say(f"frameworks {', '.join(usable)} for {ref.name} (those that have it and are installed)")
+        return usable
+
+    def _find_weights(self, ref: ModelRef, framework: str, precision: Precision) -> str:
+        weights = self._request.weights
+        if precision is Precision.INT8 and self._there(ref, framework, precision) is None:
+            its = "" if framework == ONNX else f"--framework {framework} "
+            fix = f"edgebench export {ref.name} {its}--precision int8 --calibrate DIR"
+            message = f"no INT8 artifact of {ref.name}/{framework} is there, and what to calibrate on is not known"
+            raise ConfigError(message, fix=fix)
+        if ref.is_file:
+            return content_of(ref) or ""
+        if weights is None and ref.factory is not None:
+            weights = self._last_weights(ref, framework, precision)
+        if weights is None:
+            there = self._there(ref, framework, precision)
+            if there is not None:
+                self._choices.say(f"weights {there.weights} for {ref.name}/{framework} (the artifact that is there)")
+                return there.weights
+            self._choices.say(f"weights pretrained for {ref.name}/{framework} (--weights random needs no download)")
+        if self._there(ref, framework, precision) is None:
+            require(framework)
+        return _named_weights(ref, weights)
+
+    def _last_weights(self, ref: ModelRef, framework: str, precision: Precision) -> str | None:
+        """Those of a factory's last export. None where they are gone, and for INT8: what is there decides then."""
+        weights = weights_of(ref)
+        gone = weights is not None and not Path(weights).is_file()
+        if self._there(ref, framework, precision) is not None and (gone or precision is Precision.INT8):
+            return None
+        why = "those that the factory gives it" if weights is None else "those of its last export"
+        self._choices.say(f"weights {weights or OWN_WEIGHTS} for {ref.name}/{framework} ({why})")
+        return weights or OWN_WEIGHTS
+
+    def _there(self, ref: ModelRef, framework: str, precision: Precision) -> Artifact | None:
+        readable = _finder(self._store, ref)(framework, precision, DYNAMIC, max_opset=self._max_opset)
+        return readable or _finder(self._store, ref)(framework, precision, DYNAMIC)
+
+
+def _named_weights(ref: ModelRef, weights: str | None) -> str:
+    """As an artifact names them. Errors: ConfigError for a file that is not there."""
+    if ref.factory is not None and weights in ("pretrained", OWN_WEIGHTS):
+        return OWN_WEIGHTS
+    if weights in (None, "pretrained", "random"):
+        return weights or "pretrained"
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        fix = "--weights takes pretrained, random or the path of a file"
+        raise ConfigError("no such weights file", where=weights, fix=fix)
+    return f"sha256:{sha256_file(path)}"
+
+
+def artifact_source(
+    request: Request, store: Store, progress: Progress, survey: Survey | None = None
+) -> Callable[[Cell], Artifact]:
+    """What finds or exports the artifact of a cell: one with a dynamic batch serves every batch, but a user's file is
+    fixed to the batch, as it may have a fixed one already, unless bounds want it free: those of `deploy`, or those that
+    its newest export declares. What failed once is not tried again. A cell whose
+    engine was built ahead of time has the graph that it was built of. A device whose parser is old gets a graph that it
+    can read; a user's file that it cannot is refused. Of a size that was asked for, one that is free in it comes first,
+    then one of that size alone, which is exported where there is none."""
+    refs = {ref.name: ref for ref in map(resolve, request.models)}
+
+    @functools.cache
+    def bounded(
+        model: str, framework: str, precision: Precision, weights: str, max_opset: int | None, size: Size | None
+    ) -> Artifact | None:
+        there = _finder(store, refs[model])(
+            framework, precision, DYNAMIC,
+            weights=weights, max_opset=max_opset, serves=_serving(size),
+        )  # fmt: skip
+        return there if there is not None and (there.profiles or precision is Precision.INT8) else None
+
+    @functools.cache
+    def make(
+        model: str,
+        framework: str,
+        precision: Precision,
+        batch: Dim,
+        weights: str,
+        max_opset: int | None,
+        size: Size | None,
+    ) -> Artifact | ExportError:
+        ref = refs[model]
+        if request.weights is None or precision is Precision.INT8:
+            there = _finder(store, ref)(
+                framework, precision, batch, weights=weights, max_opset=max_opset, serves=_serving(size)
+            )
+            if there is not None:
+                return there
+        export = export_model if max_opset is None else functools.partial(export_model, opset=max_opset)
+        try:
+            return export(
+                ref,
+                framework=framework,
+                precision=precision,
+                batch=batch,
+                weights=request.weights or weights_of(ref) or weights,
+                store=store,
+                progress=progress,
+                options=_fixed(size, ref),
+            )
+        except ExportError as error:
+            return error
+
+    def artifact(cell: Cell) -> Artifact:
+        if cell.engines == AHEAD:
+            return store.get(str(engine_for(cell, store, survey or Survey()).parent))
+        max_opset = choosing.max_opset(cell.device, cell.backend, survey or Survey())
+        declared = bounded(cell.model, cell.framework, cell.precision, cell.weights, max_opset, cell.size)
+        if declared is not None:
+            return declared
+        is_graph = refs[cell.model].kind == ONNX
+        batch: Dim = cell.batch if is_graph and not cell.profiles else DYNAMIC
+        made = make(cell.model, cell.framework, cell.precision, batch, cell.weights, max_opset, cell.size)
+        if isinstance(made, ExportError):
+            raise made
+        return made
+
+    return artifact
+
+
+def artifact_there(request: Request, store: Store, survey: Survey) -> Callable[[Cell], Artifact | None]:
+    """What finds the artifact that a cell would take if nothing were exported; None where something would be."""
+    refs = {ref.name: ref for ref in map(resolve, request.models)}
+
+    @functools.cache
+    def there(
+        model: str,
+        framework: str,
+        precision: Precision,
+        batch: Dim,
+        weights: str,
+        max_opset: int | None,
+        size: Size | None,
+    ) -> Artifact | None:
+        return _finder(store, refs[model])(
+            framework, precision, batch, weights=weights, max_opset=max_opset, serves=_serving(size)
+        )
+
+    def artifact(cell: Cell) -> Artifact | None:
+        max_opset = choosing.max_opset(cell.device, cell.backend, survey)
+        key = (cell.model, cell.framework, cell.precision)
+        for batch in (DYNAMIC, cell.batch):
+            found = there(*key, batch, cell.weights, max_opset, cell.size)
+            if found is not None:
+                return found
+        return None
+
+    return artifact
+
+
+def _finder(store: Store, ref: ModelRef) -> Callable[..., Artifact | None]:
+    """export.cache.find_any, of the form in which the operator's own model was exported."""
+    options, content = options_of(ref), content_of(ref) if ref.is_file else None
+    return functools.partial(find_any, store, ref, content=content, like=(options.head, options.pixels))
+
+
+def _serving(size: Size | None) -> Callable[[Artifact], bool] | None:
+    return None if size is None else functools.partial(sizes.serves, size=size)
+
+
+def _fixed(size: Size | None, ref: ModelRef) -> Options:
+    """How to export a model for one size; the model's own needs no word."""
+    options = options_of(ref)
+    if size is None or size == _model_size(ref):
+        return options
+    height, width = (DimRange(side, side, side) for side in size)
+    return replace(options, size=(height, width))
+
+
+def _model_size(ref: ModelRef) -> Size | None:
+    if ref.profile is None:
+        return None
+    height, width = ref.profile.input.shape[-2:]
+    return height, width
+
+
+def data_source(
+    request: Request, artifact: Callable[[Cell], Artifact], store: Store, progress: Progress
+) -> Callable[[Cell], Prepared]:
+    """What makes the operator's data ready for the artifact of a cell, with the answers of the FP32 export for a
+    reference where the data brings none. Errors, of the result: ConfigError for data that does not fit."""
+    from edge.planning.data import prepare
+
+    ready: dict[tuple[str, Size | None], Prepared] = {}
+
+    def data(cell: Cell) -> Prepared:
+        its = artifact(cell)
+        if request.inputs is None:
+            raise RuntimeError("no data was named")
+        key = its.id, cell.size
+        if key not in ready:
+            size = cell.size or sizes.own(its)
+            image = its.images[0] if its.images else None
+            if image is not None and size is not None:
+                image = replace(image, shape=(*image.shape[:-2], *size))
+            sized = sizes.at_size(its, cell.size, f"{cell.model}, artifact {its.short_id}")
+            fp32 = _fp32(cell, artifact)
+            ready[key] = prepare(request.inputs, sized, store, fp32=fp32, image=image, progress=progress)
+        return ready[key]
+
+    return data
+
+
+def _fp32(cell: Cell, artifact: Callable[[Cell], Artifact]) -> Artifact | None:
+    try:
+        return artifact(replace(cell, precision=Precision.FP32))
+    except EdgebenchError:
+        return None

@@ -1,0 +1,1 @@
+"""A plan, run: devices side by side, each cell once, whatever breaks in between."""

@@ -1,0 +1,201 @@
+"""Many devices: run a plan's cells on them, a thread a device, one cell at a time on each.
+
+A device's failure never hides another's result: every cell ends as Ok, Failed or Skipped. The journal knows what was
+begun, so a run that was killed is taken up where it stood, and a job that outlived its controller is collected, not
+repeated.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from edge.agent.asking import AT_ONCE
+from edge.inventory.devices import Device
+from edge.planning.classes import Build, builds_for
+from edge.planning.plan import PER_CLASS, Cell, Plan
+from edge.running.builder_run import BuilderRun
+from edge.running.device_run import Failed, Ok, Orders, Outcome, Skipped
+from edge.running.device_work import DeviceWork, Tools
+from edge.running.executors import Executor, Threads
+from edge.running.journal import Journal
+from edge.running.resuming import changed, found_for
+from edge.running.supply import Supply, in_turn
+from profiles.errors import ConfigError
+
+__all__ = ["Failed", "Interrupted", "Ok", "Outcome", "Report", "Skipped", "Tools", "run"]
+
+
+@dataclass
+class Report:
+    """What came of a run: outcomes in the plan's order, bytes of models sent, by device the Python that was chosen and
+    how long engines were built for its class; `anew` are cells that were measured a second time, as their device had
+    changed since, and how."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    bytes_sent: int = 0
+    pythons: dict[str, list[str]] = field(default_factory=dict)
+    building_s: dict[str, float] = field(default_factory=dict)
+    anew: list[tuple[Cell, str]] = field(default_factory=list)
+
+    @property
+    def earlier(self) -> frozenset[str]:
+        """The measurements that an earlier process of this run had finished."""
+        return frozenset(
+            outcome.measurement for outcome in self.outcomes if isinstance(outcome, Ok) and outcome.earlier
+        )
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the same command is to try a cell again: its device was lost or not reached, or it was not begun."""
+        return any(isinstance(one, Skipped) or (isinstance(one, Failed) and one.link) for one in self.outcomes)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after the tidying up. `message` says what became of the jobs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def run(
+    plan: Plan,
+    devices: Mapping[str, Device],
+    journal: Journal,
+    tools: Tools,
+    executor: Executor | None = None,
+    *,
+    goes_on: bool = False,
+) -> Report:
+    """Measure every cell of the plan that the journal does not know as done, by the device as it is now. The run is
+    finished then, unless a device was lost, or the caller `goes_on` with it. `executor` is who reaches the devices,
+    this machine without it.
+
+    Errors: ConfigError of the export or of the operator's data (nothing was begun), unless exporting overlaps with
+    measuring; Interrupted on Ctrl-C. All else ends in the report.
+    """
+    report = Report()
+    outcomes: dict[str, Outcome] = dict(_earlier(plan, journal, tools, report))
+    todo = [cell for cell in plan.cells if cell.id not in outcomes]
+    tools.watch.begins(plan.cells, [outcome.cell for outcome in outcomes.values()])
+    supply = Supply(todo, tools.artifact, tools.data)
+    supply.make([cell for cell in todo if cell.engines == PER_CLASS or not tools.policy.overlap])
+    for cell in todo:
+        error = supply.error(cell)
+        if isinstance(error, ConfigError):
+            raise error
+        if error is not None:
+            journal.failed(cell, error.info())
+            tools.failures.add()
+            tools.watch.ended(cell, error.info())
+            outcomes[cell.id] = Failed(cell, 0, error.info())
+    todo = [cell for cell in todo if cell.id not in outcomes]
+    artifacts = {cell.id: supply.made(cell).artifact for cell in todo if cell.engines == PER_CLASS}
+    builds = builds_for(todo, artifacts, devices)
+    building = _builder_runs(builds.values(), devices, journal, tools)
+    queues = _by_device(todo)
+    workers = [
+        (executor or Threads()).device_run(
+            devices[name], Orders(cells, supply, builds, building.get(name)), journal, tools
+        )
+        for name, cells in queues.items()
+    ]
+    # Builders first: the pool begins in this order, and others wait for them. This machine measures last: elsewhere it
+    # is the controller, and its own work would disturb what it measures.
+    remote = [*building.values(), *(worker for worker in workers if not worker.device.is_local)]
+
+    def supply_all() -> None:
+        supply.make(in_turn(queues.values()))
+        tools.watch.supplied()
+
+    _run_all(remote, supply_all)
+    _run_all([worker for worker in workers if worker.device.is_local])
+    report.bytes_sent = sum(worker.bytes_sent for worker in (*building.values(), *workers))
+    report.building_s = {name: builder.building_s for name, builder in building.items()}
+    for worker in workers:
+        outcomes.update({outcome.cell.id: outcome for outcome in worker.outcomes})
+        report.anew += worker.anew
+        if worker.pythons:
+            report.pythons[worker.device.name] = worker.pythons
+    report.outcomes = [outcomes[cell.id] for cell in plan.cells]
+    planned = {cell.id for cell in journal.planned} - {cell.id for cell in plan.cells}
+    if not planned and not goes_on and not report.unfinished:
+        journal.finish()
+    return report
+
+
+def _earlier(plan: Plan, journal: Journal, tools: Tools, report: Report) -> Iterable[tuple[str, Ok]]:
+    """What an earlier process had measured on a device that is still the same, by the cell's id."""
+    for cell in plan.cells:
+        done = journal.of(cell).done
+        if done is None or not tools.results.readable(done):
+            continue
+        why = changed(tools.results.get(done), found_for(cell, tools.survey))
+        if why:
+            report.anew.append((cell, why))
+        else:
+            yield cell.id, Ok(cell, done, earlier=True)
+
+
+def _by_device(cells: list[Cell]) -> dict[str, list[Cell]]:
+    queues: dict[str, list[Cell]] = {}
+    for cell in cells:
+        queues.setdefault(cell.device, []).append(cell)
+    return queues
+
+
+def _builder_runs(
+    builds: Iterable[Build], devices: Mapping[str, Device], journal: Journal, tools: Tools
+) -> dict[str, BuilderRun]:
+    """By the builder's name; what several cells wait for is built once."""
+    by_device: dict[str, list[Build]] = {}
+    for build in {build.id: build for build in builds}.values():
+        by_device.setdefault(build.device, []).append(build)
+    return {name: BuilderRun(devices[name], its, journal, tools) for name, its in by_device.items()}
+
+
+def _nothing() -> None:
+    pass
+
+
+def _run_all(workers: Sequence[DeviceWork], meanwhile: Callable[[], None] = _nothing) -> None:
+    """All at once, each in a thread, and `meanwhile` in this one."""
+    if not workers:
+        meanwhile()
+        return
+    pool = ThreadPoolExecutor(min(len(workers), AT_ONCE), thread_name_prefix="device")
+    futures = [pool.submit(worker.run) for worker in workers]
+    try:
+        meanwhile()
+        for future in futures:
+            future.result()
+    except KeyboardInterrupt:
+        raise Interrupted(_cancelled(workers)) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cancelled(workers: Sequence[DeviceWork]) -> str:
+    """Cancel what runs, and say so; a second Ctrl-C leaves the jobs to themselves, and says that.
+
+    One key press can arrive twice (`timeout` signals the child, then its group): within a second it counts as one.
+    """
+    pool = ThreadPoolExecutor(min(len(workers), AT_ONCE), thread_name_prefix="cancel")
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for worker in workers:
+            worker.stop()
+        answers = [pool.submit(worker.cancel) for worker in workers]
+        wait(answers, timeout=1.0)
+        signal.signal(signal.SIGINT, handler)
+        said = [line for answer in answers for line in answer.result()]
+    except KeyboardInterrupt:
+        said = ["the jobs under way go on"]
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        pool.shutdown(wait=False, cancel_futures=True)
+    jobs = "; ".join(said) or "nothing was being measured"
+    return f"{jobs}; what was finished is kept, and the same command goes on from here"

@@ -1,0 +1,168 @@
+"""From a cell and its artifact to the job that a device understands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from device_agents.contract import (
+    SCHEMA,
+    DataSet,
+    DimRange,
+    EngineRequest,
+    GivenEngine,
+    JobSpec,
+    Precision,
+    ShapeProfile,
+    TensorSpec,
+)
+from edge.planning import sizes
+from edge.planning.plan import Cell
+from export.artifact import Artifact, Parity
+from export.judging import boxes
+from export.judging.parity import LIMITS, WHOLE_LIMITS
+from export.request import FREE_BATCH
+from profiles.errors import RunError
+
+RELATIVE, DETECTION = "relative", "detection"  # JobSpec.CHECKS
+
+_DEADLINE_MARGIN_S = 600.0  # loading and checking a process may take this long beside its timed part
+_BUILD_S = 2 * 3600.0  # an engine may take half an hour on an Orin Nano, a large one with every tactic more
+
+
+def job_spec(
+    job: str,
+    cell: Cell,
+    artifact: Artifact,
+    *,
+    task: str = "measure",
+    builds: bool = False,
+    rebuild: bool = False,
+    given: GivenEngine | None = None,
+    data: DataSet | None = None,
+) -> JobSpec:
+    """The job that measures `cell` with `artifact`, inputs fixed to the cell's batch and size, or builds its engine
+    alone.
+
+    `builds` says that the device may have to build, which takes its time. Errors: RunError when the artifact has
+    another batch or size, or declares bounds that they are outside of.
+    """
+    where = f"{cell.model}, artifact {artifact.short_id}"
+    inputs, outputs, free = _shapes(cell, artifact, where)
+    golden = sizes.golden_file(artifact, cell.size)
+    return JobSpec(
+        schema=SCHEMA,
+        job=job,
+        backend=cell.backend,
+        artifact=artifact.id,
+        files=artifact.files,
+        model_file=artifact.model_file,
+        precision=artifact.precision,
+        inputs=inputs,
+        outputs=outputs,
+        batch=cell.batch,
+        free_dims=free,
+        pattern=cell.pattern,
+        timing=cell.timing,
+        golden_file=golden,
+        parity_limit=None if golden is None and data is None else _parity_limit(artifact),
+        hot_input=cell.hot_input,
+        transfers=cell.transfers,
+        options=dict(cell.options),
+        deadline_s=_deadline_s(cell, task, builds=builds, profiles=builds or given is not None),
+        task=task,
+        graph_inputs=artifact.inputs,
+        engine=EngineRequest(_profiles(cell, artifact, free, where), cell.build, rebuild, given),
+        data=data,
+        check_with=cell.check_with,
+        check=DETECTION if _is_detection(artifact) else RELATIVE,
+        limits=_limits(artifact),
+    )
+
+
+def shapes_at(
+    artifact: Artifact, batch: int, sides: Mapping[str, int]
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of the artifact at a batch, and with free sides of that size. Those of outputs stay free,
+    whatever their names: what a graph makes of a size, its runtime tells. Errors: ValueError when the batch is fixed to
+    another."""
+    inputs = tuple(tensor.at_batch(batch, sides) for tensor in artifact.inputs)
+    return inputs, tuple(tensor.at_batch(batch) for tensor in artifact.outputs)
+
+
+def _shapes(
+    cell: Cell, artifact: Artifact, where: str
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], dict[str, int]]:
+    """Inputs, outputs, and what the graph's free dimensions are. Errors: RunError."""
+    sides = sizes.chosen(artifact, cell.size, where)
+    try:
+        inputs, outputs = shapes_at(artifact, cell.batch, sides)
+    except ValueError as error:
+        fix = "measure that batch, or export the model with a dynamic one"
+        raise RunError(str(error), where=where, stage="plan", fix=fix) from None
+    for tensor in inputs:
+        if not tensor.is_fixed:
+            message = f"input {tensor.name!r} is {'x'.join(map(str, tensor.shape))}, and nothing says how large that is"
+            raise RunError(message, where=where, stage="plan", fix="export the model with a fixed size of that input")
+    pairs = zip(artifact.inputs, inputs, strict=True)
+    dims = [pair for was, now in pairs for pair in zip(was.shape, now.shape, strict=True)]
+    return inputs, outputs, {name: int(size) for name, size in dims if isinstance(name, str)}
+
+
+def _profiles(cell: Cell, artifact: Artifact, free: Mapping[str, int], where: str) -> tuple[ShapeProfile, ...]:
+    """The bounds that were asked for, else those that the artifact declares; for every free dimension of the graph:
+    one that nothing bounds keeps the job's size."""
+    asked = cell.profiles or artifact.profiles
+    _check_bounds(cell, asked, free, where)
+    kept = {name: DimRange(size, size, size) for name, size in free.items()}
+    return tuple({**kept, **sizes.declared(artifact), **profile} for profile in asked)
+
+
+def _check_bounds(cell: Cell, asked: tuple[ShapeProfile, ...], free: Mapping[str, int], where: str) -> None:
+    """Errors: RunError where the batch is fixed, or outside."""
+    bounds = [profile[FREE_BATCH] for profile in asked if FREE_BATCH in profile]
+    if bounds and FREE_BATCH not in free:
+        fix = "leave --bounds out, or export the model with a dynamic batch"
+        message = f"its batch is fixed to {cell.batch}: there is nothing to bound"
+        raise RunError(message, where=where, stage="plan", fix=fix)
+    if bounds and not any(one.min <= cell.batch <= one.max for one in bounds):
+        message = f"batch {cell.batch} is outside the bounds that it declares ({', '.join(map(str, bounds))})"
+        fix = f"give others, such as --bounds 1:{cell.batch}:{cell.batch}"
+        raise RunError(message, where=where, stage="plan", fix=fix)
+
+
+def _deadline_s(cell: Cell, task: str, *, builds: bool, profiles: bool) -> float:
+    """Seconds after which the device ends the job itself: every process at its cap, the one that profiles layers and
+    the second opinion as well, and a build."""
+    timing = cell.timing
+    per_process_s = timing.warmup_cap_s + timing.cap_s + _DEADLINE_MARGIN_S
+    processes = 0 if task == "build" else timing.processes + profiles + (cell.check_with is not None)
+    return processes * per_process_s + (_BUILD_S if builds else 0.0)
+
+
+def _is_detection(artifact: Artifact) -> bool:
+    """Whether its outputs are final boxes, in the order of scores that may be almost equal."""
+    outputs = {tensor.name for tensor in artifact.outputs}
+    return artifact.task == "detection" and {"boxes", "scores", "labels"} <= outputs
+
+
+def _limits(artifact: Artifact) -> dict[str, float]:
+    """Of each output, as the gate has them. Where the framework is as far off itself at this precision, the gate let
+    the artifact pass over them: the device may be twice as far off as the artifact was. Of the worst output the
+    manifest has the limit, but for final boxes, which a device may match otherwise."""
+    by_boxes = _is_detection(artifact)
+    own = boxes.LIMITS[artifact.precision] if by_boxes else {}
+    limits = {one.name: own.get(one.name, _plain_limit(one, artifact.precision)) for one in artifact.outputs}
+    parity = artifact.parity
+    if not isinstance(parity, Parity):
+        return limits
+    if parity.framework_error is not None:
+        limits = {name: max(limit, 2 * parity.errors.get(name, 0.0)) for name, limit in limits.items()}
+    return limits if by_boxes else {**limits, parity.tensor: parity.limit}
+
+
+def _plain_limit(output: TensorSpec, precision: Precision) -> float:
+    return (LIMITS if output.dtype.startswith("float") else WHOLE_LIMITS)[precision]
+
+
+def _parity_limit(artifact: Artifact) -> float | None:
+    return artifact.parity.limit if isinstance(artifact.parity, Parity) else LIMITS.get(artifact.precision)
