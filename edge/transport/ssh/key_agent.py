@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edge.transport.base import Deadline
@@ -34,14 +37,44 @@ class KeyAgent:
         self._agent = agent = AgentSSH()
         connection.settimeout(min(LIST_S, deadline.left() / 2))
         try:
-            agent._connect(connection)  # type: ignore[attr-defined]  # noqa: SLF001  as paramiko.Agent does
+            agent._connect(_Connection(connection))  # type: ignore[attr-defined]  # noqa: SLF001  as paramiko.Agent does
         except (OSError, paramiko.SSHException) as error:
-            told = "does not answer" if isinstance(error, TimeoutError) else f"cannot be asked ({error})"
+            late = isinstance(error.__cause__, TimeoutError)
+            told = "does not answer" if late else f"cannot be asked ({error})"
             problems.append(f"the ssh-agent at {os.environ.get('SSH_AUTH_SOCK')} {told}")
             return
-        connection.settimeout(deadline.left())
+        connection.settimeout(deadline.left() + 1.0)  # whose login it is for tells of it first
         self.keys = agent.get_keys()
 
     def close(self) -> None:
         if self._agent is not None:
             self._agent._close()  # type: ignore[attr-defined]  # noqa: SLF001  as above
+
+
+class _Connection:
+    """To the agent, whose timeout ends paramiko's thread as any failed login does: it takes an OSError to have a
+    number."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def send(self, data: bytes) -> int:
+        with _as_ssh():
+            return self._connection.send(data)
+
+    def recv(self, count: int) -> bytes:
+        with _as_ssh():
+            return self._connection.recv(count)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def _as_ssh() -> Iterator[None]:
+    import paramiko
+
+    try:
+        yield
+    except TimeoutError as error:
+        raise paramiko.SSHException("the ssh-agent does not answer") from error
