@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from export.declared import refuse_bounds
 from export.pt.catalog import Entry
 from export.pt.heads import as_module
 from export.pt.raw_heads import as_raw_module
+from export.pt.rounding import as_type, rounded
 from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest
 from export.user_code import failed
 from profiles.errors import ConfigError, ExportError
@@ -100,19 +102,10 @@ def shape_of(image: ImageInput, request: ExportRequest) -> tuple[Dim, ...]:
 
 
 def answers(net: Net, inputs: Arrays, *, half: bool = False) -> Arrays:
-    """The network's own outputs by name, samples first; with `half` in FP16. What torch has no FP16 for on a CPU is
-    judged by weights that were rounded to it, as graphs are on a CPU: the network is left in FP32 then. Errors:
-    ExportError for outputs that are not usable."""
-    if half:
-        net.module.half()
-    step = at_once(net, inputs)
-    try:
-        return golden.in_batches(lambda part: _run(net, part, half), inputs, step)
-    except RuntimeError as error:
-        if not half or "not implemented for 'Half'" not in str(error):
-            raise
-    net.module.float()
-    return golden.in_batches(lambda part: _run(net, part, half=False), inputs, step)
+    """The network's own outputs by name, samples first; with `half` in FP16 as GPUs have it. Errors: ExportError for
+    outputs that are not usable."""
+    with rounded(net.module) if half else contextlib.nullcontext():
+        return golden.in_batches(lambda part: _run(net, part), inputs, at_once(net, inputs))
 
 
 def at_once(net: Net, inputs: Arrays) -> int:
@@ -126,18 +119,30 @@ def at_once(net: Net, inputs: Arrays) -> int:
 
 def refuse_mixed(net: Net, inputs: Arrays, where: str) -> None:
     """`net` is in FP16. Errors: ExportError where it makes tensors in FP32, which its weights cannot be joined with: of
-    such a network torch writes a graph that is invalid."""
+    such a network torch writes a graph that is invalid. It runs in BF16, which processors have faster by far; only a
+    network that cannot do that has to show that it can do FP16."""
+    import torch
+
+    few = net.batch if isinstance(net.batch, int) else net.batches[0]
+    sample = {name: array[:few] for name, array in inputs.items()}
     try:
-        golden.in_batches(lambda part: _run(net, part, half=True), inputs, at_once(net, inputs))
+        with as_type(net.module, torch.bfloat16):
+            golden.in_batches(lambda part: _run(net, part, torch.bfloat16), sample, few)
+        return
+    except (RuntimeError, ValueError):
+        pass
+    try:
+        golden.in_batches(lambda part: _run(net, part, torch.float16), sample, few)
     except (RuntimeError, ValueError) as error:
         if _MIXED.search(str(error)):
             raise failed(error, "the network mixes FP32 into FP16", where, fix="--fp16-method convert") from error
 
 
-def _run(net: Net, part: golden.Arrays, half: bool) -> golden.Arrays:
+def _run(net: Net, part: golden.Arrays, dtype: Any = None) -> golden.Arrays:
+    """`dtype` is that of floating point inputs, None for their own."""
     import torch
 
-    tensors = [_tensor(part[spec.name], spec, half) for spec in net.inputs]
+    tensors = [_tensor(part[spec.name], spec, dtype) for spec in net.inputs]
     with torch.inference_mode():
         outputs = net.module(*tensors)
     count = len(tensors[0])
@@ -150,11 +155,11 @@ def _run(net: Net, part: golden.Arrays, half: bool) -> golden.Arrays:
     return found
 
 
-def _tensor(array: NDArray[Any], spec: TensorSpec, half: bool) -> Any:
+def _tensor(array: NDArray[Any], spec: TensorSpec, dtype: Any) -> Any:
     import torch
 
     tensor = torch.from_numpy(np.ascontiguousarray(array, spec.dtype))
-    return tensor.half() if half and tensor.is_floating_point() else tensor
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
 
 
 def refuse_bad_weights(net: Net, where: str) -> None:
