@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.devices import entry, find, fleet, kill
 from tests.faults.test_controller_faults import said
 from tests.operator import BRIEF, Operator
 from tests.ssh.proxy import Proxy
@@ -161,6 +163,26 @@ def test_a_worker_that_is_killed_is_begun_again_once(brisk: Operator, start_sshd
     assert child.returncode in (0, 4), err
     assert "once more" in err
     assert events(brisk) == ["started", "submitted", "failed", "submitted", "done", "finished"]
+
+
+def test_a_cell_that_restarts_its_device_is_begun_again_once(
+    brisk: Operator, start_sshd: Start, tiny_onnx: Path
+) -> None:
+    """Whatever ran there is gone, and the link with it, each time: how often the link may break is another matter."""
+    server = start_sshd()
+    write(brisk, [server], [tiny_onnx], "processes = 3\n")
+    fleet(brisk, entry(server))  # with an accelerator that nobody else waits for
+    brisk.prelude = ""
+    child = brisk.start("sweep", "plan.toml", "--json")
+    for attempt in (1, 2):
+        wait_until(lambda n=attempt: events(brisk).count("submitted") == n and find(server, " worker "), "it runs")  # type: ignore[misc]
+        kill(*find(server, ".pyz"))
+        cut_session(server)
+    out, err = child.communicate(timeout=90)
+    assert child.returncode == 1, err
+    (failed,) = json.loads(out)["failed"]
+    assert failed["error"]["code"] == "lost"
+    assert events(brisk) == ["started", "submitted", "failed", "submitted", "failed"]
 
 
 def _workers(status: Path) -> list[int]:
