@@ -61,8 +61,9 @@ class Patience:
     def __init__(self, policy: Policy, now: Callable[[], float] = time.monotonic) -> None:
         self._policy = policy
         self._now = now
-        self._lost_at: float | None
-        self.progressed()
+        self._broken, self._returned = 0, 0  # with no cell in between: attempts that failed, and returns
+        self._pause_s = _FIRST_PAUSE_S
+        self._lost_at: float | None = None
 
     def progressed(self) -> None:
         """The device has finished a cell: what was before is forgiven."""

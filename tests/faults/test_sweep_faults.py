@@ -185,6 +185,35 @@ def test_a_cell_that_restarts_its_device_is_begun_again_once(
     assert events(brisk) == ["started", "submitted", "failed", "submitted", "failed"]
 
 
+@pytest.fixture
+def killed(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> Sshd:
+    """A board on which a job goes on whose controller was killed; there is another board, that is off by now."""
+    server, gone = start_sshd(name="board-1"), start_sshd(name="board-2")
+    write(brisk, [server, gone], [tiny_onnx], "processes = 3\n[limits]\nlink_retries = 0\n")
+    fleet(brisk, entry(server), entry(gone))
+    gone.stop()
+    child = brisk.start("sweep", "plan.toml")
+    wait_until(lambda: "submitted" in events(brisk) and find(server, " worker "), "it runs")
+    os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+    return server
+
+
+def test_what_failed_is_measured_alone_and_what_is_under_way_collected(brisk: Operator, killed: Sshd) -> None:
+    answer = brisk.run("sweep", "plan.toml", "--failed-only", "--json")
+    assert answer.code == 3, answer.err
+    assert [row["device"] for row in answer.json["measurements"]] == [killed.name]
+    assert events(brisk).count("submitted") == 1
+
+
+def test_a_job_under_way_is_collected_however_many_have_failed(brisk: Operator, killed: Sshd) -> None:
+    answer = brisk.run("sweep", "plan.toml", "--max-failures", "1", "--json")
+    assert answer.code == 3, answer.err
+    assert [row["device"] for row in answer.json["measurements"]] == [killed.name]
+    assert not answer.json["skipped"]
+    assert events(brisk).count("submitted") == 1
+
+
 def _workers(status: Path) -> list[int]:
     """Processes of the agent that time inferences below that folder."""
     found = []
