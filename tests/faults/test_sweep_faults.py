@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -231,23 +232,9 @@ def test_a_board_measures_while_the_next_model_is_still_exported(
     brisk: Operator, start_sshd: Start, tiny_onnx: Path
 ) -> None:
     """The first model's cell is done before the second model's export has ended."""
-    pytest.importorskip("torch", reason="exporting a network needs edgebench[pytorch]")
-    server = start_sshd()
-    source, go = brisk.home / "slow.py", brisk.home / "go"
-    code = """
-import pathlib, time, torch
-def net():
-    end = time.monotonic() + 120
-    while not pathlib.Path("go").exists() and time.monotonic() < end:
-        time.sleep(0.1)
-    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
-"""
-    source.write_text(code)
-    go.touch()
-    form = ("--name", "slow", "--framework", "pytorch", "--input", "x:float32:batch,3,2,2")
-    made = brisk.run("export", "slow:net", *form, timeout=120)
-    assert made.code == 0, made.err
-    source.write_text(code + "# another one\n")  # so it is exported anew
+    server, go = start_sshd(), export_slowly(brisk)
+    source = brisk.home / "slow.py"
+    source.write_text(source.read_text() + "# another one\n")  # so it is exported anew
     go.unlink()
     write(brisk, [server], [tiny_onnx, Path("slow")])
     child = brisk.start("sweep", "plan.toml", "--json")
@@ -258,6 +245,47 @@ def net():
     _, err = child.communicate(timeout=120)
     assert child.returncode in (0, 4), err
     assert events(brisk) == ["started", "submitted", "done", "submitted", "done", "finished"]
+
+
+def test_what_was_measured_is_collected_before_its_model_is_exported_again(brisk: Operator, start_sshd: Start) -> None:
+    """The controller was killed, and its artifacts are gone: the job on the board needs none of them."""
+    server, go = start_sshd(), export_slowly(brisk)
+    write(brisk, [server], [Path("slow")])
+    fleet(brisk, entry(server))
+    child = brisk.start("sweep", "plan.toml")
+    wait_until(lambda: find(server, " worker "), "it runs", 60)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+    go.unlink()
+    payloads = [path.parent for path in (brisk.home / ".cache/edgebench").rglob("model.onnx")]
+    assert payloads
+    for payload in payloads:
+        shutil.rmtree(payload)
+    child = brisk.start("sweep", "plan.toml", "--json")
+    wait_until(lambda: "done" in events(brisk), "it to be collected", 60)
+    go.touch()
+    _, err = child.communicate(timeout=120)
+    assert child.returncode in (0, 4), err
+    assert events(brisk) == ["started", "submitted", "done", "finished"]
+
+
+def export_slowly(brisk: Operator) -> Path:
+    """Export a network of the operator's own, `slow`, which waits whenever the file that is returned is not there."""
+    pytest.importorskip("torch", reason="exporting a network needs edgebench[pytorch]")
+    source, go = brisk.home / "slow.py", brisk.home / "go"
+    source.write_text("""
+import pathlib, time, torch
+def net():
+    end = time.monotonic() + 120
+    while not pathlib.Path("go").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
+""")
+    go.touch()
+    form = ("--name", "slow", "--framework", "pytorch", "--input", "x:float32:batch,3,2,2")
+    made = brisk.run("export", "slow:net", *form, timeout=120)
+    assert made.code == 0, made.err
+    return go
 
 
 def test_ctrl_c_says_what_becomes_of_the_jobs_and_the_same_command_goes_on(
