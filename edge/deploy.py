@@ -140,12 +140,13 @@ def deploy(
 
 def _planned(plan: Plan, journal: Journal, begin: Begin) -> Plan:
     """What a sweep that is taken up goes on with: the cells that it began with, whatever devices answered today; of
-    what failed, that alone."""
+    what failed, that alone, with the jobs that a device was lost with."""
     if plan.sweep is None or not journal.resumed:
         return plan
     cells = journal.planned
     if begin is Begin.FAILED:
-        cells = tuple(cell for cell in cells if journal.of(cell).failed or journal.of(cell).done is not None)
+        known = [(cell, journal.of(cell)) for cell in cells]
+        cells = tuple(cell for cell, its in known if its.failed or its.job is not None or its.done is not None)
     return replace(plan, cells=cells)
 
 

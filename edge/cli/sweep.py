@@ -120,7 +120,7 @@ def _sweep(
         found = survey(asked.backends, devices, places(), progress, abilities=abilities, probe=executor.probe)
     store = Store(places().artifacts)
     cells = expand(asked, devices, known, store, choices, found, builds_for)
-    whole = Plan(cells, name=asked.name, sweep=identity(asked, devices))
+    whole = Plan(cells, name=asked.name, sweep=identity(asked, devices, builds_for))
     for line in choices.lines:
         say(f"chosen: {line}", err=json)
     if dry_run:

@@ -43,7 +43,9 @@ class BuilderRun(DeviceWork):
         try:
             todo = [build for build in self._builds if not self._had(build)]
             if todo:
-                self._build_all(todo)
+                self._patiently(
+                    lambda session: self._build_all(session, todo), lambda: sum(one.engine.done() for one in todo)
+                )
         except EdgebenchError as error:
             self._fail_rest(error)
         except Exception as error:  # noqa: BLE001 - those who wait must be told
@@ -65,19 +67,25 @@ class BuilderRun(DeviceWork):
                 return True
         return False
 
-    def _build_all(self, builds: Sequence[Build]) -> None:
-        with self._connected() as session:
-            found = self._found(session, [build.cell for build in builds])
-            for build in builds:
+    def _build_all(self, session: Session, builds: Sequence[Build]) -> None:
+        found = self._found(session, [build.cell for build in builds])
+        for build in builds:
+            if not build.engine.done():
                 self._check_stopped()
-                try:
-                    build.engine.set_result(self._one(session, build, found))
-                except (ConnectError, HostKeyError, Timeout):
-                    raise  # the other builds share this one's fate
-                except EdgebenchError as error:
-                    if self._stopped:
-                        raise
-                    self._fail(build, error)
+                self._build(session, build, found)
+
+    def _build(self, session: Session, build: Build, found: Mapping[str, Found]) -> None:
+        try:
+            build.engine.set_result(self._one(session, build, found))
+        except (ConnectError, HostKeyError, Timeout):
+            raise  # the other builds share this one's fate
+        except EdgebenchError as error:
+            if self._stopped:
+                raise
+            if self._once_more(build, error):
+                self._build(session, build, found)
+            else:
+                self._fail(build, error)
 
     def _one(self, session: Session, build: Build, found: Mapping[str, Found]) -> Artifact:
         job = self._join(session, build) or self._start(session, build, found)

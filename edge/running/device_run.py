@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent import futures
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from device_agents.contract import ENGINE_FILE, ErrorInfo, GivenEngine, JobSpec
+from device_agents.contract import ENGINE_FILE, ErrorInfo, GivenEngine
 from edge.agent.session import Found, Session
 from edge.inventory.devices import Device
 from edge.planning.ahead import BUILDER, engine_for
@@ -16,9 +16,9 @@ from edge.planning.plan import AHEAD, Cell
 from edge.results.store import Measurement, Origin
 from edge.running.builder_run import BuilderRun
 from edge.running.device_work import DeviceWork, Tools, check_request
-from edge.running.jobspec import job_spec
+from edge.running.jobspec import bounded, job_spec
 from edge.running.journal import Journal
-from edge.running.policy import Patience, link_may_return, passes_by_itself, was_killed
+from edge.running.policy import was_killed
 from edge.running.resuming import changed
 from edge.running.supply import Supplied, Supply
 from export.artifact import Artifact
@@ -103,23 +103,7 @@ class DeviceRun(DeviceWork):
             self._check_stopped()
 
     def _measure_patiently(self) -> None:
-        """Measure, and where the link breaks or is not there yet, come back as often as the run puts up with."""
-        patience = Patience(self._tools.policy)
-        while True:
-            ended = len(self.outcomes)
-            try:
-                with self._connected() as session:
-                    self._measure_all(session)
-                return
-            except (ConnectError, Timeout) as error:
-                if len(self.outcomes) > ended:
-                    patience.progressed()
-                pause_s = patience.pause_s() if link_may_return(error) and not self._stopped else None
-                if pause_s is None:
-                    raise
-                self._say(f"{error.message}; trying again in {pause_s:.0f} s")
-                self._stopping.wait(pause_s)
-                self._check_stopped()
+        self._patiently(self._measure_all, lambda: len(self.outcomes))
 
     def _measure_all(self, session: Session) -> None:
         ended = {outcome.cell.id for outcome in self.outcomes}
@@ -130,13 +114,13 @@ class DeviceRun(DeviceWork):
                 continue
             self._check_stopped()
             self._place = (index, len(self._orders.cells))
-            if self._tools.failures.too_many:
+            if self._tools.failures.too_many and self._journal.of(cell).job is None:
                 self._end(Skipped(cell, f"{self._tools.failures.count} cells have failed"))
             else:
                 self._one(session, cell, found)
         session.tidy(_KEEP_DAYS)
 
-    def _one(self, session: Session, cell: Cell, found: Mapping[str, Found], attempt: int = 0) -> None:
+    def _one(self, session: Session, cell: Cell, found: Mapping[str, Found]) -> None:
         try:
             measurement = self._take_up(session, cell, found) or self._measure(session, cell, found)
         except _NoEngine as error:
@@ -146,12 +130,10 @@ class DeviceRun(DeviceWork):
         except EdgebenchError as error:
             if self._stopped:
                 raise
-            if attempt >= self._tools.policy.run_retries or not passes_by_itself(error):
+            if self._once_more(cell, error):
+                self._one(session, cell, found)
+            else:
                 self._fail(cell, error, link=was_killed(error))
-                return
-            self._journal.failed(cell, error.info())
-            self._say(f"{cell.label}: {error.message}; once more")
-            self._one(session, cell, found, attempt + 1)
         else:
             self._journal.done(cell, measurement)
             self._tools.stored(measurement)
@@ -186,18 +168,8 @@ class DeviceRun(DeviceWork):
         doing, data = f"measuring {cell.label}", own.data if own else None
         self._say(doing)
         spec = job_spec(job, cell, artifact, builds=builds, rebuild=rebuild, given=given, data=data)
-        session.run(self._by_policy(spec), self._follower(doing, cell))
+        session.run(bounded(spec, self._tools.policy, self._rested_c), self._follower(doing, cell))
         return self._collect(session, cell, job, origin)
-
-    def _by_policy(self, spec: JobSpec) -> JobSpec:
-        """Cooled down before, ended when its time is over."""
-        policy = self._tools.policy
-        if policy.cool_within_c is not None and self._rested_c is not None:
-            cool_to_c, cap_s = self._rested_c + policy.cool_within_c, policy.cool_cap_s
-            spec = replace(spec, deadline_s=spec.deadline_s + cap_s, cool_to_c=cool_to_c, cool_cap_s=cap_s)
-        if policy.cell_timeout_s is not None:
-            spec = replace(spec, deadline_s=min(spec.deadline_s, policy.cell_timeout_s))
-        return spec
 
     def _engine(self, session: Session, cell: Cell) -> GivenEngine | None:
         """The engine that this device's builder makes, or this machine made ahead of time, sent there. Errors:
@@ -239,9 +211,10 @@ class DeviceRun(DeviceWork):
         self._under_way = None
         collected_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._tools.results.add(Measurement(job, self._journal.run, cell, origin, collected_at, result), samples)
-        build = build_of(cell, self._supplied(cell).artifact, self.device.name)
-        if result.engine is not None and cell.id not in self._orders.builds and self._anew(build):
-            self._journal.built(build, result.engine.report.file.sha256)
+        if self._tools.rebuild and result.engine is not None and cell.id not in self._orders.builds:
+            build = build_of(cell, self._supplied(cell).artifact, self.device.name)
+            if self._anew(build):
+                self._journal.built(build, result.engine.report.file.sha256)
         return job
 
     def _fail(self, cell: Cell, error: EdgebenchError, *, link: bool = False) -> None:

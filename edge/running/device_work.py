@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +21,13 @@ from edge.planning.classes import Build
 from edge.planning.plan import Cell
 from edge.results.store import Origin, OwnInputs, Store
 from edge.running.journal import Journal, Task
-from edge.running.policy import Failures, Policy
+from edge.running.policy import Failures, Patience, Policy, link_may_return, passes_by_itself
 from edge.running.watching import Watch
 from edge.transport.allowance import Allowance
 from edge.transport.base import Transport
 from export.artifact import Artifact
 from export.artifact import Store as Artifacts
-from profiles.errors import EdgebenchError, RunError, TransportError
+from profiles.errors import ConnectError, EdgebenchError, RunError, Timeout, TransportError
 from profiles.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class DeviceWork:
         self._transport: Transport | None = None
         self._session: Session | None = None
         self._under_way: tuple[Task, str] | None = None
+        self._retried: Counter[str] = Counter()
 
     def run(self) -> None:
         """Do the work. Whatever goes wrong is kept with what it is about, and not raised."""
@@ -115,6 +117,38 @@ class DeviceWork:
                 self._session = Session(self.device, transport, self._allowance)
             yield self._session
 
+    def _patiently(self, work: Callable[[Session], None], ended: Callable[[], int]) -> None:
+        """Work over a connection, and where that breaks or is not there yet, come back as often as the run puts up
+        with. `ended` counts what is over. Errors: those of `work`, ConnectError and Timeout when patience is."""
+        patience = Patience(self._tools.policy)
+        while True:
+            before = ended()
+            try:
+                with self._connected() as session:
+                    patience.returned()
+                    work(session)
+                return
+            except (ConnectError, Timeout) as error:
+                if ended() > before:
+                    patience.progressed()
+                pause_s = patience.pause_s() if link_may_return(error) and not self._stopped else None
+                if pause_s is None:
+                    raise
+                self._say(f"{error.message}; trying again in {pause_s:.0f} s")
+                self._stopping.wait(pause_s)
+                self._check_stopped()
+
+    def _once_more(self, task: Task, error: EdgebenchError) -> bool:
+        """Whether the task is to be begun again, as often as the run puts up with what passes by itself, however often
+        the link broke in between; its failure is noted then."""
+        if not passes_by_itself(error) or self._retried[task.id] >= self._tools.policy.run_retries:
+            return False
+        self._retried[task.id] += 1
+        self._under_way = None
+        self._journal.failed(task, error.info())
+        self._say(f"{task.label}: {error.message}; once more")
+        return True
+
     @property
     def _stopped(self) -> bool:
         return self._stopping.is_set()
@@ -135,17 +169,20 @@ class DeviceWork:
         return found
 
     def _join(self, session: Session, task: Task) -> str | None:
-        """The job of the task that an earlier controller began, waited for, if the device still has something of it."""
+        """The job of the task that an earlier controller began, or we did before the link broke, waited for, if the
+        device still has something of it. Errors: as Session.wait; RunError also where the device has lost a job of
+        ours."""
         known = self._journal.of(task)
         if known.job is None or known.origin is None:
             return None
+        ours = self._under_way == (task, known.job)
         self._under_way = (task, known.job)
         doing = f"taking up {task.label}, which was begun earlier"
         self._say(doing)
         try:
             session.wait(known.job, self._follower(doing, task))
         except RunError as error:
-            if error.code not in ("no_job", "lost", "cancelled"):
+            if error.code not in ("no_job", "lost", "cancelled") or (ours and error.code == "lost"):
                 raise
             self._journal.failed(task, error.info())
             return None

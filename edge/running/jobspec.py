@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from device_agents.contract import (
     SCHEMA,
@@ -17,6 +18,7 @@ from device_agents.contract import (
 )
 from edge.planning import sizes
 from edge.planning.plan import Cell
+from edge.running.policy import Policy
 from export.artifact import Artifact, Parity
 from export.judging import boxes
 from export.judging.parity import LIMITS, WHOLE_LIMITS
@@ -77,6 +79,16 @@ def job_spec(
         check=DETECTION if _is_detection(artifact) else RELATIVE,
         limits=_limits(artifact),
     )
+
+
+def bounded(spec: JobSpec, policy: Policy, rested_c: float | None) -> JobSpec:
+    """The job as a run puts up with it: ended by the device when its time is over, which does not run while the device
+    cools down to near `rested_c`, degrees Celsius before its first cell, None where they are not known."""
+    deadline_s = spec.deadline_s if policy.cell_timeout_s is None else min(spec.deadline_s, policy.cell_timeout_s)
+    if policy.cool_within_c is None or rested_c is None:
+        return replace(spec, deadline_s=deadline_s)
+    cool_to_c, cap_s = rested_c + policy.cool_within_c, policy.cool_cap_s
+    return replace(spec, deadline_s=deadline_s + cap_s, cool_to_c=cool_to_c, cool_cap_s=cap_s)
 
 
 def shapes_at(

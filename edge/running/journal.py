@@ -8,7 +8,9 @@ A run that did not reach `finished` is taken up again by the next command with t
 from __future__ import annotations
 
 import calendar
+import contextlib
 import enum
+import errno
 import fcntl
 import hashlib
 import json
@@ -25,6 +27,9 @@ from device_agents.contract import SchemaViolation, from_json, to_json
 from edge.planning.plan import Cell, Plan
 from edge.results.store import Origin
 from profiles.errors import ConfigError
+
+DAMAGED = (SchemaViolation, KeyError, TypeError, ValueError)
+"""What a journal that is damaged, or another version's, raises when it is read."""
 
 _STAMP = "%Y%m%dt%H%M%S"
 
@@ -88,10 +93,12 @@ class Journal:
     _syncing: threading.Lock = field(default_factory=threading.Lock)
     _written: int = 0
     _synced: int = 0
+    _torn: bool = False
 
     @property
     def failures(self) -> dict[str, int]:
-        failed = [stage for cell, stage in self._stages.items() if self.cells[cell].failed]
+        stages = {cell.id: self._stages[cell.id] for cell in self.planned if self.of(cell).failed}
+        failed = list(stages.values())
         return {stage: failed.count(stage) for stage in sorted(set(failed))}
 
     def of(self, task: Task) -> Progress:
@@ -142,11 +149,18 @@ class Journal:
         line = {"event": event, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts}
         text = (json.dumps(line) + "\n").encode()
         with self._lock:
-            os.write(self._descriptor, text)
+            self._write(text)
             self._apply(line)
             self._written += 1
             mine = self._written
         self._sync(mine)
+
+    def _write(self, text: bytes) -> None:
+        """What a full disk cut short is a line of its own, and takes nothing of the next one. Errors: OSError."""
+        text, self._torn = b"\n" + text if self._torn else text, True
+        if os.write(self._descriptor, text) < len(text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._torn = False
 
     def _sync(self, line: int) -> None:
         """Return once the line is on the disk. All that was written while another line was waited for goes with one
@@ -201,7 +215,7 @@ def open_journal(root: Path, plan: Plan, begin: Begin = Begin.GO_ON) -> Journal:
     except OSError as error:
         fix = "let $XDG_DATA_HOME name a folder that can be written"
         raise ConfigError(f"cannot be written ({error.strerror})", where=str(folder), fix=fix) from None
-    except (SchemaViolation, KeyError) as error:
+    except DAMAGED as error:
         raise ConfigError(f"the journal is damaged ({error})", where=str(folder), fix="--fresh leaves it") from None
 
 
@@ -244,24 +258,30 @@ def _open(path: Path, *, resumed: bool) -> Journal:
         fix = "wait for it, or stop it; --fresh measures anew beside it"
         raise ConfigError("another edgebench is running this plan now", where=str(path), fix=fix) from None
     journal = Journal(path, path.stem, resumed, descriptor)
-    if not _read(journal):
-        os.write(descriptor, b"\n")  # a line that a crash cut short: it never happened
+    with contextlib.ExitStack() as undo:
+        undo.callback(journal.close)
+        journal._torn = not _read(journal)  # noqa: SLF001 - this function is the class's constructor
+        undo.pop_all()
     return journal
 
 
 def look(path: Path) -> Journal:
-    """The journal as it is now, for reading alone. Errors: OSError, SchemaViolation, KeyError."""
+    """The journal as it is now, for reading alone. Errors: OSError, DAMAGED."""
     journal = Journal(path, path.stem, resumed=True, _descriptor=-1)
     _read(journal)
     return journal
 
 
 def failed(root: Path, plan: Plan) -> bool:
-    """Whether a cell of the plan's latest run has failed, or there is no run: `open_journal` says so."""
+    """Whether a cell of the plan's latest run has failed, or was lost while it was measured; or there is no run:
+    `open_journal` says so."""
     latest = max((root / "sweeps" / plan.id).glob("*.jsonl"), default=None)
     try:
-        return latest is None or bool(look(latest).failures)
-    except (OSError, SchemaViolation, KeyError):
+        if latest is None:
+            return True
+        journal = look(latest)
+        return any(journal.of(cell).failed or journal.of(cell).job is not None for cell in journal.planned)
+    except (OSError, *DAMAGED):
         return True
 
 

@@ -20,7 +20,8 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
 @dataclass(frozen=True)
 class Policy:
-    """`link_retries`: how often a device's link may break, or not come up, with no cell finished in between.
+    """`link_retries`: how often a device's link may break, or not come up, with no cell finished in between: while a
+    device that is out of reach is waited for, what does not come up is not counted.
     `run_retries`: how often a cell is begun anew after what passes by itself. `max_failures`: after so many failed
     cells no new one is begun. `cell_timeout_s` ends a cell on the device. `wait_online_s`: how long a device may be
     out of reach. `max_bytes`: what may be sent to a device in this run. Where a device tells its temperature, it waits
@@ -60,13 +61,21 @@ class Patience:
     def __init__(self, policy: Policy, now: Callable[[], float] = time.monotonic) -> None:
         self._policy = policy
         self._now = now
-        self._broken = 0
+        self._broken, self._returned = 0, 0  # with no cell in between: attempts that failed, and returns
         self._pause_s = _FIRST_PAUSE_S
         self._lost_at: float | None = None
 
     def progressed(self) -> None:
         """The device has finished a cell: what was before is forgiven."""
-        self._broken, self._pause_s, self._lost_at = 0, _FIRST_PAUSE_S, None
+        self._broken, self._returned = 0, 0
+        self._came_up()
+
+    def returned(self) -> None:
+        """The device is reached. If it was out of reach, that counts as one link that broke."""
+        if self._lost_at is not None:
+            self._returned += 1
+            self._broken = self._returned
+        self._came_up()
 
     def pause_s(self) -> float | None:
         """After a link that broke or did not come up: seconds until the next attempt, None to give up."""
@@ -74,11 +83,15 @@ class Patience:
         self._lost_at = now if self._lost_at is None else self._lost_at
         self._broken += 1
         left_s = self._lost_at + self._policy.wait_online_s - now
-        if self._broken > self._policy.link_retries and left_s <= 0:
+        most = self._policy.link_retries
+        if self._broken > most and (left_s <= 0 or self._returned > most):
             return None
         pause_s = self._pause_s * random.uniform(0.75, 1.25)  # neighbours are not to come back together
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-        return pause_s if self._broken <= self._policy.link_retries else min(pause_s, max(left_s, 0.1))
+        return pause_s if self._broken <= most else min(pause_s, max(left_s, 0.1))
+
+    def _came_up(self) -> None:
+        self._pause_s, self._lost_at = _FIRST_PAUSE_S, None
 
 
 @dataclass

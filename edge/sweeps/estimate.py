@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from device_agents.contract import SchemaViolation
 from edge.planning.plan import Cell
-from edge.running.journal import look
+from edge.running.journal import DAMAGED, look
 from export.artifact import Artifact
 
 
@@ -70,7 +69,7 @@ def took_s(root: Path, plan_id: str) -> dict[str, float]:
     """Seconds that cells took in earlier runs of the plan, by their ids; the latest counts."""
     found: dict[str, float] = {}
     for path in sorted((root / "sweeps" / plan_id).glob("*.jsonl")):
-        with contextlib.suppress(OSError, SchemaViolation, KeyError, TypeError, ValueError):
+        with contextlib.suppress(OSError, *DAMAGED):
             cells = look(path).cells
             found.update({cell: one.took_s for cell, one in cells.items() if one.done is not None and one.took_s})
     return found

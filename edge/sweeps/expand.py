@@ -6,6 +6,7 @@ import fnmatch
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from device_agents.contract import dumps
 from edge.inventory.devices import Device, Fleet, entry_of
@@ -13,9 +14,11 @@ from edge.inventory.selector import select
 from edge.planning import sizes
 from edge.planning.choosing import Choices, Survey
 from edge.planning.make_plan import make_plan
+from edge.planning.models import resolve
 from edge.planning.plan import Cell
 from edge.sweeps.plan_file import Axes, Exclude, Sweep
-from export.artifact import Store
+from export.artifact import Store, sha256_file
+from export.asking import content_of
 from profiles.errors import ConfigError
 
 
@@ -42,10 +45,23 @@ def expand(
     return tuple(in_fair_order(kept, sweep.repeats))
 
 
-def identity(sweep: Sweep, devices: Sequence[Device]) -> str:
-    """Names the sweep of these devices: a run that was interrupted is known by it."""
-    facts = [sweep.sha256, sweep.base.inputs_sha256, sorted(device.name for device in devices)]
+def identity(sweep: Sweep, devices: Sequence[Device], builders: Mapping[str, str] | None = None) -> str:
+    """Names the sweep of these devices: a run that was interrupted is known by it. Files that it names are known by
+    what is in them, and an engine for a class by who builds it. Errors: ConfigError for a file that cannot be read."""
+    facts = [
+        sweep.sha256,
+        sweep.base.inputs_sha256,
+        sorted(device.name for device in devices),
+        [content_of(resolve(model)) for model in sweep.base.models],
+        _weights_sha256(sweep.base.weights),
+        sorted((builders or {}).items()),
+    ]
     return hashlib.sha256(dumps(facts).encode()).hexdigest()[:20]
+
+
+def _weights_sha256(weights: str | None) -> str | None:
+    path = Path(weights).expanduser() if weights else None
+    return sha256_file(path) if path is not None and path.is_file() else None
 
 
 def in_fair_order(cells: Iterable[Cell], repeats: int) -> list[Cell]:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from device_agents.contract import SchemaViolation, from_json, loads
-from edge.running.journal import Journal, look
+from device_agents.contract import from_json, loads
+from edge.running.journal import DAMAGED, Journal, look
 from edge.running.watching import Board, DeviceStatus, RunStatus
 from profiles.errors import ConfigError
 
@@ -78,7 +78,7 @@ def runs(root: Path) -> list[Run]:
     """All that there are, the newest first. A journal that cannot be read is left out."""
     found = []
     for path in sorted(root.glob("sweeps/*/*.jsonl"), key=lambda path: path.stem, reverse=True):
-        with contextlib.suppress(OSError, SchemaViolation, KeyError, TypeError):
+        with contextlib.suppress(OSError, *DAMAGED):
             journal = look(path)
             if journal.name:
                 found.append(_run(journal))
@@ -97,23 +97,26 @@ def find(root: Path, prefix: str) -> Run:
 
 
 def follow(root: Path, run: str, show: Callable[[Run], None]) -> Run:
-    """Show the run each second until nobody works on it."""
-    while True:
-        now = find(root, run)
-        show(now)
-        if not now.under_way:
-            return now
+    """Show the run each second until nobody works on it. Its journal, which may be long, is not read in between."""
+    found = find(root, run)
+    (journal,) = root.glob(f"sweeps/*/{found.id}.jsonl")
+    status: RunStatus | None = found.status if found.under_way else None
+    while status is not None:
+        show(replace(found, status=status))
         time.sleep(_EVERY_S)
+        status = _told_now(journal)
+    found = _run(look(journal))
+    show(found)
+    return found
 
 
 def _run(journal: Journal) -> Run:
-    last = _last_status(journal.path)
-    under_way = last is not None and not last.ended and time.time() - last.at < _SILENT_S
-    status = last if last is not None and under_way else _counted(journal, last)
-    return Run(journal.run, journal.name, journal.started_at, journal.finished, under_way, status)
+    now = _told_now(journal.path)
+    status = now or _counted(journal)
+    return Run(journal.run, journal.name, journal.started_at, journal.finished, now is not None, status)
 
 
-def _counted(journal: Journal, last: RunStatus | None) -> RunStatus:
+def _counted(journal: Journal) -> RunStatus:
     """From the journal: what a controller that was killed had no time to tell is in it."""
     devices: dict[str, DeviceStatus] = {}
     for cell in journal.planned:
@@ -122,12 +125,15 @@ def _counted(journal: Journal, last: RunStatus | None) -> RunStatus:
         one.total += 1
         one.done += progress.done is not None
         one.failed += progress.done is None and progress.failed
-    return RunStatus(last.at if last else 0.0, devices, failures=journal.failures, ended=True)
+    return RunStatus(journal.path.stat().st_mtime, devices, failures=journal.failures, ended=True)
 
 
-def _last_status(journal: Path) -> RunStatus | None:
-    with contextlib.suppress(OSError, SchemaViolation, json.JSONDecodeError):
-        return from_json(RunStatus, loads(_status_file(journal).read_bytes()))
+def _told_now(journal: Path) -> RunStatus | None:
+    """What the process that works on the run tells; None where nobody does."""
+    with contextlib.suppress(OSError, *DAMAGED):
+        last = from_json(RunStatus, loads(_status_file(journal).read_bytes()))
+        if not last.ended and time.time() - last.at < _SILENT_S:
+            return last
     return None
 
 

@@ -20,6 +20,7 @@ import pytest
 from tests.e2e.conftest import ORIN, Bench
 from tests.operator import Operator
 from tests.ssh.sshd import Sshd, wait_until
+from tests.ssh.test_deploy_ssh import cut_session
 
 PER_CLASS = ("--engines", "per-class")
 
@@ -200,6 +201,20 @@ class TestPerClass:
         assert [event["event"] for event in bench.operator.journal()].count("built") == 1
         builds = [path for path in builder.home.rglob("spec.json") if '"task": "build"' in path.read_text()]
         assert len(builds) == 1
+        assert set(log(other, "load")) == set(log(builder, "build"))
+
+    def test_a_builder_s_link_that_breaks_is_taken_up_within_a_sweep(self, bench: Bench) -> None:
+        """As any device's: what it builds goes on, and its class does not fail for it."""
+        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
+        (builder.home / "slow").write_text("4")
+        plan = f'models = ["{bench.model}"]\nprecisions = ["fp32"]\nquick = true\nengines = "per-class"\n'
+        (bench.operator.home / "plan.toml").write_text(plan)
+        child = bench.operator.start("sweep", "plan.toml", "--json")
+        wait_until(lambda: log(builder, "begin"), "the build begins", 60)
+        cut_session(builder)
+        out, err = child.communicate(timeout=60)
+        assert child.returncode in (0, 4), err + out
+        assert len(log(builder, "build")) == 1
         assert set(log(other, "load")) == set(log(builder, "build"))
 
     def test_an_engine_that_the_builder_made_with_another_runtime_is_built_again(self, bench: Bench) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.devices import entry, find, fleet, kill
 from tests.faults.test_controller_faults import said
 from tests.operator import BRIEF, Operator
 from tests.ssh.proxy import Proxy
@@ -163,6 +166,55 @@ def test_a_worker_that_is_killed_is_begun_again_once(brisk: Operator, start_sshd
     assert events(brisk) == ["started", "submitted", "failed", "submitted", "done", "finished"]
 
 
+def test_a_cell_that_restarts_its_device_is_begun_again_once(
+    brisk: Operator, start_sshd: Start, tiny_onnx: Path
+) -> None:
+    """Whatever ran there is gone, and the link with it, each time: how often the link may break is another matter."""
+    server = start_sshd()
+    write(brisk, [server], [tiny_onnx], "processes = 3\n")
+    fleet(brisk, entry(server))  # with an accelerator that nobody else waits for
+    brisk.prelude = ""
+    child = brisk.start("sweep", "plan.toml", "--json")
+    for attempt in (1, 2):
+        wait_until(lambda n=attempt: events(brisk).count("submitted") == n and find(server, " worker "), "it runs")  # type: ignore[misc]
+        kill(*find(server, ".pyz"))
+        cut_session(server)
+    out, err = child.communicate(timeout=90)
+    assert child.returncode == 1, err
+    (failed,) = json.loads(out)["failed"]
+    assert failed["error"]["code"] == "lost"
+    assert events(brisk) == ["started", "submitted", "failed", "submitted", "failed"]
+
+
+@pytest.fixture
+def killed(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> Sshd:
+    """A board on which a job goes on whose controller was killed; there is another board, that is off by now."""
+    server, gone = start_sshd(name="board-1"), start_sshd(name="board-2")
+    write(brisk, [server, gone], [tiny_onnx], "processes = 3\n[limits]\nlink_retries = 0\n")
+    fleet(brisk, entry(server), entry(gone))
+    gone.stop()
+    child = brisk.start("sweep", "plan.toml")
+    wait_until(lambda: "submitted" in events(brisk) and find(server, " worker "), "it runs")
+    os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+    return server
+
+
+def test_what_failed_is_measured_alone_and_what_is_under_way_collected(brisk: Operator, killed: Sshd) -> None:
+    answer = brisk.run("sweep", "plan.toml", "--failed-only", "--json")
+    assert answer.code == 3, answer.err
+    assert [row["device"] for row in answer.json["measurements"]] == [killed.name]
+    assert events(brisk).count("submitted") == 1
+
+
+def test_a_job_under_way_is_collected_however_many_have_failed(brisk: Operator, killed: Sshd) -> None:
+    answer = brisk.run("sweep", "plan.toml", "--max-failures", "1", "--json")
+    assert answer.code == 3, answer.err
+    assert [row["device"] for row in answer.json["measurements"]] == [killed.name]
+    assert not answer.json["skipped"]
+    assert events(brisk).count("submitted") == 1
+
+
 def _workers(status: Path) -> list[int]:
     """Processes of the agent that time inferences below that folder."""
     found = []
@@ -180,23 +232,9 @@ def test_a_board_measures_while_the_next_model_is_still_exported(
     brisk: Operator, start_sshd: Start, tiny_onnx: Path
 ) -> None:
     """The first model's cell is done before the second model's export has ended."""
-    pytest.importorskip("torch", reason="exporting a network needs edgebench[pytorch]")
-    server = start_sshd()
-    source, go = brisk.home / "slow.py", brisk.home / "go"
-    code = """
-import pathlib, time, torch
-def net():
-    end = time.monotonic() + 120
-    while not pathlib.Path("go").exists() and time.monotonic() < end:
-        time.sleep(0.1)
-    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
-"""
-    source.write_text(code)
-    go.touch()
-    form = ("--name", "slow", "--framework", "pytorch", "--input", "x:float32:batch,3,2,2")
-    made = brisk.run("export", "slow:net", *form, timeout=120)
-    assert made.code == 0, made.err
-    source.write_text(code + "# another one\n")  # so it is exported anew
+    server, go = start_sshd(), export_slowly(brisk)
+    source = brisk.home / "slow.py"
+    source.write_text(source.read_text() + "# another one\n")  # so it is exported anew
     go.unlink()
     write(brisk, [server], [tiny_onnx, Path("slow")])
     child = brisk.start("sweep", "plan.toml", "--json")
@@ -207,6 +245,47 @@ def net():
     _, err = child.communicate(timeout=120)
     assert child.returncode in (0, 4), err
     assert events(brisk) == ["started", "submitted", "done", "submitted", "done", "finished"]
+
+
+def test_what_was_measured_is_collected_before_its_model_is_exported_again(brisk: Operator, start_sshd: Start) -> None:
+    """The controller was killed, and its artifacts are gone: the job on the board needs none of them."""
+    server, go = start_sshd(), export_slowly(brisk)
+    write(brisk, [server], [Path("slow")])
+    fleet(brisk, entry(server))
+    child = brisk.start("sweep", "plan.toml")
+    wait_until(lambda: find(server, " worker "), "it runs", 60)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+    go.unlink()
+    payloads = [path.parent for path in (brisk.home / ".cache/edgebench").rglob("model.onnx")]
+    assert payloads
+    for payload in payloads:
+        shutil.rmtree(payload)
+    child = brisk.start("sweep", "plan.toml", "--json")
+    wait_until(lambda: "done" in events(brisk), "it to be collected", 60)
+    go.touch()
+    _, err = child.communicate(timeout=120)
+    assert child.returncode in (0, 4), err
+    assert events(brisk) == ["started", "submitted", "done", "finished"]
+
+
+def export_slowly(brisk: Operator) -> Path:
+    """Export a network of the operator's own, `slow`, which waits whenever the file that is returned is not there."""
+    pytest.importorskip("torch", reason="exporting a network needs edgebench[pytorch]")
+    source, go = brisk.home / "slow.py", brisk.home / "go"
+    source.write_text("""
+import pathlib, time, torch
+def net():
+    end = time.monotonic() + 120
+    while not pathlib.Path("go").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
+""")
+    go.touch()
+    form = ("--name", "slow", "--framework", "pytorch", "--input", "x:float32:batch,3,2,2")
+    made = brisk.run("export", "slow:net", *form, timeout=120)
+    assert made.code == 0, made.err
+    return go
 
 
 def test_ctrl_c_says_what_becomes_of_the_jobs_and_the_same_command_goes_on(

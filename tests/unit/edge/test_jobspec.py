@@ -20,7 +20,8 @@ from device_agents.contract import (
 )
 from device_agents.contract import JobSpec as Spec
 from edge.planning.plan import Cell
-from edge.running.jobspec import job_spec
+from edge.running.jobspec import bounded, job_spec
+from edge.running.policy import Policy
 from profiles.errors import RunError
 from tests.plans import artifact
 
@@ -83,3 +84,13 @@ def test_a_device_may_take_half_an_hour_to_build_beside_measuring() -> None:
     assert opinion > building, "a second opinion takes its time as well"
     given = GivenEngine("e" * 64, FileEntry("model.engine", 5, "d" * 64), "orin-9")
     assert job_spec(JOB, quick, ARTIFACT, given=given).deadline_s > measuring, "the layers of a given engine, too"
+
+
+def test_a_device_that_cools_down_loses_no_time_to_measure() -> None:
+    policy = Policy(cell_timeout_s=60.0, cool_within_c=5.0, cool_cap_s=120.0)
+    spec = job_spec(JOB, CELL, ARTIFACT)
+    cell = bounded(spec, policy, 40.0)
+    assert (cell.deadline_s, cell.cool_to_c, cell.cool_cap_s) == (60.0 + 120.0, 45.0, 120.0)
+    first = bounded(spec, policy, None)
+    assert (first.deadline_s, first.cool_to_c) == (60.0, None)
+    assert bounded(spec, Policy(), 40.0) == spec

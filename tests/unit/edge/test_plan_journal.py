@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import threading
 import time
 from dataclasses import astuple, replace
@@ -15,7 +16,7 @@ from device_agents.contract import DimRange, ErrorInfo, LoadPattern, Precision, 
 from edge.planning.classes import Build
 from edge.planning.plan import Cell, Plan
 from edge.results.store import Origin
-from edge.running.journal import Begin, Journal, look, open_journal
+from edge.running.journal import Begin, Journal, failed, look, open_journal
 from profiles.errors import ConfigError
 from profiles.schema import Thresholds
 from tests.plans import artifact
@@ -228,3 +229,54 @@ def test_lines_that_wait_for_the_disk_go_there_together(tmp_path: Path, monkeypa
     assert len(synced) == 3  # as it was, after the one that all waited for, after all others at once
     assert not early
     assert [look(journal.path).of(its).done for its in cells] == ["a" * 16] * len(cells)
+
+
+def test_failures_are_those_of_cells(tmp_path: Path) -> None:
+    """An engine that was not built is told by each cell that waited for it."""
+    journal = open_journal(tmp_path, PLAN)
+    error = ErrorInfo("build", "build", "no")
+    journal.failed(Build(cell(device="builder"), ARTIFACT), error)
+    journal.failed(PLAN.cells[0], error)
+    journal.close()
+    assert look(journal.path).failures == {"build": 1}
+
+
+@pytest.mark.parametrize("end", ["under way", "failed", "done"])
+def test_what_was_lost_under_way_is_among_what_failed(tmp_path: Path, end: str) -> None:
+    journal = open_journal(tmp_path, PLAN)
+    journal.begin(PLAN.cells[0], ORIGIN)
+    if end == "failed":
+        journal.failed(PLAN.cells[0], ErrorInfo("run", "run", "no"))
+    elif end == "done":
+        journal.done(PLAN.cells[0], "a" * 16)
+    journal.close()
+    assert failed(tmp_path, PLAN) is (end != "done")
+
+
+def test_a_line_that_a_full_disk_cuts_short_takes_nothing_of_the_next_one(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path, PLAN)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 10, before[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            journal.done(PLAN.cells[0], "a" * 16)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    journal.done(PLAN.cells[1], "b" * 16)
+    journal.close()
+    assert [look(journal.path).of(its).done for its in PLAN.cells] == [None, "b" * 16]
+
+
+@pytest.mark.parametrize("line", [
+    {"event": "failed", "cell": "c", "error": None},
+    {"event": "submitted", "cell": "c", "job": "j", "origin": {}, "at": "yesterday"},
+    {"event": "started", "cells": [], "at": None, "name": "n"} | {"cells": 3},
+])  # fmt: skip
+def test_a_journal_that_is_damaged_is_a_sentence_and_stays_free(tmp_path: Path, line: dict[str, object]) -> None:
+    journal = open_journal(tmp_path, PLAN)
+    journal.close()
+    with journal.path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"the journal is damaged.*--fresh"):
+            open_journal(tmp_path, PLAN)

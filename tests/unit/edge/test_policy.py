@@ -75,6 +75,35 @@ def test_a_device_is_waited_for_as_long_as_it_may_be_away() -> None:
     assert 3600 <= waited < 3601
 
 
+def test_a_device_that_was_away_for_long_and_came_back_may_be_away_again() -> None:
+    """How long it was silent before is no part of its next absence, nor are the attempts to reach it."""
+    clock = Clock()
+    patience = Patience(Policy(link_retries=3, wait_online_s=3600.0), clock)
+    while clock.now < 3000:
+        clock.now += patience.pause_s() or pytest.fail("it may be away for an hour")
+    patience.returned()
+    clock.now += 3000.0  # it works on a cell
+    assert patience.pause_s() == pytest.approx(1.0, abs=0.25)
+
+
+def test_a_link_that_breaks_again_and_again_is_given_up_however_long_a_device_may_be_away() -> None:
+    patience = Patience(Policy(link_retries=3, wait_online_s=3600.0), Clock())
+    pauses = []
+    for _ in range(5):
+        pauses.append(patience.pause_s())
+        patience.returned()
+    assert [pause is None for pause in pauses] == [False, False, False, False, True]
+
+
+def test_a_link_that_comes_up_and_breaks_is_tried_no_oftener_than_the_run_says() -> None:
+    patience = Patience(Policy(link_retries=2), Clock())
+    pauses = []
+    for _ in range(3):
+        pauses.append(patience.pause_s())
+        patience.returned()
+    assert [pause is None for pause in pauses] == [False, False, True]
+
+
 def test_failures_are_counted_up_to_their_limit() -> None:
     failures = Failures(2)
     failures.add()

@@ -155,6 +155,26 @@ def test_a_sweep_is_the_same_one_however_patient_it_is_and_whatever_answers(tmp_
     assert identity(load_sweep(tmp_path / "plain.toml"), DEVICES[:2]) != names["plain"]
 
 
+@pytest.mark.parametrize("named", ["models", "weights"])
+def test_a_file_that_became_another_is_another_sweep(tmp_path: Path, named: str) -> None:
+    """A run that is taken up would measure the new one under the name of the old."""
+    path, file = tmp_path / "plan.toml", tmp_path / "net.onnx"
+    path.write_text(f'models = ["{file}"]\n' if named == "models" else f'models = ["resnet18"]\nweights = "{file}"\n')
+    file.write_bytes(b"\x08\x08")
+    before = identity(load_sweep(path), DEVICES)
+    assert identity(load_sweep(path), DEVICES) == before
+    file.write_bytes(b"\x08\x09")
+    assert identity(load_sweep(path), DEVICES) != before
+
+
+def test_with_another_builder_it_is_another_sweep(tmp_path: Path) -> None:
+    """The cells of a run that is taken up wait for engines of the builder that there was."""
+    path = tmp_path / "plan.toml"
+    path.write_text(SMALL + 'engines = "per-class"\n')
+    sweep = load_sweep(path)
+    assert identity(sweep, DEVICES, {"orin-2": "orin-1"}) != identity(sweep, DEVICES, {})
+
+
 def test_the_plans_that_come_with_edgebench_can_be_read(tmp_path: Path) -> None:
     assert sweep_plan_names()
     for name in sweep_plan_names():

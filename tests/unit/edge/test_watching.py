@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from device_agents.contract import ErrorInfo, Precision
 from edge.planning.plan import Cell, Plan
 from edge.report import standing
-from edge.running.journal import open_journal
+from edge.running.journal import Begin, open_journal
 from edge.running.watching import Board
 from edge.sweeps import runs
 from tests.unit.edge.test_plan_journal import ORIGIN, cell
@@ -72,6 +73,25 @@ def test_another_terminal_reads_where_a_run_stands(tmp_path: Path) -> None:
     journal.close()
     (run,) = runs.runs(tmp_path)
     assert run.state == "stopped"
+
+
+def test_a_run_is_followed_until_it_ends_and_no_other_one(tmp_path: Path) -> None:
+    plan = Plan(tuple(CELLS), name="nightly", sweep="f" * 20)
+    journal, shown = open_journal(tmp_path, plan), []
+    with ExitStack() as stack:
+        stack.enter_context(runs.told(journal, board_of()))
+
+        def show(run: runs.Run) -> None:
+            shown.append(run)
+            if len(shown) == 1:
+                journal.done(CELLS[0], "m" * 16)
+                stack.close()
+                open_journal(tmp_path, plan, Begin.FRESH).close()
+
+        ended = runs.follow(tmp_path, "nightly", show)
+    journal.close()
+    assert [run.state for run in shown] == ["running", "stopped"]
+    assert (ended, ended.id, ended.status.count("done")) == (shown[-1], journal.run, 1)
 
 
 def test_a_controller_that_was_killed_is_told_from_its_journal(tmp_path: Path) -> None:
