@@ -146,6 +146,8 @@ def test_what_failed_is_measured_alone(brisk: Operator, start_sshd: Start, tiny_
     assert events(brisk)[4:] == ["reopened", "submitted", "done", "finished"]
     third = brisk.run("sweep", "plan.toml", "--failed-only")
     assert (third.code, third.out.splitlines()[-1]) == (0, "nothing failed in the latest run of plan")
+    told = brisk.run("sweep", "plan.toml", "--failed-only", "--json")
+    assert (told.code, told.json["measurements"]) == (0, [])
 
 
 def test_a_worker_that_is_killed_is_begun_again_once(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
