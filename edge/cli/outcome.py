@@ -101,9 +101,11 @@ def _print_cost(deployment: Deployment) -> None:
 
 def _print_skipped(deployment: Deployment) -> None:
     """What was not begun, and the counts where not all went well."""
+    from edge.quantities import counted
+
     skipped = deployment.skipped
     if skipped:
-        say(f"{len(skipped)} cells were not begun: {skipped[0].why}; the same command goes on with them")
+        say(f"{counted(len(skipped), 'cell')} not begun: {skipped[0].why}; the same command goes on from there")
     if deployment.failures and len(deployment.report.outcomes) > 1:
         stages = [failure.error.stage or failure.error.code for failure in deployment.failures]
         by_stage = ", ".join(f"{stages.count(stage)} {stage}" for stage in sorted(set(stages)))

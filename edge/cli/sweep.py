@@ -129,7 +129,10 @@ def _sweep(
         from edge.sweeps.estimate import estimate, took_s
 
         there = artifact_there(asked.base, store, found)
-        _print_estimate(estimate(cells, there, took_s(places().results, whole.id)), cells, choices, json=json)
+        found_run = None if begin is Begin.FRESH else files.unfinished(places().results, whole.id)
+        _print_estimate(
+            estimate(cells, there, took_s(places().results, whole.id)), cells, choices, found_run, json=json
+        )
         return 0
     if begin is Begin.FAILED and not failed(places().results, whole):
         say(f"nothing failed in the latest run of {asked.name}", err=json)
@@ -199,6 +202,8 @@ def status(
     say(standing.counts(found.status))
     if found.state == "stopped":
         say("nobody works on it: the same `edgebench sweep` goes on with it")
+    elif found.state == "finished" and found.status.count("failed"):
+        say("the same `edgebench sweep` with --failed-only measures what failed")
 
 
 def _followed(run: str) -> files.Run:
@@ -292,18 +297,23 @@ def _policy(policy: Policy, max_failures: int | None, wait_online: str | None) -
         raise ConfigError(str(error), where="--wait-online") from None
 
 
-def _print_estimate(found: Estimate, cells: Sequence[Cell], choices: Choices, *, json: bool) -> None:
-    from edge.quantities import told_bytes, told_duration
-    from edge.report.standing import shares
+def _print_estimate(
+    found: Estimate, cells: Sequence[Cell], choices: Choices, unfinished: files.Run | None, *, json: bool
+) -> None:
+    from edge.quantities import counted, told_bytes, told_duration
+    from edge.report import standing
 
     if json:
-        print_json({"cells": cells, "choices": choices.lines, "estimate": found})
+        last = unfinished and {"run": unfinished.id, "state": unfinished.state, "done": unfinished.status.count("done")}
+        told = {"choices": choices.lines, "notes": choices.notes, "estimate": found, "unfinished": last}
+        print_json({"cells": cells, **told})
         return
-    typer.echo(f"\n{shares(found, console_width())}\n")
+    typer.echo(f"\n{standing.shares(found, console_width())}\n")
     least = "" if found.known == found.cells else "at least "
-    count = len(found.devices)
-    on = f"{found.cells} cells on {count} device{'s' if count > 1 else ''}"
+    on = f"{counted(found.cells, 'cell')} on {counted(len(found.devices), 'device')}"
     say(f"{on}, {least}{told_duration(found.seconds)}: nothing was begun")
+    if unfinished is not None:
+        say(standing.unfinished(unfinished))
     if found.bytes:
         say(f"at most {told_bytes(found.bytes)} of models to send; what a device has already is not sent again")
     if found.exports:

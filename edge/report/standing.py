@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edge.quantities import told_bytes, told_duration
+from edge.quantities import counted, told_bytes, told_duration
 from edge.report.columns import Column, Spare, listing
 from edge.running.watching import DeviceStatus, RunStatus
 from edge.sweeps.estimate import DeviceShare, Estimate
@@ -48,6 +48,13 @@ def counts(status: RunStatus) -> str:
     eta_s = status.eta_s
     left = f"; about {told_duration(eta_s)} left" if eta_s and not status.ended else ""
     return ", ".join(parts) + left
+
+
+def unfinished(run: Run) -> str:
+    """Of a plan that is looked at again before it goes on."""
+    done = f"{run.status.count('done')} of {counted(run.status.count('total'), 'cell')}"
+    goes_on = "is under way" if run.under_way else "is what the same command goes on with"
+    return f"run {run.id} of this plan {goes_on}: {done} done already"
 
 
 def runs(found: Sequence[Run], width: int) -> str:
