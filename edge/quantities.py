@@ -37,6 +37,11 @@ def told_duration(seconds: float) -> str:
     return f"{hours} h {rest} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def told_bytes(count: float) -> str:
     """`113 kB`, `2.5 MB`."""
     for name, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, load_fleet, print_json, say
+from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, load_fleet, print_json
 from edge.cli.export import WeightsHelp
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ def deploy(
     from device_agents.contract import Precision
     from edge import deploy as work
     from edge.agent.expansion import pick
-    from edge.cli.outcome import as_json, print_deployment
+    from edge.cli.outcome import as_json, print_deployment, say_choices
     from edge.cli.progress import drawn
+    from edge.inventory.selector import any_of
     from edge.places import places
     from edge.planning.choosing import Choices
     from edge.planning.classes import builders
@@ -113,7 +114,7 @@ def deploy(
     known = load_fleet(fleet)
     names = _models(models, known)
     with drawn() as progress:
-        devices = pick(known, " or ".join(f"({expr})" for expr in device or ["local"]), places(), progress)
+        devices = pick(known, any_of(device or ["local"]), places(), progress)
     request = Request(
         models=names,
         framework=framework,
@@ -143,8 +144,7 @@ def deploy(
     plan = make_plan(request, devices, Store(places().artifacts), choices, found, builds_for)
     if wish is not None:
         check_plan(plan)
-    for line in choices.lines:
-        say(f"chosen: {line}", err=json)
+    say_choices(choices, err=json)
     with drawn() as progress:
         deployment = work.deploy(
             request, plan, devices, places(), progress, survey=found, begin=again, since=begin, wish=wish

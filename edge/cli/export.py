@@ -303,11 +303,11 @@ def _opsets(
 
 
 def _ceiling(device: list[str], fleet: Path | None, progress: Progress) -> Ceiling:
-    from edge.inventory.selector import select
+    from edge.inventory.selector import any_of, select
     from edge.places import places
     from edge.planning.choosing import AUTO
     from edge.planning.opsets import ceiling
     from edge.planning.probing import survey
 
-    devices = select(load_fleet(fleet), " or ".join(f"({expr})" for expr in device))
+    devices = select(load_fleet(fleet), any_of(device))
     return ceiling(devices, survey((AUTO,), devices, places(), progress, abilities=False))

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 _MOST_ROWS = 100  # of a table that people read; what is longer is asked for
 
 
+def say_choices(choices: Choices, *, err: bool) -> None:
+    for line in choices.lines:
+        say(f"chosen: {line}", err=err)
+    for line in choices.notes:
+        say(f"note: {line}", err=True)
+
+
 def as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
     from edge.report.releases import outcomes_as_json
     from edge.report.rows import as_json as row_as_json
@@ -29,6 +36,7 @@ def as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
     return {
         "run": deployment.run,
         "choices": choices.lines,
+        "notes": choices.notes,
         "measurements": [{**row_as_json(row), "earlier": row.measurement.id in earlier} for row in deployment.rows],
         "lotteries": lotteries_as_json(deployment.rows),
         "failed": [
@@ -69,7 +77,7 @@ def _print_rows(deployment: Deployment) -> None:
     elif rows:
         typer.echo(f"\n{table.measurements(rows, ids=False, width=console_width())}\n")
     if report.earlier:
-        say(f"{len(report.earlier)} of these were measured before this run was interrupted; --fresh measures all anew")
+        say(f"measured before in this run: {len(report.earlier)} of these; --fresh measures all anew")
     for (device, why), labels in _changed(report.anew).items():
         say(f"{device} has changed since this run was interrupted ({why}): measured anew: {', '.join(labels)}")
     for note in table.notes(rows) if len(rows) <= _MOST_ROWS else ():
@@ -93,9 +101,11 @@ def _print_cost(deployment: Deployment) -> None:
 
 def _print_skipped(deployment: Deployment) -> None:
     """What was not begun, and the counts where not all went well."""
+    from edge.quantities import counted
+
     skipped = deployment.skipped
     if skipped:
-        say(f"{len(skipped)} cells were not begun: {skipped[0].why}; the same command goes on with them")
+        say(f"{counted(len(skipped), 'cell')} not begun: {skipped[0].why}; the same command goes on from there")
     if deployment.failures and len(deployment.report.outcomes) > 1:
         stages = [failure.error.stage or failure.error.code for failure in deployment.failures]
         by_stage = ", ".join(f"{stages.count(stage)} {stage}" for stage in sorted(set(stages)))

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What stays on devices for production; `deploy --release` makes it.", no_args_is_help=True)
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name, as `release list` shows it.")]
-Version = Annotated[str, typer.Argument(metavar="VERSION")]
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="As `release list` shows it.")]
 Where = Annotated[
     list[str] | None,
-    typer.Option("--device", "-d", help="Names, tags, profiles or families, joined by and/or/not.", show_default=False),
+    typer.Option(
+        "--device", "-d", help="Names, groups, tags, profiles or families, joined by and/or/not.", show_default=False
+    ),
 ]
 
 
@@ -133,12 +135,12 @@ def remove(
 
 def _devices(known: Fleet, device: list[str] | None) -> tuple[Device, ...]:
     """Errors: ConfigError where none are named: what changes devices does not guess which."""
-    from edge.inventory.selector import select
+    from edge.inventory.selector import any_of, select
     from profiles.errors import ConfigError
 
     if not device:
         raise ConfigError("no device is named", where="--device", fix="name some, or all: --device all")
-    return select(known, " or ".join(f"({expr})" for expr in device))
+    return select(known, any_of(device))
 
 
 def _told(done: Mapping[str, ReleaseState], failed: Mapping[str, EdgebenchError], what: str, *, json: bool) -> int:

@@ -101,7 +101,7 @@ def _sweep(
 ) -> int:
     from edge import deploy as work
     from edge.cli.board import drawn_board
-    from edge.cli.outcome import as_json, print_deployment
+    from edge.cli.outcome import as_json, print_deployment, say_choices
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.planning.choosing import Choices
@@ -111,27 +111,33 @@ def _sweep(
     from edge.running.journal import Begin, failed
     from edge.sweeps import runs as files
     from edge.sweeps.expand import expand, identity
+    from edge.sweeps.plan_file import located
     from export.artifact import Store
 
     builds_for = builders(known, devices) if asked.base.engines == PER_CLASS else None
     choices = Choices()
     with drawn() as progress:
         abilities = asked.base.engines != OWN or bool(asked.base.options)
-        found = survey(asked.backends, devices, places(), progress, abilities=abilities, probe=executor.probe)
+        with located(asked.source):
+            found = survey(asked.backends, devices, places(), progress, abilities=abilities, probe=executor.probe)
     store = Store(places().artifacts)
     cells = expand(asked, devices, known, store, choices, found, builds_for)
     whole = Plan(cells, name=asked.name, sweep=identity(asked, devices, builds_for))
-    for line in choices.lines:
-        say(f"chosen: {line}", err=json)
+    say_choices(choices, err=json)
     if dry_run:
         from edge.planning.sources import artifact_there
         from edge.sweeps.estimate import estimate, took_s
 
         there = artifact_there(asked.base, store, found)
-        _print_estimate(estimate(cells, there, took_s(places().results, whole.id)), cells, choices, json=json)
+        found_run = None if begin is Begin.FRESH else files.unfinished(places().results, whole.id)
+        _print_estimate(
+            estimate(cells, there, took_s(places().results, whole.id)), cells, choices, found_run, json=json
+        )
         return 0
     if begin is Begin.FAILED and not failed(places().results, whole):
-        say(f"nothing failed in the latest run of {asked.name}")
+        say(f"nothing failed in the latest run of {asked.name}", err=json)
+        if json:
+            print_json({"sweep": asked.name, "choices": choices.lines, "measurements": [], "failed": [], "skipped": []})
         return 0
     with drawn_board() as (board, progress):
         deployment = work.deploy(
@@ -196,6 +202,8 @@ def status(
     say(standing.counts(found.status))
     if found.state == "stopped":
         say("nobody works on it: the same `edgebench sweep` goes on with it")
+    elif found.state == "finished" and found.status.count("failed"):
+        say("the same `edgebench sweep` with --failed-only measures what failed")
 
 
 def _followed(run: str) -> files.Run:
@@ -227,16 +235,17 @@ def _plan_file(plan: str) -> Path:
     own = sweep_plan(plan)
     if own is not None:
         return own
-    fix = f"name a TOML file, or one of: {', '.join(sweep_plan_names())}"
-    raise ConfigError("there is no such plan", where=plan, fix=fix)
+    what = "is a folder, and a plan is a file" if path.is_dir() else "there is no such plan"
+    raise ConfigError(what, where=plan, fix=f"name a TOML file, or one of: {', '.join(sweep_plan_names())}")
 
 
 def _devices(asked: Sweep, known: Fleet, given: list[str] | None, progress: Progress) -> tuple[Device, ...]:
     from edge.agent.expansion import pick
+    from edge.inventory.selector import any_of
     from edge.places import places
 
     if given:
-        return pick(known, " or ".join(f"({expr})" for expr in given), places(), progress)
+        return pick(known, any_of(given), places(), progress)
     return pick(known, asked.devices, places(), progress, f"{asked.source}, key 'devices'")
 
 
@@ -288,18 +297,23 @@ def _policy(policy: Policy, max_failures: int | None, wait_online: str | None) -
         raise ConfigError(str(error), where="--wait-online") from None
 
 
-def _print_estimate(found: Estimate, cells: Sequence[Cell], choices: Choices, *, json: bool) -> None:
-    from edge.quantities import told_bytes, told_duration
-    from edge.report.standing import shares
+def _print_estimate(
+    found: Estimate, cells: Sequence[Cell], choices: Choices, unfinished: files.Run | None, *, json: bool
+) -> None:
+    from edge.quantities import counted, told_bytes, told_duration
+    from edge.report import standing
 
     if json:
-        print_json({"cells": cells, "choices": choices.lines, "estimate": found})
+        last = unfinished and {"run": unfinished.id, "state": unfinished.state, "done": unfinished.status.count("done")}
+        told = {"choices": choices.lines, "notes": choices.notes, "estimate": found, "unfinished": last}
+        print_json({"cells": cells, **told})
         return
-    typer.echo(f"\n{shares(found, console_width())}\n")
+    typer.echo(f"\n{standing.shares(found, console_width())}\n")
     least = "" if found.known == found.cells else "at least "
-    count = len(found.devices)
-    on = f"{found.cells} cells on {count} device{'s' if count > 1 else ''}"
+    on = f"{counted(found.cells, 'cell')} on {counted(len(found.devices), 'device')}"
     say(f"{on}, {least}{told_duration(found.seconds)}: nothing was begun")
+    if unfinished is not None:
+        say(standing.unfinished(unfinished))
     if found.bytes:
         say(f"at most {told_bytes(found.bytes)} of models to send; what a device has already is not sent again")
     if found.exports:

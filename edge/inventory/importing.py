@@ -87,6 +87,8 @@ def entries(hosts: Sequence[Host], profile: str | None, profile_of: Mapping[str,
     Errors: ConfigError for hosts with two profiles or none.
     """
     taken = [host for host in hosts if not host.left_out]
+    if not hosts:
+        raise ConfigError("there is no host in it", where="FILE", fix="name another file or folder")
     if not taken:
         raise ConfigError("no host is left to import", where="FILE", fix="see why above, or another FILE or --only")
     profiles = {host.name: _profile(host, profile, profile_of) for host in taken}

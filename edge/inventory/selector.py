@@ -16,7 +16,7 @@ A device's own name stands for that device alone. `all` and `not` speak of the d
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 from edge.inventory import ssh_hosts
 from edge.inventory.devices import Device, Fleet
@@ -27,6 +27,11 @@ from profiles.errors import ConfigError
 
 ARGUMENT = "EXPR"
 """What the expression is called where a command takes it without an option."""
+
+
+def any_of(exprs: Sequence[str]) -> str:
+    """One expression of several `--device`. One stays as it was typed, which is how an error quotes it."""
+    return exprs[0] if len(exprs) == 1 else " or ".join(f"({expr})" for expr in exprs)
 
 
 def select(fleet: Fleet, expr: str, where: str = "--device") -> tuple[Device, ...]:

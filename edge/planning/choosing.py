@@ -27,16 +27,24 @@ _OLDEST_MAJOR, _OLD_OPSET = 8, 17
 
 @dataclass
 class Choices:
-    """What was chosen and why, one line each, in the order in which people read it."""
+    """What was chosen and why, one line each, in the order in which people read it; notes are of what may be a slip."""
 
     _said: dict[str, None] = field(default_factory=dict)
+    _noted: dict[str, None] = field(default_factory=dict)
 
     @property
     def lines(self) -> list[str]:
         return list(self._said)
 
+    @property
+    def notes(self) -> list[str]:
+        return list(self._noted)
+
     def say(self, line: str) -> None:
         self._said[line] = None
+
+    def note(self, line: str) -> None:
+        self._noted[line] = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from export.artifact import Artifact, Store, sha256_file
 from export.asking import OWN_WEIGHTS, content_of
 from export.models import ONNX, ModelRef
 from profiles.errors import ConfigError, EdgebenchError, ExportError
-from profiles.load import unknown
 from profiles.progress import Progress
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class Sources:
             return has
         if wanted is not None:
             if wanted not in has:
-                raise unknown("framework", wanted, has, where=f"model {ref.name}")
+                raise ConfigError(f"there is no {wanted} of it; it has {', '.join(has)}", where=f"model {ref.name}")
             return (wanted,)
         usable = tuple(name for name in has if installed(name) or self._there(ref, name, precision) is not None)
         if not usable:

@@ -118,5 +118,16 @@ def _not_released(one: NotReleased) -> str:
     device, _, place = one.error.where.partition(", ")
     where = place if device == one.device else one.error.where  # which the line begins with already
     what = "released, but not activated" if one.made else "not released"
-    again = "; the same command goes on from here" if one.again else ""
-    return f"{one.model} on {one.device}: {what}: {sentence(one.error.message, where=where, fix=one.error.fix)}{again}"
+    told = sentence(one.error.message, where=where, fix=one.error.fix)
+    return f"{one.model} on {one.device}: {what}: {told}{_again(one)}"
+
+
+def _again(one: NotReleased) -> str:
+    """What the measurement is still good for: with a version that is taken the same command would be refused again."""
+    if not one.again:
+        return ""
+    return (
+        "; it is not measured again for that"
+        if one.error.code == "release_taken"
+        else "; the same command goes on from here"
+    )

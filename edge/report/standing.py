@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edge.quantities import told_bytes, told_duration
+from edge.quantities import counted, told_bytes, told_duration
 from edge.report.columns import Column, Spare, listing
 from edge.running.watching import DeviceStatus, RunStatus
-from edge.sweeps.estimate import Estimate
+from edge.sweeps.estimate import DeviceShare, Estimate
 from edge.sweeps.runs import Run
 
 _SPARES = (Spare("for"), Spare("so far"), Spare("last failure"), Spare("left"))
@@ -50,6 +50,13 @@ def counts(status: RunStatus) -> str:
     return ", ".join(parts) + left
 
 
+def unfinished(run: Run) -> str:
+    """Of a plan that is looked at again before it goes on."""
+    done = f"{run.status.count('done')} of {counted(run.status.count('total'), 'cell')}"
+    goes_on = "is under way" if run.under_way else "is what the same command goes on with"
+    return f"run {run.id} of this plan {goes_on}: {done} done already"
+
+
 def runs(found: Sequence[Run], width: int) -> str:
     """A row a run."""
     columns = [
@@ -70,10 +77,17 @@ def shares(found: Estimate, width: int) -> str:
     columns = [
         Column("device", list(found.devices)),
         Column("cells", [str(one.cells) for one in rows], right=True),
-        Column("to send", [told_bytes(one.bytes) for one in rows], right=True),
+        Column("to send", [_to_send(one) for one in rows], right=True),
         Column("takes", [told_duration(one.seconds) for one in rows], right=True),
     ]
     return listing(columns, width, ())
+
+
+def _to_send(one: DeviceShare) -> str:
+    """What is to be exported has no size yet."""
+    if not one.exports:
+        return told_bytes(one.bytes)
+    return f"{told_bytes(one.bytes)} and more" if one.bytes else "not known yet"
 
 
 def _by_stage(failures: Mapping[str, int]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.markup import escape as markup_escape
 
 from edge.planning import sizes
+from edge.quantities import counted
 from edge.report.columns import Column, Spare, listing
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.rows import Row, interval, specials
@@ -98,7 +99,7 @@ def _invalid(rows: Sequence[Row]) -> list[str]:
         for finding in row.verdict.broken:
             by_rule.setdefault(finding.rule, []).append((row, finding.reason))
     return [
-        f"INVALID {rule}: {len(its)} measurements, such as {_label(its[0][0])}: {its[0][1]}"
+        f"INVALID {rule}: {counted(len(its), 'measurement')}, such as {_label(its[0][0])}: {its[0][1]}"
         for rule, its in by_rule.items()
     ]
 

@@ -14,11 +14,13 @@ from export.artifact import Artifact
 
 @dataclass
 class DeviceShare:
-    """Of one device: its cells, the bytes of models that are sent if none of them is there yet, and seconds: of what
-    the same cell took before, or what its timing wants at least."""
+    """Of one device: its cells, the bytes of models that are sent if none of them is there yet, how many cells wait for
+    an export, whose bytes nobody knows, and seconds: of what the same cell took before, or what its timing wants at
+    least."""
 
     cells: int = 0
     bytes: int = 0
+    exports: int = 0
     seconds: float = 0.0
 
 
@@ -57,6 +59,7 @@ def estimate(cells: Iterable[Cell], there: Callable[[Cell], Artifact | None], to
         share.seconds += took_s.get(cell.id) or _least_s(cell)
         artifact = there(cell)
         if artifact is None:
+            share.exports += 1
             missing[f"{cell.model}/{cell.framework} {cell.precision}"] = None
         elif (cell.device, artifact.id) not in sent:
             sent.add((cell.device, artifact.id))

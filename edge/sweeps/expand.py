@@ -16,7 +16,7 @@ from edge.planning.choosing import Choices, Survey
 from edge.planning.make_plan import make_plan
 from edge.planning.models import resolve
 from edge.planning.plan import Cell
-from edge.sweeps.plan_file import Axes, Exclude, Sweep
+from edge.sweeps.plan_file import Axes, Exclude, Sweep, located
 from export.artifact import Store, sha256_file
 from export.asking import content_of
 from profiles.errors import ConfigError
@@ -37,7 +37,8 @@ def expand(
     for axes in sweep.axes:
         its = _within(axes, devices, fleet, sweep, choices)
         for request in sweep.requests(axes) if its else ():
-            plan = make_plan(request, its, store, choices, survey, builders)
+            with located(sweep.source):
+                plan = make_plan(request, its, store, choices, survey, builders)
             cells.update({cell.id: cell for cell in plan.cells})
     kept = _without(list(cells.values()), sweep, fleet, choices)
     if not kept:
@@ -89,7 +90,7 @@ def _within(axes: Axes, devices: Sequence[Device], fleet: Fleet, sweep: Sweep, c
     names = _names(axes.devices, fleet, f"{sweep.source}, key 'devices'")
     its = [device for device in devices if names & {device.name, device.entry}]
     if not its:
-        choices.say(f"an [[include]] of {sweep.name} is for {axes.devices}, none of which is among the devices")
+        choices.note(f"{sweep.source}: an [[include]] is for {axes.devices}, none of which is among the devices")
     return its
 
 
@@ -98,7 +99,7 @@ def _without(cells: list[Cell], sweep: Sweep, fleet: Fleet, choices: Choices) ->
         matches = _rule(rule, fleet, f"{sweep.source}, key 'exclude[{number - 1}].devices'")
         kept = [cell for cell in cells if not matches(cell)]
         if len(kept) == len(cells):
-            choices.say(f"[[exclude]] number {number} of {sweep.name} excludes nothing")
+            choices.note(f"{sweep.source}, key 'exclude[{number - 1}]': excludes nothing")
         cells = kept
     return cells
 

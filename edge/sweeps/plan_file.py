@@ -42,6 +42,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -81,9 +82,10 @@ class Axes:
         for item in fields(Axes):
             values = getattr(self, item.name)
             if values is not None and not values:
-                raise SchemaViolation(item.name, "is empty; leave it out instead")
+                instead = "what is to be measured?" if item.name == "models" else "leave it out instead"
+                raise SchemaViolation(item.name, f"is empty; {instead}")
             if isinstance(values, tuple) and len(set(values)) < len(values):
-                raise SchemaViolation(item.name, "names something twice")
+                raise SchemaViolation(item.name, f"names {Counter(values).most_common(1)[0][0]} twice")
         for framework in self.frameworks or ():
             if framework not in ("pytorch", "tensorflow", "onnx", "all"):
                 known = ("pytorch", "tensorflow", "onnx", "all")
@@ -207,7 +209,7 @@ class Sweep:
     def requests(self, axes: Axes) -> list[Request]:
         """One for each framework, precision and load pattern; the other axes are a request's own. Errors: ConfigError
         that names the file and the key."""
-        with _located(self.source):
+        with located(self.source):
             shared = replace(
                 self.base,
                 models=axes.models or (),
@@ -228,7 +230,7 @@ def load_sweep(source: Path, *, weights: str | None = None) -> Sweep:
     data = read_toml(source)
     file = parse(_File, data, where=source)
     models = tuple(dict.fromkeys(name for axes in (file, *file.include) for name in axes.models or ()))
-    with _located(source):
+    with located(source):
         base = _base(file, source, models, weights)
     own = [Axes(**{item.name: getattr(file, item.name) for item in fields(Axes)})]
     sweep = Sweep(
@@ -273,7 +275,7 @@ def _base(file: _File, source: Path, models: tuple[str, ...], weights: str | Non
 
 
 @contextlib.contextmanager
-def _located(source: Path) -> Iterator[None]:
+def located(source: Path) -> Iterator[None]:
     """Errors that name an option name the file's key."""
     try:
         yield

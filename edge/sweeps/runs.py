@@ -96,6 +96,16 @@ def find(root: Path, prefix: str) -> Run:
     raise ConfigError(what, where="RUN", fix="see `edgebench sweeps list`")
 
 
+def unfinished(root: Path, plan_id: str) -> Run | None:
+    """The run that the same command would go on with; None where it would begin one."""
+    latest = max((root / "sweeps" / plan_id).glob("*.jsonl"), default=None)
+    if latest is not None:
+        with contextlib.suppress(OSError, SchemaViolation, KeyError, TypeError):
+            journal = look(latest)
+            return None if journal.finished or not journal.planned else _run(journal)
+    return None
+
+
 def follow(root: Path, run: str, show: Callable[[Run], None]) -> Run:
     """Show the run each second until nobody works on it. Its journal, which may be long, is not read in between."""
     found = find(root, run)

@@ -143,12 +143,15 @@ def test_what_failed_is_measured_alone(brisk: Operator, start_sshd: Start, tiny_
     assert first.code == 1
     assert first.json["failed"][0]["error"]["code"] == "deadline"
     assert events(brisk) == ["started", "submitted", "failed", "finished"]
+    assert "--failed-only measures what failed" in brisk.run("sweeps", "status", "plan").out
     plan.write_text(plan.read_text().replace('"1 s"', '"1 h"'))
     again = brisk.run("sweep", "plan.toml", "--failed-only", "--json", timeout=90)
     assert again.code in (0, 4), again.err
     assert events(brisk)[4:] == ["reopened", "submitted", "done", "finished"]
     third = brisk.run("sweep", "plan.toml", "--failed-only")
     assert (third.code, third.out.splitlines()[-1]) == (0, "nothing failed in the latest run of plan")
+    told = brisk.run("sweep", "plan.toml", "--failed-only", "--json")
+    assert (told.code, told.json["measurements"]) == (0, [])
 
 
 def test_a_worker_that_is_killed_is_begun_again_once(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
@@ -302,6 +305,9 @@ def test_ctrl_c_says_what_becomes_of_the_jobs_and_the_same_command_goes_on(
     state = brisk.run("sweeps", "status", "plan")
     assert "stopped" in state.out
     assert "of 2 cells done" in state.out
+    dry = brisk.run("sweep", "plan.toml", "--dry-run")
+    assert "of this plan is what the same command goes on with: " in dry.out
+    assert "goes on with" not in brisk.run("sweep", "plan.toml", "--dry-run", "--fresh").out
     again = brisk.run("sweep", "plan.toml", "--resume", "--json", timeout=90)
     assert again.code in (0, 4), again.err
     assert sum(measured(brisk).values()) == 2

@@ -78,6 +78,8 @@ def test_a_profile_that_is_not_known(profile: str | None, of: dict[str, str], sa
 def test_nobody_left_to_import() -> None:
     with pytest.raises(ConfigError, match="no host is left to import"):
         importing.entries(HOSTS[3:], "t4-16gb", {})
+    with pytest.raises(ConfigError, match="there is no host in it"):
+        importing.entries([], "t4-16gb", {})
 
 
 def test_what_is_not_taken_over_is_one_line_each() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.quantities import parse_bytes, parse_duration, told_bytes, told_duration
+from edge.quantities import counted, parse_bytes, parse_duration, told_bytes, told_duration
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("45s", 45), ("30 min", 1800), ("12h", 43_200), ("1.5 d", 129_600)])
@@ -36,3 +36,8 @@ def test_a_duration_is_told_as_exactly_as_a_wait_wants(seconds: float, told: str
 )
 def test_an_amount_of_data_is_told(count: float, told: str) -> None:
     assert told_bytes(count) == told
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 cells"), (1, "1 cell"), (2, "2 cells")])
+def test_one_of_a_kind_is_no_plural(count: int, said: str) -> None:
+    assert counted(count, "cell") == said

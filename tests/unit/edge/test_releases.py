@@ -10,6 +10,7 @@ import pytest
 from device_agents.contract import (
     SCHEMA,
     DimRange,
+    ErrorInfo,
     FileEntry,
     ModelReleases,
     Precision,
@@ -19,10 +20,10 @@ from device_agents.contract import (
 from edge.inventory.devices import Fleet
 from edge.planning.choosing import Survey
 from edge.planning.plan import Cell, Plan
-from edge.releases.making import Wish, check_plan, check_shared
+from edge.releases.making import NotReleased, Wish, check_plan, check_shared
 from edge.releases.picking import of_ring, place, share
 from edge.releases.requirements import parse_requirements
-from edge.report.releases import differences, table
+from edge.report.releases import differences, sentences, table
 from edge.results.stats import Estimate, Summary
 from export.artifact import Artifact, content_id
 from profiles.errors import ConfigError, ExportError
@@ -216,3 +217,17 @@ class TestTheFleet:
             ["a", "resnet18", "v2", "v1", "v1,", "v2", "tensorrt", "10.3.0"],
             ["b", "resnet18", "v1", "-", "v1", "tensorrt", "10.3.0"],
         ]
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("release_taken", "release it as a new version; it is not measured again for that"),
+        ("release_busy", "; the same command goes on from here"),
+    ],
+)
+def test_what_a_measurement_without_a_release_is_still_good_for(code: str, says: str) -> None:
+    error = ErrorInfo(code, "release", "no", fix="release it as a new version")
+    (line,) = sentences([NotReleased("board", "tiny", error, again=True)])
+    assert line.startswith("tiny on board: not released: no; ")
+    assert line.endswith(says)

@@ -10,6 +10,7 @@ from device_agents.contract import Precision
 from edge.inventory.devices import Fleet
 from edge.planning.choosing import Choices, Survey
 from edge.planning.plan import Cell
+from edge.report import standing
 from edge.sweeps.estimate import estimate
 from edge.sweeps.expand import expand, identity, in_fair_order
 from edge.sweeps.plan_file import load_sweep
@@ -80,7 +81,7 @@ def test_an_exclude_leaves_out_what_matches_all_of_its_keys(tmp_path: Path) -> N
 def test_an_exclude_that_excludes_nothing_is_told(tmp_path: Path) -> None:
     choices = Choices()
     cells(tmp_path, SMALL + '[[exclude]]\nmodel = "vit*"\n', choices)
-    assert "[[exclude]] number 1 of plan excludes nothing" in choices.lines
+    assert choices.notes == [f"{tmp_path / 'plan.toml'}, key 'exclude[0]': excludes nothing"]
 
 
 def test_a_plan_that_excludes_everything_is_refused(tmp_path: Path) -> None:
@@ -110,9 +111,12 @@ def test_devices_are_not_mixed_up_in_the_order(tmp_path: Path) -> None:
         ("", ["plan.toml, key 'models'", "what is to be measured"]),
         ('model = ["resnet18"]\n', ["unknown key 'model' (did you mean 'models'?)"]),
         ('models = ["resnet19"]\n', ["plan.toml", "unknown model 'resnet19' (did you mean 'resnet18'?)"]),
-        ("models = []\n", ["key 'models'", "is empty"]),
-        ('models = ["resnet18", "resnet18"]\n', ["key 'models'", "twice"]),
+        ("models = []\n", ["key 'models'", "is empty; what is to be measured?"]),
+        ('models = ["resnet18"]\nbatches = []\n', ["key 'batches'", "is empty; leave it out instead"]),
+        ('models = ["resnet18", "resnet18"]\n', ["key 'models'", "names resnet18 twice"]),
         ('models = ["resnet18"]\nframeworks = ["jax"]\n', ["key 'frameworks'", "unknown framework 'jax'"]),
+        ('models = ["vit_b_16"]\nbackends = ["tensort"]\n', ["plan.toml, key 'backends': unknown backend 'tensort'"]),
+        ('models = ["vit_b_16"]\nframeworks = ["onnx"]\n', ["plan.toml: model vit_b_16", "there is no onnx of it"]),
         ('models = ["resnet18"]\nprecisions = ["fp8"]\n', ["key 'precisions", "fp8"]),
         ('models = ["resnet18"]\nbatches = [0]\n', ["key 'batches'", "0 is not between 1 and 4096"]),
         ('models = ["resnet18"]\nsizes = ["big"]\n', ["key 'sizes'", "'big' is no size"]),
@@ -193,6 +197,8 @@ def test_an_estimate_counts_a_model_once_a_device_and_says_what_is_to_be_exporte
     told = estimate(found, there, {found[0].id: 100.0})
     assert told.exports == ["resnet50/pytorch fp16"]
     assert {share.bytes for share in told.devices.values()} == {10}
+    assert "10 bytes and more" in standing.shares(told, 80)
+    assert "not known yet" in standing.shares(estimate(found, lambda _: None, {}), 80)
     assert (told.cells, told.known) == (12, 1)
     timing = found[0].timing
     least_s = timing.processes * (timing.warmup_s + timing.duration_s)
