@@ -100,7 +100,7 @@ def unfinished(root: Path, plan_id: str) -> Run | None:
     """The run that the same command would go on with; None where it would begin one."""
     latest = max((root / "sweeps" / plan_id).glob("*.jsonl"), default=None)
     if latest is not None:
-        with contextlib.suppress(OSError, SchemaViolation, KeyError, TypeError):
+        with contextlib.suppress(OSError, *DAMAGED):
             journal = look(latest)
             return None if journal.finished or not journal.planned else _run(journal)
     return None
