@@ -148,7 +148,7 @@ class Session:
         agent = bundle.build()
         self._agent = workdir / "agents" / f"{agent.sha256}.pyz"
         with tempfile.TemporaryDirectory(prefix="edgebench-") as folder:
-            local = Path(folder) / self._agent.name
+            local = Path(folder) / "agent.pyz"
             local.write_bytes(agent.data)
             with _sending[self.device.entry]:
                 self._transport.put(local, self._agent, sha256=agent.sha256, timeout=_CALL_S, progress=progress)
