@@ -56,16 +56,20 @@ def numbers(text: str | None, where: str, *, positive: bool = False) -> tuple[fl
 
 
 def parse_folder(path: Path | None) -> Path | None:
-    """The folder of --out, made where it is not there. Errors: ConfigError."""
+    """The folder of --out, which is made once there is something for it. Errors: ConfigError where it cannot be."""
+    import os
+
     from profiles.errors import ConfigError
 
     if path is None:
         return None
-    folder = path.expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot be made ({error.strerror})", where=f"--out {folder}") from None
+    folder = path.expanduser().absolute()
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    why = "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written to"
+    if not there.is_dir():
+        why = f"{there} is no folder"
+    if why:
+        raise ConfigError(f"cannot be made ({why})", where=f"--out {path}", fix="name another folder")
     return folder
 
 

@@ -248,7 +248,7 @@ def test_what_cannot_be_used_is_refused_before_any_work(user: Operator) -> None:
         ((*asked, "--images", "words.txt"), "--images words.txt: neither a folder of images nor an .npz"),
         (int8, "--calibrate words.txt: neither a folder of images nor an .npz"),
         ((*asked, "--labels", "bytes.bin"), "--labels bytes.bin: no text file with a label a line"),
-        ((*asked, "--out", "words.txt/out"), "--out words.txt/out: cannot be made (Not a directory)"),
+        ((*asked, "--out", "words.txt/out"), "words.txt is no folder); name another folder"),
     ]:
         answer = export(user, *arguments, code=2)
         assert told in answer.err
