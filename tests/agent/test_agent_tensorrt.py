@@ -250,7 +250,7 @@ def test_a_second_opinion_that_takes_its_process_along_costs_no_measurement(
     assert result.processes
     assert result.opinion is not None
     assert result.opinion.error is not None
-    assert result.opinion.error.code == "worker_died"
+    assert result.opinion.error.code == "worker_killed"
 
 
 def test_a_second_opinion_that_fails_costs_no_measurement(with_trtexec: Callable[..., TensorRTLab]) -> None:

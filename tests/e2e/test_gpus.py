@@ -58,7 +58,7 @@ def test_one_gpu_is_picked_by_its_name(operator: Operator, host: Sshd) -> None:
 
     answer = operator.run("devices", "probe", "board:7")
     assert answer.code == 2
-    assert "no device, tag, profile or family 'board:7'" in answer.err
+    assert "no device, group, tag, profile or family 'board:7'" in answer.err
     assert "names: board:0, board:1, board:2, local" in answer.err
 
 
