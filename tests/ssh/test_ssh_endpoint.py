@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.inventory import client_config
 from edge.inventory.devices import Device
 from edge.inventory.hops import Hop
 from edge.places import Places
-from edge.transport.ssh import Endpoint, client_config, resolve
+from edge.transport.ssh import Endpoint, resolve
 from profiles.errors import ConfigError
 from profiles.load import device_profile
 
