@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.contract import SCHEMA, BackendReport, FileEntry, Precision, ProbeReport, Reading, TensorSpec
-from edge.agent.session import Found
+from edge.agent.finding import Found
 from edge.inventory.devices import Device
 from export.artifact import Artifact, Format, GraphFacts, NotChecked, Store, content_id, hash_files
 from profiles.load import device_profile

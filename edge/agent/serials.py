@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from device_agents.contract import ProbeReport, Reading
-from edge.agent.session import Found
+from edge.agent.finding import Found
 from edge.inventory.devices import Device
 from profiles.errors import RunError
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from device_agents.contract import Reading, Scalar
 from device_agents.formats import l4t
-from edge.agent.session import Found
+from edge.agent.finding import Found
 from edge.inventory.devices import Device
 
 

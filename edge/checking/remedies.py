@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from edge.agent.session import Found
+from edge.agent.finding import Found
 from edge.checking.patient import Patient
 
 # docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html; the branch is one that Ubuntu packages.

@@ -13,7 +13,7 @@ from edge.cli.devices_import import import_devices
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edge.agent.session import Found
+    from edge.agent.finding import Found
     from edge.checking.patient import Finding
     from edge.trust import Offer
     from profiles.errors import EdgebenchError

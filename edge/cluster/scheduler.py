@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from device_agents.contract import ErrorInfo, dumps, from_json, loads
 from edge import version
-from edge.agent.session import Found
+from edge.agent.finding import Found
 from edge.cluster import received
 from edge.cluster.remote import LostError, RemoteRun
 from edge.cluster.seat import LEASE_S, Seat, look

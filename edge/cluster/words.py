@@ -8,7 +8,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from device_agents.contract import DataSet, ErrorInfo, from_json, to_json
-from edge.agent.session import Found
+from edge.agent.finding import Found
 from edge.inventory.devices import Device
 from edge.planning.plan import Cell
 from edge.results.store import OwnInputs

@@ -14,7 +14,7 @@ from profiles.load import unknown
 
 if TYPE_CHECKING:
     from device_agents.contract import BackendReport
-    from edge.agent.session import Found
+    from edge.agent.finding import Found
     from edge.planning.plan import Cell
     from profiles.errors import EdgebenchError
 

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from edge.agent import bundle
 from edge.agent.asking import ask_all
-from edge.agent.session import Found, Session
+from edge.agent.finding import Found
+from edge.agent.session import Session
 from edge.inventory.devices import Device
 from edge.places import Places
 from edge.planning.choosing import Survey, worth_asking

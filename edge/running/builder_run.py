@@ -6,7 +6,8 @@ import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 
-from edge.agent.session import Found, Session
+from edge.agent.finding import Found
+from edge.agent.session import Session
 from edge.inventory.devices import Device
 from edge.planning.classes import Build
 from edge.running.device_work import DeviceWork, Tools, check_request

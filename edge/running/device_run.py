@@ -8,7 +8,8 @@ from concurrent import futures
 from dataclasses import dataclass
 
 from device_agents.contract import ENGINE_FILE, ErrorInfo, GivenEngine
-from edge.agent.session import Found, Session
+from edge.agent.finding import Found
+from edge.agent.session import Session
 from edge.inventory.devices import Device
 from edge.planning.ahead import BUILDER, engine_for
 from edge.planning.classes import Build, build_of

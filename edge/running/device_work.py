@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from device_agents.contract import FileEntry, Scalar
 from edge import version
 from edge.agent import bundle
+from edge.agent.finding import Found, how_to_install
 from edge.agent.serials import check_board
-from edge.agent.session import Found, Session, how_to_install
+from edge.agent.session import Session
 from edge.inventory.devices import Device
 from edge.planning.choosing import Survey
 from edge.planning.classes import Build

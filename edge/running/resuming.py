@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge.agent.session import Found
+from edge.agent.finding import Found
 from edge.inventory.devices import Device
 from edge.places import Places
 from edge.planning.choosing import Survey

@@ -20,9 +20,9 @@ from tests.stand_ins.carried import carry
 Start = Callable[..., Sshd]
 
 IMPATIENT = """
-import edge.agent.session
-edge.agent.session._CALL_S = edge.agent.session._WAIT_S = 25.0
-edge.agent.session._WAITING = ("--timeout", "25", "--preparing", "10")
+from edge.agent import calls, finding, session
+calls.CALL_S = finding.CALL_S = session.CALL_S = session._WAIT_S = 25.0
+session._WAITING = ("--timeout", "25", "--preparing", "10")
 """
 """A prelude: a call that hangs is given up after less than a minute."""
 

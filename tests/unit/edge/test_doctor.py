@@ -14,7 +14,7 @@ import pytest
 from device_agents import state
 from device_agents.contract import SCHEMA, BackendReport, ProbeReport, Reading
 from device_agents.system import System
-from edge.agent.session import Found
+from edge.agent.finding import Found
 from edge.checking.doctor import examine, healthy, unanswered
 from edge.checking.patient import Finding, Patient, Severity
 from edge.inventory.devices import Device
