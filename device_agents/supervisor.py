@@ -7,19 +7,17 @@ beside its workers.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import os
 import signal
-import subprocess
 import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Dict, Iterator, List, NoReturn, Optional, Tuple
+from typing import Dict, Iterator, List, NoReturn, Optional, Tuple
 
-from device_agents import backends, gpus, locks, state, status, tasks, worker
+from device_agents import accelerator, backends, locks, state, status
 from device_agents.contract import (
     ENGINE_FILE,
     SCHEMA,
@@ -41,13 +39,12 @@ from device_agents.contract import (
 from device_agents.cooling import cool_down
 from device_agents.errors import DeviceError, io_error
 from device_agents.files import verify, write_atomic
-from device_agents.gpus import Choice
 from device_agents.kinds import cpu
+from device_agents.processes import Processes
 from device_agents.system import Readings, System
 
 PREPARING = "preparing"
 _LONG_S, _HEARD_S = 5.0, 2.0
-_SIGNALLED = 128
 _UNLOADABLE = ("engine_damaged", "engine_foreign")
 
 
@@ -89,23 +86,18 @@ class _Job:
         self._workdir = workdir
         self._folder = job
         self._spec = spec
-        self._lock = -1  # the accelerator's, once it is held
-        self._environment: Dict[str, str] = {}  # of the workers, beyond our own: which GPU is theirs
-        self._containers = 0
         self._begin = time.monotonic()
-        self._deadline = float("inf")  # counted from the lock: waiting for the accelerator has a limit of its own
         boot_id, ticks = status.process_identity(os.getpid())
         self._status = JobStatus(spec.job, "queued", os.getpid(), ticks, boot_id)
 
     def run(self) -> None:
         self._say("queued", "waiting for the accelerator")
         system = System.here()
-        choice = self._lock_accelerator(system)
-        if choice is not None:
-            system, self._environment = choice.seen(system), choice.environment
+        lock, choice = accelerator.hold(system, self._spec)  # waiting for it has a limit of its own
+        system = system if choice is None else choice.seen(system)
+        self._processes = Processes(self._folder, self._spec, lock, {} if choice is None else choice.environment)
         _, identity, context = state.describe(system, choice)
         identity.update(self._spec.container.identity if self._spec.container else {})
-        self._deadline = time.monotonic() + self._spec.deadline_s
         started_at = locks.now()
         waited_s = time.monotonic() - self._begin
         self._say("running", "checking the artifact")
@@ -168,7 +160,7 @@ class _Job:
         self._say("running", "waiting for another build on this host")
         with self._only_builder():
             self._say("running", "building the engine")
-            return from_json(EngineUse, self._work("build", attempt))
+            return from_json(EngineUse, self._processes.work("build", attempt))
 
     @contextlib.contextmanager
     def _only_builder(self) -> Iterator[None]:
@@ -178,7 +170,7 @@ class _Job:
         lock = locks.open_lock(self._workdir / "building.lock")
         try:
             locks.acquire(lock, self._spec.lock_timeout_s)
-            self._deadline += time.monotonic() - begin
+            self._processes.deadline += time.monotonic() - begin
             yield
         except locks.Busy:
             message = f"another job on this host builds engines for longer than {self._spec.lock_timeout_s:g} s"
@@ -200,7 +192,7 @@ class _Job:
                 self._leave_in_peace()
             before = {"busy_share_idle_window": self._busy_share(system), **state.snapshot(system)}
             try:
-                outcome = self._work("trial", index)
+                outcome = self._processes.work("trial", index)
             except DeviceError as error:
                 if index or engine is None or error.info.code not in _UNLOADABLE:
                     raise
@@ -209,7 +201,7 @@ class _Job:
                     raise DeviceError(info.code, info.stage, info.message, where=info.where, fix=info.fix) from None
                 fresh = self._engine(attempt=1)
                 engine = fresh and replace(fresh, why=f"built anew: {error.info.message}")
-                outcome = self._work("trial", index)
+                outcome = self._processes.work("trial", index)
             found = from_json(ProcessResult, outcome)
             after = state.snapshot(system)
             offset = len(samples) // 8
@@ -237,7 +229,7 @@ class _Job:
             return (), "", ""
         self._say("running", "profiling the layers")
         try:
-            outcome = self._work("layers", 0)
+            outcome = self._processes.work("layers", 0)
         except DeviceError as error:
             return (), "", error.info.message
         return tuple(from_json(Layer, layer) for layer in outcome["layers"]), outcome["command"], outcome["why_none"]
@@ -248,7 +240,7 @@ class _Job:
             return None
         self._say("running", f"asking {self._spec.check_with}")
         try:
-            return from_json(Opinion, self._work("opinion", 0))
+            return from_json(Opinion, self._processes.work("opinion", 0))
         except DeviceError as error:
             return Opinion(self._spec.check_with, "", "", {}, error=error.info)
 
@@ -258,106 +250,6 @@ class _Job:
 
     def _say(self, name: str, phase: str) -> None:
         status.write(self._folder, replace(self._status, state=name, phase=phase))
-
-    def _lock_accelerator(self, system: System) -> Optional[Choice]:
-        """Where nvidia-smi names GPUs, the one that is ours from here on: the best that nobody holds. Where all are
-        held, the best of them is waited for."""
-        kind = state.detect_kind(system)
-        choices = gpus.choices(system, self._spec.gpu) if kind == "nvidia_gpu" or self._spec.gpu else []
-        if len(choices) > 1:
-            for choice in choices:
-                if self._take(choice.gpu.uuid, 0):
-                    return choice
-        first = choices[0] if choices else None
-        key = first.gpu.uuid if first else {"cpu": "cpu"}.get(kind, "gpu0")
-        if not self._take(key, self._spec.lock_timeout_s):
-            lock = locks.open_lock(locks.accelerator_path(key))
-            held = locks.holder(lock)
-            os.close(lock)
-            message = f"the {key} is held by {held.get('user', 'somebody')} (job {held.get('job', '?')})"
-            message += f" since {held.get('since', 'an unknown time')}"
-            raise DeviceError("busy", "lock", message, fix="wait, or cancel that job")
-        return first
-
-    def _take(self, key: str, timeout_s: float) -> bool:
-        """Hold the accelerator's lock from here on, unless somebody else does for all of `timeout_s`."""
-        lock = locks.open_lock(locks.accelerator_path(key))
-        try:
-            locks.acquire(lock, timeout_s)
-        except BaseException as error:
-            os.close(lock)
-            if isinstance(error, locks.Busy):
-                return False
-            raise
-        with contextlib.suppress(OSError):  # another user's file in a sticky folder: the lock counts, not the name
-            locks.sign(lock, {"user": _user(), "job": self._spec.job, "pid": os.getpid(), "since": locks.now()})
-        self._lock = lock
-        return True
-
-    def _work(self, task: str, index: int) -> Any:
-        """What a fresh process made of a task, as plain JSON. Errors: DeviceError, its own or of its death."""
-        path = tasks.outcome_path(self._folder, task, index)
-        path.unlink(missing_ok=True)
-        with self._worker(task, index) as child:
-            try:
-                # not wait(timeout=): that looks 20 times a second, beside the measurement
-                with locks.alarm(max(1e-3, self._deadline - time.monotonic())):
-                    code = child.wait()
-            except locks.Expired:
-                self._end(child)
-                message = f"the job ran past its deadline of {self._spec.deadline_s:g} s"
-                raise DeviceError("deadline", "run", message, fix="raise the timeout or time less") from None
-            except BaseException:
-                self._end(child)
-                raise
-        if not path.exists():
-            raise self._died(task, index, code)
-        outcome = loads(path.read_bytes())
-        if "failed" in outcome:
-            info = from_json(ErrorInfo, outcome["failed"])
-            raise DeviceError(info.code, info.stage, info.message, where=info.where, fix=info.fix)
-        return outcome
-
-    def _worker(self, task: str, index: int) -> "subprocess.Popen[bytes]":
-        """A worker beside us, or in a container of its own: then the child is the engine's client, which ends with the
-        worker, hands on our end of a pipe so that the worker notices ours, and keeps the lock like a worker."""
-        if self._spec.container is None:
-            argv = worker.command(self._folder, task, index)
-            environment = {**os.environ, **self._environment}
-            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(self._lock,), env=environment)
-        self._containers += 1
-        arguments = worker.arguments(self._folder, task, index, worker.STDIN)
-        argv = self._spec.container.argv(arguments, self._container, self._environment)
-        return subprocess.Popen(argv, stdin=subprocess.PIPE, pass_fds=(self._lock,))
-
-    @property
-    def _container(self) -> str:
-        """The name of the container that runs, or ran last."""
-        return f"edgebench-{self._spec.job}-{self._containers}"
-
-    def _end(self, child: "subprocess.Popen[bytes]") -> None:
-        """Kill a worker. One in a container does not die with the client; that may be at any step of starting it."""
-        child.kill()
-        if self._spec.container is not None:
-            for words in (("kill",), ("rm", "--force")):
-                null = subprocess.DEVNULL
-                argv = [self._spec.container.engine, *words, self._container]
-                subprocess.run(argv, stdin=null, stdout=null, stderr=null, check=False)
-
-    def _died(self, task: str, index: int, code: int) -> DeviceError:
-        if self._spec.container is not None and code > _SIGNALLED:
-            code = _SIGNALLED - code  # as an engine's client tells what ended the container's first process
-        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        tail = _tail(self._folder / "log")
-        hint = " (often: out of memory)" if code == -signal.SIGKILL else ""
-        last = f"; its last words: {tail}" if tail else ""
-        which = f"worker {index}" if task == "trial" else f"the {task} worker"
-        message, stage = f"{which} ended {how}{hint}{last}", "build" if task == "build" else "run"
-        if hint:
-            fix = "use a smaller batch or free memory there, then run it again"
-            return DeviceError("worker_killed", stage, message, where=str(self._folder), fix=fix)
-        fix = f"see {self._folder / 'log'}"
-        return DeviceError("worker_died", stage, message, where=str(self._folder), fix=fix)
 
 
 def _tidy(job: Path, keep_result: bool) -> None:
@@ -378,21 +270,6 @@ def _shift(result: ProcessResult, offset: int) -> ProcessResult:
 
 def _named(readings: Readings, when: str) -> Readings:
     return {f"{name}_{when}": reading for name, reading in readings.items()}
-
-
-def _tail(log: Path) -> str:
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return lines[-1][:300] if lines else ""
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name, as in containers
-        return str(os.getuid())
 
 
 def _cancel(_signum: int, _frame: Optional[FrameType]) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -298,8 +299,9 @@ def test_a_lost_link_loses_no_measurement(operator: Operator, start_sshd: Start,
 def cut_session(server: Sshd) -> None:
     """Kill the server's processes for open connections, not the listener; detached jobs are not among them."""
     for pid in server.sessions():
-        if Path(f"/proc/{pid}/comm").read_text().strip().startswith("sshd"):
-            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended by itself
+            if Path(f"/proc/{pid}/comm").read_text().strip().startswith("sshd"):
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_as_a_second_user(operator: Operator, start_sshd: Start, tiny_onnx: Path, tmp_path: Path) -> None:
