@@ -84,10 +84,10 @@ def print_json(value: Any) -> None:
 
 def load_fleet(given: Path | None) -> Fleet:
     """The fleet that --fleet, the environment or the usual places name."""
-    from edge.inventory import fleet_file as inventory
+    from edge.inventory import fleet_file
     from edge.places import places
 
-    return inventory.load_fleet(places().fleet_file(given))
+    return fleet_file.load_fleet(places().fleet_file(given))
 
 
 def console_width() -> int:

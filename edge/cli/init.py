@@ -42,7 +42,7 @@ def init(
     Example: edgebench init orin-1=jetson-agx-orin-64gb@10.0.0.21 a100=a100-80gb@gpu.example.org --user nvidia
     """
     from edge.cli.progress import drawn
-    from edge.inventory import fleet_file as inventory
+    from edge.inventory import fleet_file
     from edge.places import places
     from edge.planning.probing import probe_all
     from profiles.errors import ConfigError, HostKeyError
@@ -56,7 +56,7 @@ def init(
     except OSError as error:
         raise ConfigError(f"cannot be written ({error.strerror})", where=str(file)) from None
     try:
-        fleet = inventory.load_fleet(file)
+        fleet = fleet_file.load_fleet(file)
     except ConfigError:
         file.unlink()  # what was named on the command line does not make a fleet: leave nothing behind
         raise

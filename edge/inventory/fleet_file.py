@@ -38,33 +38,29 @@ give a device different values of one key are refused. edge.inventory.groups say
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from device_agents.contract import SchemaViolation, check_hook
 from edge.inventory.devices import LOCAL, Device, Fleet
+from edge.inventory.entries import Defaults, Entry, FleetEntries, GatewayEntry, GroupEntry, LocalEntry
 from edge.inventory.expression import RESERVED, WORD, WORD_RULE
 from edge.inventory.groups import given, group_table, members
 from edge.inventory.hops import Hop, parse_hop
-from edge.inventory.runtime_keys import RuntimeKeys, container_of, gpus_of, merged
+from edge.inventory.runtime_keys import container_of, gpus_of, merged
 from edge.inventory.vocabulary import Labels, Vocabulary
 from edge.quantities import parse_bytes, parse_rate
 from profiles.errors import ConfigError
-from profiles.load import device_profile, device_profile_names, parse, read_toml, unknown
-
-HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,253}\Z")
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,63}\Z")
+from profiles.load import device_profile, device_profile_names, parse, read_toml
 
 
 def load_fleet(source: Path | None) -> Fleet:
     """The fleet of a file; `local` alone without one. Errors: ConfigError that names file, key and what is allowed."""
     if source is None:
-        return Fleet({LOCAL: _local(_LocalEntry())[0]})
-    file = parse(_File, read_toml(source), where=source)
+        return Fleet({LOCAL: _local(LocalEntry())[0]})
+    file = parse(FleetEntries, read_toml(source), where=source)
     gateways = _Gateways(file.gateways, source)
     entries = {name: _entry(name, data, source) for name, data in file.devices.items()}
     groups = _Groups(file, entries, gateways, source)
@@ -75,131 +71,8 @@ def load_fleet(source: Path | None) -> Fleet:
     _check_serials(devices.values(), source)
     names_local = LOCAL in entries
     if not names_local:
-        devices[LOCAL] = _local(_LocalEntry())[0]
+        devices[LOCAL] = _local(LocalEntry())[0]
     return Fleet(devices, file.deploy.models, source, names_local, groups.ordered((*entries, LOCAL)))
-
-
-@dataclass(frozen=True)
-class _LocalEntry(RuntimeKeys):
-    profile: str = LOCAL
-    tags: tuple[str, ...] = ()
-    workdir: str | None = None
-    builder: bool = False
-    release_hook: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_common(self)
-
-
-@dataclass(frozen=True)
-class _Reach:
-    """How a host is reached, a device or a gateway."""
-
-    user: str | None = None
-    port: int | None = None
-    key: str | None = None
-    known_hosts: str | None = None
-    gateway: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.user is not None and not _USER.match(self.user):
-            raise SchemaViolation("user", f"{self.user!r} is no user name")
-        if self.port is not None and not 1 <= self.port <= 65_535:
-            raise SchemaViolation("port", f"{self.port} is not between 1 and 65535")
-        for key in ("key", "known_hosts", "gateway"):
-            if getattr(self, key) == "":
-                raise SchemaViolation(key, "is empty; leave it out instead")
-
-
-@dataclass(frozen=True)
-class _Gateway(_Reach):
-    host: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_host(self.host)
-
-
-@dataclass(frozen=True)
-class _Defaults(_Reach, RuntimeKeys):
-    profile: str | None = None
-    tags: tuple[str, ...] | None = None
-    workdir: str | None = None
-    power_mode: str | None = None
-    bandwidth: str | None = None
-    metered: bool | None = None
-    max_bytes: str | None = None
-    release_hook: tuple[str, ...] | None = None
-    site: str | None = None
-
-    def __post_init__(self) -> None:
-        _Reach.__post_init__(self)
-        RuntimeKeys.__post_init__(self)
-        _check_common(self)
-        for key, check in (("bandwidth", parse_rate), ("max_bytes", parse_bytes)):
-            text = getattr(self, key)
-            try:
-                _ = text is None or check(text)
-            except ValueError as error:
-                raise SchemaViolation(key, str(error)) from None
-        if self.site is not None and (not WORD.match(self.site) or self.site in RESERVED):
-            raise SchemaViolation("site", f"{self.site!r} is no site: {WORD_RULE}")
-
-
-@dataclass(frozen=True)
-class _Entry(_Defaults):
-    host: str | None = None
-    builder: bool = False
-    serial: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_host(self.host)
-        if self.serial is not None and not self.serial.strip():
-            raise SchemaViolation("serial", "is empty; leave it out instead")
-
-
-@dataclass(frozen=True)
-class _Group(_Defaults):
-    devices: tuple[str, ...] = field(kw_only=True)
-
-
-@dataclass(frozen=True)
-class _Deploy:
-    models: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _File:
-    defaults: _Defaults = field(default_factory=_Defaults)
-    devices: dict[str, Any] = field(default_factory=dict)
-    gateways: dict[str, Any] = field(default_factory=dict)
-    groups: dict[str, Any] = field(default_factory=dict)
-    deploy: _Deploy = field(default_factory=_Deploy)
-
-
-def _check_host(host: str | None) -> None:
-    if host is not None and not HOST.match(host):
-        raise SchemaViolation("host", f"{host!r} is no host name or address (user and port are keys of their own)")
-
-
-def _check_common(entry: _LocalEntry | _Defaults) -> None:
-    for tag in entry.tags or ():
-        if not WORD.match(tag) or tag in RESERVED:
-            raise SchemaViolation("tags", f"{tag!r} is no tag: {WORD_RULE}")
-    if entry.profile is not None and entry.profile not in device_profile_names():
-        raise SchemaViolation("profile", unknown("device profile", entry.profile, device_profile_names()).message)
-    if entry.workdir is not None and not _plain_absolute(entry.workdir):
-        raise SchemaViolation("workdir", f"{entry.workdir!r} is not absolute; write the whole path from /")
-    if entry.workdir is not None and "," in entry.workdir and container_of(entry.container) is not None:
-        raise SchemaViolation("workdir", f"{entry.workdir!r} has a comma, and no container can be given such a folder")
-    check_hook(entry.release_hook or ())
-
-
-def _plain_absolute(path: str) -> bool:
-    parts = PurePosixPath(path)
-    return parts.is_absolute() and ".." not in parts.parts and len(parts.parts) > 1 and path.isprintable()
 
 
 class _Gateways:
@@ -208,7 +81,7 @@ class _Gateways:
     def __init__(self, entries: Mapping[str, Any], source: Path) -> None:
         self._source = source
         self._entries = {
-            name: parse(_Gateway, data, where=source, at=f"gateways.{name}") for name, data in entries.items()
+            name: parse(GatewayEntry, data, where=source, at=f"gateways.{name}") for name, data in entries.items()
         }
         for name, entry in self._entries.items():
             self.find(entry.gateway, f"gateways.{name}.gateway")
@@ -240,13 +113,13 @@ class _Groups:
     """The [groups] of a fleet file, and what they give to its devices."""
 
     def __init__(
-        self, file: _File, entries: Mapping[str, _Entry | _LocalEntry], gateways: _Gateways, source: Path
+        self, file: FleetEntries, entries: Mapping[str, Entry | LocalEntry], gateways: _Gateways, source: Path
     ) -> None:
         self._defaults = file.defaults
         self._entries = entries
         self._source = source
         groups = {
-            name: parse(_Group, group_table(data), where=source, at=f"groups.{name}")
+            name: parse(GroupEntry, group_table(data), where=source, at=f"groups.{name}")
             for name, data in file.groups.items()
         }
         for name, group in groups.items():
@@ -254,7 +127,7 @@ class _Groups:
         self._settings = {name: _said(group) for name, group in groups.items()}
         labels = {
             name: _labels(entry, file.defaults)
-            for name, entry in {**entries, LOCAL: entries.get(LOCAL, _LocalEntry())}.items()
+            for name, entry in {**entries, LOCAL: entries.get(LOCAL, LocalEntry())}.items()
         }
         everything = frozenset(entries or labels)
         tags = {tag for one in labels.values() for tag in one.tags} | {
@@ -263,7 +136,7 @@ class _Groups:
         expressions = {name: group.devices for name, group in groups.items()}
         self._members = members(expressions, Vocabulary(labels, everything, str(source)), tags)
 
-    def defaults_of(self, name: str) -> _Defaults:
+    def defaults_of(self, name: str) -> Defaults:
         """What a device has where it says nothing itself: what its groups give, then [defaults]."""
         own = _said(self._entries[name])
         return replace(self._defaults, **given(name, own, self._settings, self._members, str(self._source)))
@@ -273,14 +146,14 @@ class _Groups:
         return {group: tuple(name for name in names if name in its) for group, its in self._members.items()}
 
 
-def _said(entry: _Defaults | _LocalEntry) -> dict[str, Any]:
+def _said(entry: Defaults | LocalEntry) -> dict[str, Any]:
     """What an entry says of the keys of [defaults]."""
-    values = {item.name: getattr(entry, item.name, None) for item in fields(_Defaults)}
+    values = {item.name: getattr(entry, item.name, None) for item in fields(Defaults)}
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _labels(entry: _Entry | _LocalEntry, defaults: _Defaults) -> Labels:
-    if isinstance(entry, _LocalEntry):
+def _labels(entry: Entry | LocalEntry, defaults: Defaults) -> Labels:
+    if isinstance(entry, LocalEntry):
         return Labels(entry.tags, entry.profile)
     return Labels(_first(entry.tags, defaults.tags) or (), _first(entry.profile, defaults.profile))
 
@@ -294,25 +167,25 @@ def _by_gpu(device: Device, gpus: Any) -> dict[str, Device]:
     return {each.name: each for each in found}
 
 
-def _entry(name: str, data: Any, source: Path) -> _Entry | _LocalEntry:
+def _entry(name: str, data: Any, source: Path) -> Entry | LocalEntry:
     key = f"devices.{name}"
     if not WORD.match(name) or name in RESERVED:
         raise ConfigError(f"{name!r} cannot name a device; use {WORD_RULE}", where=f"{source}, key {key!r}")
     if name == LOCAL:
-        return parse(_LocalEntry, data, where=source, at=key)
+        return parse(LocalEntry, data, where=source, at=key)
     _refuse_group_name(name, source)
-    return parse(_Entry, data, where=source, at=key)
+    return parse(Entry, data, where=source, at=key)
 
 
 def _device(
-    name: str, entry: _Entry | _LocalEntry, defaults: _Defaults, gateways: _Gateways, source: Path
+    name: str, entry: Entry | LocalEntry, defaults: Defaults, gateways: _Gateways, source: Path
 ) -> tuple[Device, Any]:
     """An entry as a device, and what it says of its GPUs. `defaults` are the device's own: its groups' and the
     file's."""
-    if isinstance(entry, _LocalEntry):
+    if isinstance(entry, LocalEntry):
         return _local(entry)
     key = f"devices.{name}"
-    values = {item.name: _first(getattr(entry, item.name), getattr(defaults, item.name)) for item in fields(_Defaults)}
+    values = {item.name: _first(getattr(entry, item.name), getattr(defaults, item.name)) for item in fields(Defaults)}
     if values["profile"] is None:
         known = ", ".join(device_profile_names())
         raise ConfigError(f"the key 'profile' is missing; known: {known}", where=f"{source}, key {key!r}")
@@ -346,7 +219,7 @@ def _device(
     return device, values["gpus"]
 
 
-def _local(entry: _LocalEntry) -> tuple[Device, Any]:
+def _local(entry: LocalEntry) -> tuple[Device, Any]:
     container = container_of(entry.container)
     device = Device(
         name=LOCAL,

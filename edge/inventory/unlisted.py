@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.inventory.devices import LOCAL, Device, Fleet
+from edge.inventory.entries import HOST
 from edge.inventory.expression import RESERVED, WORD
-from edge.inventory.fleet_file import HOST
 from edge.inventory.vocabulary import kind_of_profile
 from profiles.errors import ConfigError
 from profiles.load import device_profile

@@ -79,9 +79,7 @@ def test_a_job_outlives_link_and_controller_and_is_collected_later(
 ) -> None:
     child, job = long_job(operator, board, tiny_onnx, container_engine, seconds=3.0)
     os.killpg(child.pid, signal.SIGKILL)
-    for pid in board.sessions():
-        if Path(f"/proc/{pid}/comm").read_text().startswith("sshd"):
-            os.kill(pid, signal.SIGKILL)
+    board.cut_sessions()
     assert status(job)["state"] == "running"
     wait_until(lambda: status(job)["state"] == "done", "the job ends by itself", 60)
     found = deploy(operator, tiny_onnx, "--quick")

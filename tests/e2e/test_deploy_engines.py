@@ -20,7 +20,6 @@ import pytest
 from tests.e2e.conftest import ORIN, Bench
 from tests.operator import Operator
 from tests.ssh.sshd import Sshd, wait_until
-from tests.ssh.test_deploy_ssh import cut_session
 
 PER_CLASS = ("--engines", "per-class")
 
@@ -211,7 +210,7 @@ class TestPerClass:
         (bench.operator.home / "plan.toml").write_text(plan)
         child = bench.operator.start("sweep", "plan.toml", "--json")
         wait_until(lambda: log(builder, "begin"), "the build begins", 60)
-        cut_session(builder)
+        builder.cut_sessions()
         out, err = child.communicate(timeout=60)
         assert child.returncode in (0, 4), err + out
         assert len(log(builder, "build")) == 1

@@ -20,7 +20,6 @@ from tests.faults.test_controller_faults import said
 from tests.operator import BRIEF, Operator
 from tests.ssh.proxy import Proxy
 from tests.ssh.sshd import Sshd, wait_until
-from tests.ssh.test_deploy_ssh import cut_session
 
 Start = Callable[..., Sshd]
 
@@ -88,7 +87,7 @@ def test_a_link_that_breaks_is_taken_up_within_the_sweep(brisk: Operator, start_
     child = brisk.start("sweep", "plan.toml", "--json")
     status = server.home / ".cache" / "edgebench"
     wait_until(lambda: any('"running"' in path.read_text() for path in status.glob("*/jobs/*/status.json")), "it runs")
-    cut_session(server)
+    server.cut_sessions()
     _, err = child.communicate(timeout=60)
     assert child.returncode in (0, 4), err
     assert "trying again in 1 s" in err
@@ -181,7 +180,7 @@ def test_a_cell_that_restarts_its_device_is_begun_again_once(
     for attempt in (1, 2):
         wait_until(lambda n=attempt: events(brisk).count("submitted") == n and find(server, " worker "), "it runs")  # type: ignore[misc]
         kill(*find(server, ".pyz"))
-        cut_session(server)
+        server.cut_sessions()
     out, err = child.communicate(timeout=90)
     assert child.returncode == 1, err
     (failed,) = json.loads(out)["failed"]

@@ -109,6 +109,13 @@ class Sshd:
     def sessions(self) -> list[int]:
         return descendants(self.process.pid)
 
+    def cut_sessions(self) -> None:
+        """Kill the server's processes for open connections, not the listener; detached jobs are not among them."""
+        for pid in self.sessions():
+            with contextlib.suppress(FileNotFoundError):  # it has just ended by itself
+                if Path(f"/proc/{pid}/comm").read_text().strip().startswith("sshd"):
+                    _signal(pid, signal.SIGKILL)
+
     def freeze(self) -> None:
         """Stop the server and its sessions: connections stay open, and nothing answers."""
         for pid in self.processes():

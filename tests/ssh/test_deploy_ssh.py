@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import shutil
@@ -287,21 +286,13 @@ def test_a_lost_link_loses_no_measurement(operator: Operator, start_sshd: Start,
     child = operator.start("deploy", tiny_onnx, "--device", "board", "--quick", "--processes", "2")
     status = server.home / ".cache" / "edgebench"
     wait_until(lambda: any('"running"' in path.read_text() for path in status.glob("*/jobs/*/status.json")), "it runs")
-    cut_session(server)
+    server.cut_sessions()
     out, _ = child.communicate(timeout=60)
     assert child.returncode == 1
     assert "its measurement goes on there: run the same command again to collect it" in out
     again = operator.run("deploy", tiny_onnx, "--device", "board", "--quick", "--processes", "2", "--json")
     assert again.code in (0, 4), again.err
     assert [row["id"] for row in again.json["measurements"]] == [path.name for path in status.glob("*/jobs/*")]
-
-
-def cut_session(server: Sshd) -> None:
-    """Kill the server's processes for open connections, not the listener; detached jobs are not among them."""
-    for pid in server.sessions():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended by itself
-            if Path(f"/proc/{pid}/comm").read_text().strip().startswith("sshd"):
-                os.kill(pid, signal.SIGKILL)
 
 
 def test_as_a_second_user(operator: Operator, start_sshd: Start, tiny_onnx: Path, tmp_path: Path) -> None:
