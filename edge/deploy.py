@@ -14,7 +14,7 @@ from edge.places import Places
 from edge.planning.choosing import Survey
 from edge.planning.plan import Plan
 from edge.planning.request import Request
-from edge.planning.sources import artifact_source, data_source
+from edge.planning.sources import ArtifactSource, data_source
 from edge.releases import making
 from edge.report.rows import Row, Rows
 from edge.results.store import Store
@@ -76,9 +76,9 @@ def deploy(
     places: Places,
     progress: Progress,
     *,
-    survey: Survey | None = None,
-    begin: Begin = Begin.GO_ON,
-    since: float | None = None,
+    survey: Survey,
+    begin: Begin,
+    since: float,
     policy: Policy | None = None,
     watch: Callable[[Journal], AbstractContextManager[Watch]] = _unwatched,
     wish: making.Wish | None = None,
@@ -89,7 +89,6 @@ def deploy(
     the run of a journal, and `executor` reaches the devices, without it this machine does. Errors: ConfigError,
     fleet.Interrupted."""
     executor = executor or Threads()
-    since = time.monotonic() if since is None else since
     policy = policy or Policy()
     results = Store(places.results)
     made = Rows(results)
@@ -97,8 +96,8 @@ def deploy(
     journal = open_journal(places.results, plan, begin)
     plan = _planned(plan, journal, begin)
     try:
-        survey = look_again(plan, journal, devices, survey or Survey(), places, progress, executor.probe)
-        artifact = artifact_source(request, artifacts, progress, survey)
+        survey = look_again(plan, journal, devices, survey, places, progress, executor.probe)
+        artifact = ArtifactSource(request, artifacts, progress, survey)
         if wish is not None:
             making.check_shared(plan, artifact, survey)
         tools = fleet.Tools(

@@ -113,6 +113,7 @@ def _sweep(
     from edge.sweeps.expand import expand, identity
     from edge.sweeps.plan_file import located
     from export.artifact import Store
+    from profiles.progress import silent
 
     builds_for = builders(known, devices) if asked.base.engines == PER_CLASS else None
     choices = Choices()
@@ -125,10 +126,10 @@ def _sweep(
     whole = Plan(cells, name=asked.name, sweep=identity(asked, devices, builds_for))
     say_choices(choices, err=json)
     if dry_run:
-        from edge.planning.sources import artifact_there
+        from edge.planning.sources import ArtifactSource
         from edge.sweeps.estimate import estimate, took_s
 
-        there = artifact_there(asked.base, store, found)
+        there = ArtifactSource(asked.base, store, silent, found).there
         found_run = None if begin is Begin.FRESH else files.unfinished(places().results, whole.id)
         _print_estimate(
             estimate(cells, there, took_s(places().results, whole.id)), cells, choices, found_run, json=json

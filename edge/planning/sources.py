@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,114 +138,103 @@ def _named_weights(ref: ModelRef, weights: str | None) -> str:
     return f"sha256:{sha256_file(path)}"
 
 
-def artifact_source(
-    request: Request, store: Store, progress: Progress, survey: Survey | None = None
-) -> Callable[[Cell], Artifact]:
-    """What finds or exports the artifact of a cell: one with a dynamic batch serves every batch, but a user's file is
-    fixed to the batch, as it may have a fixed one already, unless bounds want it free: those of `deploy`, or those that
-    its newest export declares. What failed once is not tried again. A cell whose
-    engine was built ahead of time has the graph that it was built of. A device whose parser is old gets a graph that it
-    can read; a user's file that it cannot is refused. Of a size that was asked for, one that is free in it comes first,
-    then one of that size alone, which is exported where there is none."""
-    refs = {ref.name: ref for ref in map(resolve, request.models)}
+class ArtifactSource:
+    """Finds or exports the artifact of a cell: one with a dynamic batch serves every batch, but a user's file is fixed
+    to the batch, as it may have a fixed one already, unless bounds want it free: those of `deploy`, or those that its
+    newest export declares. What failed once is not tried again. A cell whose engine was built ahead of time has the
+    graph that it was built of. A device whose parser is old gets a graph that it can read; a user's file that it cannot
+    is refused. Of a size that was asked for, one that is free in it comes first, then one of that size alone, which is
+    exported where there is none."""
 
-    @functools.cache
-    def bounded(
-        model: str, framework: str, precision: Precision, weights: str, max_opset: int | None, size: Size | None
-    ) -> Artifact | None:
-        there = _finder(store, refs[model])(
-            framework, precision, DYNAMIC,
-            weights=weights, max_opset=max_opset, serves=_serving(size),
-        )  # fmt: skip
-        return there if there is not None and (there.profiles or precision is Precision.INT8) else None
+    def __init__(self, request: Request, store: Store, progress: Progress, survey: Survey | None = None) -> None:
+        self._request = request
+        self._store = store
+        self._progress = progress
+        self._survey = survey or Survey()
+        self._refs = {ref.name: ref for ref in map(resolve, request.models)}
+        self._found: dict[_Wanted, Artifact | None] = {}
+        self._made: dict[_Wanted, Artifact | ExportError] = {}
 
-    @functools.cache
-    def make(
-        model: str,
-        framework: str,
-        precision: Precision,
-        batch: Dim,
-        weights: str,
-        max_opset: int | None,
-        size: Size | None,
-    ) -> Artifact | ExportError:
-        ref = refs[model]
-        if request.weights is None or precision is Precision.INT8:
-            there = _finder(store, ref)(
-                framework, precision, batch, weights=weights, max_opset=max_opset, serves=_serving(size)
-            )
-            if there is not None:
-                return there
-        export = export_model if max_opset is None else functools.partial(export_model, opset=max_opset)
-        try:
-            return export(
-                ref,
-                framework=framework,
-                precision=precision,
-                batch=batch,
-                weights=request.weights or weights_of(ref) or weights,
-                store=store,
-                progress=progress,
-                options=_fixed(size, ref),
-            )
-        except ExportError as error:
-            return error
-
-    def artifact(cell: Cell) -> Artifact:
-        if cell.engines == AHEAD:
-            return store.get(str(engine_for(cell, store, survey or Survey()).parent))
-        max_opset = choosing.max_opset(cell.device, cell.backend, survey or Survey())
-        declared = bounded(cell.model, cell.framework, cell.precision, cell.weights, max_opset, cell.size)
-        if declared is not None:
-            return declared
-        is_graph = refs[cell.model].kind == ONNX
-        batch: Dim = cell.batch if is_graph and not cell.profiles else DYNAMIC
-        made = make(cell.model, cell.framework, cell.precision, batch, cell.weights, max_opset, cell.size)
+    def __call__(self, cell: Cell) -> Artifact:
+        """Errors: those of the export; ConfigError."""
+        there = self._declared(cell)
+        if there is not None:
+            return there
+        wanted = self._wanted(cell)
+        if wanted not in self._made:
+            self._made[wanted] = self._make(wanted)
+        made = self._made[wanted]
         if isinstance(made, ExportError):
             raise made
         return made
 
-    return artifact
+    def there(self, cell: Cell) -> Artifact | None:
+        """What the cell would take if nothing were exported; None where something would be. Errors: ConfigError."""
+        return self._declared(cell) or self._find(self._wanted(cell))
+
+    def _declared(self, cell: Cell) -> Artifact | None:
+        """What needs no export: the graph of an engine, or an artifact that serves more than one batch by its own
+        word."""
+        if cell.engines == AHEAD:
+            return self._store.get(str(engine_for(cell, self._store, self._survey).parent))
+        found = self._find(replace(self._wanted(cell), batch=DYNAMIC))
+        return found if found is not None and (found.profiles or cell.precision is Precision.INT8) else None
+
+    def _wanted(self, cell: Cell) -> _Wanted:
+        is_graph = self._refs[cell.model].kind == ONNX
+        batch: Dim = cell.batch if is_graph and not cell.profiles else DYNAMIC
+        opset = choosing.max_opset(cell.device, cell.backend, self._survey)
+        return _Wanted(cell.model, cell.framework, cell.precision, batch, cell.weights, opset, cell.size)
+
+    def _find(self, wanted: _Wanted) -> Artifact | None:
+        if wanted not in self._found:
+            find = _finder(self._store, self._refs[wanted.model])
+            serves = None if wanted.size is None else functools.partial(sizes.serves, size=wanted.size)
+            self._found[wanted] = find(
+                wanted.framework, wanted.precision, wanted.batch,
+                weights=wanted.weights, max_opset=wanted.opset, serves=serves,
+            )  # fmt: skip
+        return self._found[wanted]
+
+    def _make(self, wanted: _Wanted) -> Artifact | ExportError:
+        ref, request = self._refs[wanted.model], self._request
+        if request.weights is None or wanted.precision is Precision.INT8:
+            there = self._find(wanted)
+            if there is not None:
+                return there
+        export = export_model if wanted.opset is None else functools.partial(export_model, opset=wanted.opset)
+        try:
+            return export(
+                ref,
+                framework=wanted.framework,
+                precision=wanted.precision,
+                batch=wanted.batch,
+                weights=request.weights or weights_of(ref) or wanted.weights,
+                store=self._store,
+                progress=self._progress,
+                options=_fixed(wanted.size, ref),
+            )
+        except ExportError as error:
+            return error
 
 
-def artifact_there(request: Request, store: Store, survey: Survey) -> Callable[[Cell], Artifact | None]:
-    """What finds the artifact that a cell would take if nothing were exported; None where something would be."""
-    refs = {ref.name: ref for ref in map(resolve, request.models)}
+@dataclass(frozen=True)
+class _Wanted:
+    """What cells have in common that share an artifact. `opset` is the newest that may be in it, None for any."""
 
-    @functools.cache
-    def there(
-        model: str,
-        framework: str,
-        precision: Precision,
-        batch: Dim,
-        weights: str,
-        max_opset: int | None,
-        size: Size | None,
-    ) -> Artifact | None:
-        return _finder(store, refs[model])(
-            framework, precision, batch, weights=weights, max_opset=max_opset, serves=_serving(size)
-        )
-
-    def artifact(cell: Cell) -> Artifact | None:
-        max_opset = choosing.max_opset(cell.device, cell.backend, survey)
-        key = (cell.model, cell.framework, cell.precision)
-        for batch in (DYNAMIC, cell.batch):
-            found = there(*key, batch, cell.weights, max_opset, cell.size)
-            if found is not None:
-                return found
-        return None
-
-    return artifact
+    model: str
+    framework: str
+    precision: Precision
+    batch: Dim
+    weights: str
+    opset: int | None
+    size: Size | None
 
 
 def _finder(store: Store, ref: ModelRef) -> Callable[..., Artifact | None]:
     """export.cache.find_any, of the form in which the operator's own model was exported."""
     options, content = options_of(ref), content_of(ref) if ref.is_file else None
     return functools.partial(find_any, store, ref, content=content, like=(options.head, options.pixels))
-
-
-def _serving(size: Size | None) -> Callable[[Artifact], bool] | None:
-    return None if size is None else functools.partial(sizes.serves, size=size)
 
 
 def _fixed(size: Size | None, ref: ModelRef) -> Options:

@@ -8,7 +8,7 @@ repeated.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -17,9 +17,9 @@ from edge.inventory.devices import Device
 from edge.planning.classes import Build, builds_for
 from edge.planning.plan import PER_CLASS, Cell, Plan
 from edge.running.builder_run import BuilderRun
-from edge.running.device_run import Failed, Ok, Orders, Outcome, Skipped
+from edge.running.device_run import DeviceRun, Failed, Ok, Orders, Outcome, Skipped
 from edge.running.device_work import DeviceWork, Tools
-from edge.running.executors import Executor, Threads
+from edge.running.executors import Executor
 from edge.running.journal import Journal
 from edge.running.resuming import changed, found_for
 from edge.running.supply import Supply, in_turn
@@ -66,13 +66,12 @@ def run(
     devices: Mapping[str, Device],
     journal: Journal,
     tools: Tools,
-    executor: Executor | None = None,
+    executor: Executor,
     *,
     goes_on: bool = False,
 ) -> Report:
     """Measure every cell of the plan that the journal does not know as done, by the device as it is now. The run is
-    finished then, unless a device was lost, or the caller `goes_on` with it. `executor` is who reaches the devices,
-    this machine without it.
+    finished then, unless a device was lost, or the caller `goes_on` with it. `executor` is who reaches the devices.
 
     Errors: ConfigError of the export or of the operator's data (nothing was begun), unless exporting overlaps with
     measuring; Interrupted on Ctrl-C. All else ends in the report.
@@ -83,48 +82,56 @@ def run(
     tools.watch.begins(plan.cells, [outcome.cell for outcome in outcomes.values()])
     supply = Supply(todo, tools.artifact, tools.data)
     supply.make([cell for cell in todo if cell.engines == PER_CLASS or not tools.policy.overlap])
-    for cell in todo:
-        error = supply.error(cell)
-        if isinstance(error, ConfigError):
-            raise error
-        if error is not None:
-            journal.failed(cell, error.info())
-            tools.failures.add()
-            tools.watch.ended(cell, error.info())
-            outcomes[cell.id] = Failed(cell, 0, error.info())
+    outcomes.update({failure.cell.id: failure for failure in _not_supplied(todo, supply, journal, tools)})
     todo = [cell for cell in todo if cell.id not in outcomes]
     artifacts = {cell.id: supply.made(cell).artifact for cell in todo if cell.engines == PER_CLASS}
     builds = builds_for(todo, artifacts, devices)
     building = _builder_runs(builds.values(), devices, journal, tools)
     queues = _by_device(todo)
     workers = [
-        (executor or Threads()).device_run(
-            devices[name], Orders(cells, supply, builds, building.get(name)), journal, tools
-        )
+        executor.device_run(devices[name], Orders(cells, supply, builds, building.get(name)), journal, tools)
         for name, cells in queues.items()
     ]
     # Builders first: the pool begins in this order, and others wait for them. This machine measures last: elsewhere it
     # is the controller, and its own work would disturb what it measures.
     remote = [*building.values(), *(worker for worker in workers if not worker.device.is_local)]
-
-    def supply_all() -> None:
-        supply.make(in_turn(queues.values()))
-        tools.watch.supplied()
-
-    _run_all(remote, supply_all)
-    _run_all([worker for worker in workers if worker.device.is_local])
-    report.bytes_sent = sum(worker.bytes_sent for worker in (*building.values(), *workers))
-    report.building_s = {name: builder.building_s for name, builder in building.items()}
+    _run_all(remote, lambda: _supply_all(supply, queues.values(), tools))
+    _run_all([worker for worker in workers if worker.device.is_local], lambda: None)
     for worker in workers:
         outcomes.update({outcome.cell.id: outcome for outcome in worker.outcomes})
-        report.anew += worker.anew
-        if worker.pythons:
-            report.pythons[worker.device.name] = worker.pythons
-    report.outcomes = [outcomes[cell.id] for cell in plan.cells]
-    planned = {cell.id for cell in journal.planned} - {cell.id for cell in plan.cells}
-    if not planned and not goes_on and not report.unfinished:
+    _sum_up(report, [outcomes[cell.id] for cell in plan.cells], workers, building)
+    left_out = {cell.id for cell in journal.planned} - {cell.id for cell in plan.cells}
+    if not left_out and not goes_on and not report.unfinished:
         journal.finish()
     return report
+
+
+def _not_supplied(cells: Sequence[Cell], supply: Supply, journal: Journal, tools: Tools) -> Iterator[Failed]:
+    """The cells that this machine has tried to make ready, and could not. Errors: ConfigError."""
+    failed = [(cell, error) for cell in cells if (error := supply.error(cell)) is not None]
+    for _, error in failed:
+        if isinstance(error, ConfigError):
+            raise error
+    for cell, error in failed:
+        journal.failed(cell, error.info())
+        tools.failures.add()
+        tools.watch.ended(cell, error.info())
+        yield Failed(cell, 0, error.info())
+
+
+def _supply_all(supply: Supply, queues: Iterable[list[Cell]], tools: Tools) -> None:
+    supply.make(in_turn(queues))
+    tools.watch.supplied()
+
+
+def _sum_up(
+    report: Report, outcomes: list[Outcome], workers: Sequence[DeviceRun], building: Mapping[str, BuilderRun]
+) -> None:
+    report.outcomes = outcomes
+    report.bytes_sent = sum(worker.bytes_sent for worker in (*building.values(), *workers))
+    report.building_s = {name: builder.building_s for name, builder in building.items()}
+    report.pythons = {worker.device.name: worker.pythons for worker in workers if worker.pythons}
+    report.anew += [one for worker in workers for one in worker.anew]
 
 
 def _earlier(plan: Plan, journal: Journal, tools: Tools, report: Report) -> Iterable[tuple[str, Ok]]:
@@ -157,11 +164,7 @@ def _builder_runs(
     return {name: BuilderRun(devices[name], its, journal, tools) for name, its in by_device.items()}
 
 
-def _nothing() -> None:
-    pass
-
-
-def _run_all(workers: Sequence[DeviceWork], meanwhile: Callable[[], None] = _nothing) -> None:
+def _run_all(workers: Sequence[DeviceWork], meanwhile: Callable[[], None]) -> None:
     """All at once, each in a thread, and `meanwhile` in this one."""
     if not workers:
         meanwhile()

@@ -14,7 +14,7 @@ from edge.planning.choosing import Choices, Survey, worth_asking
 from edge.planning.make_plan import make_plan
 from edge.planning.plan import Cell
 from edge.planning.request import Request
-from edge.planning.sources import artifact_source
+from edge.planning.sources import ArtifactSource
 from export.artifact import Store, sha256_file
 from profiles.errors import ConfigError, ConnectError, ExportError
 from profiles.progress import silent
@@ -228,7 +228,7 @@ class TestDeclaredBounds:
         bounded = stored(store, opset=18, profiles=self.BOUNDS)
         request = Request(("resnet18",), framework="pytorch", weights=weights)
         (cell,) = make_plan(request, (ORIN,), store, Choices()).cells
-        source = artifact_source(request, store, silent)
+        source = ArtifactSource(request, store, silent)
         assert source(replace(cell, weights="random")).id == bounded.id
 
     def test_a_user_s_file_is_free_within_them(self, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ class TestDeclaredBounds:
         bounded = stored(store, framework="onnx", weights=content, model="mine", profiles=self.BOUNDS)
         request = Request((str(model),), batches=(1, 8))
         cells = make_plan(request, (ORIN,), store, Choices()).cells
-        source = artifact_source(request, store, silent)
+        source = ArtifactSource(request, store, silent)
         assert [(cell.batch, source(cell).id) for cell in cells] == [(1, bounded.id), (8, bounded.id)]
 
 
@@ -296,7 +296,7 @@ class TestAnOldParser:
         old, new = stored(store, opset=17), stored(store, opset=18)
         cells, lines = plan(store, ORIN, A100, survey=self.OLD)
         request = Request(("resnet18",), framework="pytorch")
-        source = artifact_source(request, store, silent, self.OLD)
+        source = ArtifactSource(request, store, silent, self.OLD)
         assert [source(cell).id for cell in cells] == [old.id, new.id]
         assert "opset 17 or older for orin-1 (tensorrt 8.6.2 reads no newer)" in lines
         assert not any("gpu-1 (tensorrt" in line and "opset" in line for line in lines)
@@ -322,7 +322,7 @@ class TestAnOldParser:
             raise ExportError("not in this test")
 
         monkeypatch.setattr("edge.planning.sources.export_model", export)
-        source = artifact_source(Request(("resnet18",), framework="pytorch"), store, silent, self.OLD)
+        source = ArtifactSource(Request(("resnet18",), framework="pytorch"), store, silent, self.OLD)
         for _ in range(2):
             with pytest.raises(ExportError):
                 source(replace(cell, batch=8))

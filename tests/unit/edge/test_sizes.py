@@ -15,7 +15,7 @@ from edge.planning.classes import build_of
 from edge.planning.make_plan import make_plan
 from edge.planning.plan import Cell
 from edge.planning.request import Request
-from edge.planning.sources import artifact_source
+from edge.planning.sources import ArtifactSource
 from edge.running.jobspec import job_spec
 from export.artifact import Artifact, Format, NotChecked, Parity, Store
 from export.judging import boxes
@@ -247,7 +247,7 @@ class TestTheArtifactOfASize:
     def source(self, store: Store, size: tuple[int, int] | None) -> Artifact:
         request = Request(("resnet18",), framework="pytorch")
         cell = replace(CELL, weights="random", precision=Precision.FP32, size=size)
-        return artifact_source(request, store, silent)(cell)
+        return ArtifactSource(request, store, silent)(cell)
 
     def test_is_the_one_that_takes_it(self, tmp_path: Path) -> None:
         store = Store(tmp_path)
