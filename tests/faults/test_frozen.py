@@ -21,7 +21,7 @@ from tests.faults import leaks
 from tests.ssh.proxy import Proxy
 from tests.ssh.sshd import Sshd, wait_until
 
-GRACE_S = 1.0
+GRACE_S = 3.0
 """What a busy machine may add."""
 
 

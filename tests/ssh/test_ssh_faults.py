@@ -19,7 +19,7 @@ import pytest
 
 from edge.transport.files import Upload
 from edge.transport.ssh import Endpoint, SSHTransport
-from profiles.errors import ConnectError, HostKeyError, Timeout, TransferError, TransportError
+from profiles.errors import ConnectError, HostKeyError, LoginError, Timeout, TransferError, TransportError
 from tests.ssh.proxy import Proxy
 from tests.ssh.sshd import Sshd, free_port, wait_until
 
@@ -278,42 +278,42 @@ class TestHostKey:
 class TestLogin:
     def test_a_refused_key_is_named(self, sshd: Sshd, tmp_path: Path) -> None:
         key = _key(tmp_path)
-        error = refusal(replace(sshd.endpoint, keys=(key,)), ConnectError)
+        error = refusal(replace(sshd.endpoint, keys=(key,)), LoginError)
         assert f"the login as {sshd.user} was refused" in error.message
         assert str(key) in error.message
         assert "ssh-copy-id" in error.fix
 
     def test_a_missing_key_file(self, sshd: Sshd, tmp_path: Path) -> None:
-        error = refusal(replace(sshd.endpoint, keys=(tmp_path / "none",)), ConnectError)
+        error = refusal(replace(sshd.endpoint, keys=(tmp_path / "none",)), LoginError)
         assert f"the key file {tmp_path / 'none'} cannot be read (No such file or directory)" in error.message
 
     def test_a_key_with_a_passphrase(self, sshd: Sshd, tmp_path: Path) -> None:
         key = _key(tmp_path, passphrase="secret")
-        error = refusal(replace(sshd.endpoint, keys=(key,)), ConnectError)
+        error = refusal(replace(sshd.endpoint, keys=(key,)), LoginError)
         assert f"the key {key} needs a passphrase (ssh-add {key})" in error.message
 
     def test_a_file_that_is_no_key(self, sshd: Sshd, tmp_path: Path) -> None:
         (tmp_path / "junk").write_text("junk")
-        error = refusal(replace(sshd.endpoint, keys=(tmp_path / "junk",)), ConnectError)
+        error = refusal(replace(sshd.endpoint, keys=(tmp_path / "junk",)), LoginError)
         assert "cannot be understood" in error.message
 
     def test_no_key_at_all(self, sshd: Sshd) -> None:
-        error = refusal(replace(sshd.endpoint, keys=(), own_keys=False), ConnectError)
+        error = refusal(replace(sshd.endpoint, keys=(), own_keys=False), LoginError)
         assert "there is no key to log in with" in error.message
 
     def test_a_server_that_takes_no_keys(self, start_sshd: Start) -> None:
         server = start_sshd(extra="PubkeyAuthentication no\nPasswordAuthentication yes")
-        error = refusal(server.endpoint, ConnectError)
+        error = refusal(server.endpoint, LoginError)
         assert "by key is not allowed; the server takes password" in error.message
 
     def test_more_than_a_key_is_wanted(self, start_sshd: Start) -> None:
         server = start_sshd(extra="PasswordAuthentication yes\nAuthenticationMethods publickey,password")
-        assert "needs more than a key" in refusal(server.endpoint, ConnectError).message
+        assert "needs more than a key" in refusal(server.endpoint, LoginError).message
 
     def test_too_many_wrong_keys(self, start_sshd: Start, tmp_path: Path) -> None:
         server = start_sshd(extra="MaxAuthTries 2")
         keys = tuple(_key(tmp_path, f"k{number}") for number in range(4))
-        assert "was refused" in refusal(replace(server.endpoint, keys=keys), ConnectError).message
+        assert "was refused" in refusal(replace(server.endpoint, keys=keys), LoginError).message
 
     def test_by_agent(self, sshd: Sshd, agent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         subprocess.run(["ssh-add", "-q", str(sshd.key)], check=True, env={**os.environ, "SSH_AUTH_SOCK": str(agent)})

@@ -17,7 +17,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from edge.transport.base import Deadline
 from edge.transport.ssh import Endpoint, SSHTransport, close_gateways
+from edge.transport.ssh.connection import Link, connect
+from edge.transport.ssh.dial import Tunnel
 from profiles.errors import ConnectError, HostKeyError, Timeout, TransportError
 from tests.ssh.proxy import Proxy
 from tests.ssh.sshd import Sshd, free_port, start, wait_until
@@ -211,6 +214,20 @@ def test_an_upload_through_a_gateway_that_is_cut_goes_on_where_it_was(
                 transport.put(payload, target, sha256=digest, timeout=60)
             assert transport.put(payload, target, sha256=digest, timeout=60) < (16 << 20)
     assert sha256(Path(target).read_bytes()).hexdigest() == digest
+
+
+def test_a_tunnel_of_a_dead_connection_ends_quietly(sshd: Sshd) -> None:
+    """The connection takes nothing more, which its own thread has not heard of: who closes the tunnel finds out."""
+    link = Link(sshd.endpoint)
+    connect(link, Deadline(30, "connecting", "board"))
+    channels = [link.session.open_channel("direct-tcpip", ("127.0.0.1", sshd.port), ("127.0.0.1", 0)) for _ in "ab"]
+    link.session.sock.shutdown(socket.SHUT_WR)
+    with pytest.raises(EOFError):
+        channels[0].close()
+    tunnel = Tunnel(channels[1])
+    tunnel.carrier.close()
+    tunnel.end()
+    link.kill()
 
 
 def command_to(server: Sshd) -> str:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edge.transport.base import Deadline
 from edge.transport.ssh.endpoint import Endpoint
@@ -28,7 +28,7 @@ class Way(Protocol):
     """An open way. `carrier` is what paramiko.Transport takes."""
 
     @property
-    def carrier(self) -> socket.socket | paramiko.Channel: ...
+    def carrier(self) -> socket.socket | _Channel: ...
 
     def end(self) -> None:
         """Close it, so that a thread that waits on it wakes up. From any thread, repeatedly."""
@@ -126,15 +126,29 @@ class Command:
         return "ProxyCommand: " + (lines[-1][:300] if lines else ended) if lines or ended else ""
 
 
+class _Channel:
+    """A channel whose end is quiet: paramiko closes what carries a session in its own thread too, and tells the other
+    side so, over a connection that may be gone with any of paramiko's errors."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._channel.close()
+
+
 class Tunnel:
     """A channel of a gateway's connection, which others use at the same time."""
 
     def __init__(self, channel: paramiko.Channel) -> None:
-        self.carrier = channel
+        self.carrier = _Channel(channel)
 
     def end(self) -> None:
-        with contextlib.suppress(Exception):  # the gateway's connection may be gone, with any of paramiko's errors
-            self.carrier.close()
+        self.carrier.close()
 
     def complaint(self) -> str:
         return ""
