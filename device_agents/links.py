@@ -18,7 +18,7 @@ from typing import Optional
 from device_agents.contract import CURRENT, PREVIOUS, SchemaViolation, check_version, dumps, from_json, loads
 from device_agents.files import sync, write_atomic
 
-INTENT = ".swap.json"
+_INTENT = ".swap.json"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def read(home: Path) -> Links:
 
 def swap(home: Path, meant: Links) -> None:
     """Make the links name what is meant. Errors: OSError, after which they are as before, or `recover` ends it."""
-    write_atomic(home / INTENT, dumps(meant).encode())
+    write_atomic(home / _INTENT, dumps(meant).encode())
     sync(home)
     _set(home / CURRENT, meant.current)
     recover(home)
@@ -43,7 +43,7 @@ def swap(home: Path, meant: Links) -> None:
 
 def recover(home: Path) -> None:
     """End what a command began that was killed in a swap, or forget it."""
-    intent = home / INTENT
+    intent = home / _INTENT
     if not intent.exists():
         return
     with contextlib.suppress(SchemaViolation):

@@ -134,20 +134,19 @@ def remove(
 
 
 def _devices(known: Fleet, device: list[str] | None) -> tuple[Device, ...]:
-    """Errors: ConfigError where none are named: what changes devices does not guess which."""
+    """One of each host, as its GPUs share its releases. Errors: ConfigError where none are named: what changes devices
+    does not guess which."""
     from edge.inventory.selector import any_of, select
     from profiles.errors import ConfigError
 
     if not device:
         raise ConfigError("no device is named", where="--device", fix="name some, or all: --device all")
-    return select(known, any_of(device))
+    return known.entries(select(known, any_of(device)))
 
 
 def _told(done: Mapping[str, ReleaseState], failed: Mapping[str, EdgebenchError], what: str, *, json: bool) -> int:
-    from device_agents.contract import to_json
-
     if json:
-        rows = [{"device": name, "current": None, "previous": None, **to_json(state)} for name, state in done.items()]
+        rows = [{"device": name, **_plain(state)} for name, state in done.items()]
         print_json({"done": rows, "failed": _as_json(failed)})
     else:
         for name, state in done.items():

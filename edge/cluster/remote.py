@@ -23,6 +23,9 @@ from edge.running.device_work import Tools
 from edge.running.journal import Journal
 from profiles.errors import EdgebenchError, TransportError
 
+STAGE = "scheduler"
+"""The stage of what fails for want of a worker."""
+
 _IDLE_S, _BUSY_S = 5.0, 0.2
 """How long a worker keeps us waiting when it has nothing to say; the second while it waits for something of ours."""
 
@@ -97,7 +100,7 @@ class RemoteRun(DeviceRun):
                 if lost > _LOST_IN_A_ROW:
                     fix = "look at the log of the workers: they may run out of memory"
                     message = f"{lost} workers were lost with it, one after another"
-                    raise TransportError(message, where=self.device.name, stage="scheduler", fix=fix) from None
+                    raise TransportError(message, where=self.device.name, stage=STAGE, fix=fix) from None
                 self._say(f"{error}; another one goes on")
             finally:
                 self._worker = None
@@ -112,14 +115,16 @@ class RemoteRun(DeviceRun):
         return [cell for cell in left if cell.id not in self._done]
 
     def _start(self, left: list[Cell]) -> Start:
-        others = {cell.id for cell in self._journal.planned} - {cell.id for cell in left}
-        builds = {name: build for name, build in self._orders.builds.items() if name in {cell.id for cell in left}}
+        ids = {cell.id for cell in left}
+        others = {cell.id for cell in self._journal.planned} - ids
+        known = self._journal.cells.copy()  # whole, as the threads of other devices and of builders add to it
+        builds = {name: build for name, build in self._orders.builds.items() if name in ids}
         return Start(
             version=version(),
             run=self._journal.run,
             device=device_to_json(self.device),
             cells=tuple(left),
-            progress={name: one for name, one in self._journal.cells.items() if name not in others},
+            progress={name: one for name, one in known.items() if name not in others},
             policy=self._tools.policy,
             failures=self._tools.failures.count,
             found=self._tools.survey.found.get(self.device.name, {}),

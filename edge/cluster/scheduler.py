@@ -25,7 +25,7 @@ from device_agents.contract import ErrorInfo, dumps, from_json, loads
 from edge import version
 from edge.agent.finding import Found
 from edge.cluster import received
-from edge.cluster.remote import LostError, RemoteRun
+from edge.cluster.remote import STAGE, LostError, RemoteRun
 from edge.cluster.seat import LEASE_S, Seat, look
 from edge.cluster.supplying import Payload
 from edge.cluster.words import Answer, Down, Up, device_to_json, error_of
@@ -39,7 +39,6 @@ from edge.running.journal import Journal
 from profiles.errors import ConfigError, ConnectError, EdgebenchError, RunError, TransferError, TransportError
 from profiles.progress import Progress
 
-STAGE = "scheduler"
 WORKER_S = 60.0
 """How long a device waits for a worker of its site, or as long as it may be out of reach, if that is longer."""
 

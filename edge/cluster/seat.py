@@ -24,7 +24,6 @@ from edge.cluster.words import (
     Start,
     Supplies,
     artifact_from_json,
-    at,
     device_from_json,
     error_of,
     outcome_to_json,
@@ -197,7 +196,7 @@ def look(device: str, backends: list[str]) -> str:
     asked = device_from_json(loads(device))
     found, failed = probe_all((asked,), places(), silent, {asked.name: backends})
     if asked.name in failed:
-        return dumps({"error": at("probe", failed[asked.name])})
+        return dumps({"error": failed[asked.name].info()})
     return dumps({"found": found[asked.name]})
 
 

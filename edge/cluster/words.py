@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -140,12 +140,6 @@ def error_of(info: ErrorInfo) -> EdgebenchError:
     error = kind(info.message, where=info.where, fix=info.fix, stage=info.stage)
     error.code = info.code
     return error
-
-
-def at(stage: str, error: EdgebenchError) -> ErrorInfo:
-    """The error as data, of that stage where it names none."""
-    info = error.info()
-    return info if info.stage else replace(info, stage=stage)
 
 
 def _told_paths(value: Any) -> Any:

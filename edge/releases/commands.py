@@ -22,9 +22,6 @@ from edge.places import Places
 from profiles.errors import ConfigError, EdgebenchError
 from profiles.progress import Progress
 
-HOOK_S = 120.0
-"""How long a hook may take."""
-
 _LOOK_S = 60.0
 _WORK_S = 420.0  # another command may be at work there: the agent waits 300 s for it
 _HASHED_PER_S = 50_000_000  # bytes, by a slow device with a slow disk
@@ -55,8 +52,8 @@ def activate(
 
 def activate_on(session: Session, model: str, version: str | None) -> ReleaseState:
     """On one device, with its own hook. Errors: AgentError, TransportError."""
-    order = Activation(model, version, session.device.release_hook, HOOK_S)
-    timeout = _WORK_S + 2 * HOOK_S + _LARGEST / _HASHED_PER_S
+    order = Activation(model, version, session.device.release_hook)
+    timeout = _WORK_S + 2 * order.hook_timeout_s + _LARGEST / _HASHED_PER_S
     return session.ask("activate", ReleaseState, order, timeout=timeout)
 
 

@@ -17,6 +17,9 @@ from device_agents.contract import (
     ReleasedEngine,
     ReleasedMeasurement,
     ReleaseState,
+    SchemaViolation,
+    check_model,
+    check_version,
 )
 from edge import version
 from edge.agent.asking import ask_all, get_ready
@@ -28,7 +31,7 @@ from edge.planning.choosing import Survey
 from edge.planning.classes import build_of
 from edge.planning.plan import Cell, Plan
 from edge.planning.sizes import is_golden
-from edge.releases.commands import activate_on, checked, make_on
+from edge.releases.commands import activate_on, make_on
 from edge.releases.requirements import THROUGHPUT, Requirement, figures
 from edge.report.rows import Row
 from edge.results.verdict import Status
@@ -51,8 +54,8 @@ class Wish:
 
     def __post_init__(self) -> None:
         try:
-            checked("a-model", self.version)
-        except ConfigError as error:
+            check_version(self.version)
+        except SchemaViolation as error:
             raise ConfigError(error.message, where="--release") from None
 
 
@@ -94,8 +97,8 @@ def check_plan(plan: Plan) -> None:
         if len({replace(cell, batch=0).id for cell in cells}) > 1:
             raise _several(device, model, ", ".join(cell.label for cell in cells))
         try:
-            checked(model, None)
-        except ConfigError as error:
+            check_model(model)
+        except SchemaViolation as error:
             fix = "give it another with `edgebench export --name`"
             raise ConfigError(error.message, where="--release", fix=fix) from None
 

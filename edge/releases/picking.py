@@ -28,9 +28,9 @@ def share(model: str, devices: Sequence[Device], percent: float) -> tuple[Device
     smaller share are in every larger one, whoever joins the fleet. Errors: ConfigError for no share, or one of none."""
     if not 0 < percent <= 100:
         raise ConfigError(f"{percent:g} is not over 0 and at most 100", where="--percent")
-    found = tuple(device for device in devices if place(model, device.name) < percent)
+    found = tuple(device for device in devices if place(model, device.entry) < percent)
     if not found:
-        first = min(place(model, device.name) for device in devices)
+        first = min(place(model, device.entry) for device in devices)
         message = f"{percent:g} % picks none of {len(devices)} {'device' if len(devices) == 1 else 'devices'}"
         raise ConfigError(message, where="--percent", fix=f"the first is picked from --percent {_above(first):g} on")
     return found

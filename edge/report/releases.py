@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from device_agents.contract import ModelReleases, Release, Releases
+from edge.agent.engine_cache import SHORT
 from edge.releases.making import NotReleased, Outcome, Released
 from edge.report.columns import Column, Spare, listing
 from profiles.errors import sentence
 
-_DIGITS = 12
 _SPARES = (Spare("damaged", if_alike=True), Spare("runtime"), Spare("previous"), Spare("versions"))
 
 
@@ -86,7 +86,7 @@ def _made_of(one: ModelReleases, version: str) -> str:
     release = next((release for release in one.versions if release.version == version), None)
     if release is None:
         return ""
-    return f"{release.framework} {release.precision} of artifact {release.artifact[:_DIGITS]}"
+    return f"{release.framework} {release.precision} of artifact {release.artifact[:SHORT]}"
 
 
 def _grouped(values: Mapping[str, str]) -> dict[str, list[str]]:

@@ -32,10 +32,5 @@ class Executor(Protocol):
 class Threads:
     """This machine reaches them, each from the thread that follows it."""
 
-    def probe(
-        self, devices: Sequence[Device], places: Places, progress: Progress, backends: Mapping[str, Sequence[str]]
-    ) -> Answers:
-        return probe_all(devices, places, progress, backends)
-
-    def device_run(self, device: Device, orders: Orders, journal: Journal, tools: Tools) -> DeviceRun:
-        return DeviceRun(device, orders, journal, tools)
+    probe = staticmethod(probe_all)
+    device_run = staticmethod(DeviceRun)

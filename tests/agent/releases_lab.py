@@ -70,9 +70,8 @@ class Shelf:
             made = ReleasedEngine("e" * 40, entry(ENGINE_FILE, engine), "tensorrt", "10.3.0.30", "2026-01-01T00:00:00Z")
             folder = self.lab.workdir / "engines" / made.key
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / ENGINE_FILE).unlink(
-                missing_ok=True
-            )  # as the cache does it: a release may be linked to the old one
+            # as the cache does it: a release may be linked to the old one
+            (folder / ENGINE_FILE).unlink(missing_ok=True)
             (folder / ENGINE_FILE).write_bytes(engine)
             files.append(made.file)
         fields: dict[str, Any] = {

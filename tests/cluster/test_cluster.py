@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,11 +144,7 @@ def test_a_worker_probes_and_gets_the_engine_of_a_class_and_own_data(
 def test_another_worker_goes_on_where_one_is_killed(
     cluster: Cluster, operator: Operator, sweep: tuple[str, ...], start_sshd: Start
 ) -> None:
-    operator.prelude = LONG
-    device = start_sshd("b-1")
-    fleet(operator, device)
-    child = operator.start(*sweep, cluster.address)
-    holder = _wait_until_it_measures(operator, cluster, device)
+    child, holder = _measuring(operator, sweep, cluster, start_sshd("b-1"))
     holder.kill()
     _, err = child.communicate(timeout=PATIENCE_S)
     assert child.returncode in (0, 4), err
@@ -161,11 +158,9 @@ def test_another_worker_goes_on_where_one_is_killed(
 def test_a_site_that_lost_its_worker_fails_with_what_mends_it(
     cluster: Cluster, operator: Operator, sweep: tuple[str, ...], start_sshd: Start
 ) -> None:
-    operator.prelude = LONG + IMPATIENT
     device = start_sshd("a-1")
-    fleet(operator, device)
-    child = operator.start(*sweep, cluster.address)
-    _wait_until_it_measures(operator, cluster, device).kill()
+    child, holder = _measuring(operator, sweep, cluster, device, IMPATIENT)
+    holder.kill()
     out, err = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 1, err
     assert "failed on a-1 (scheduler" in out + err
@@ -181,11 +176,8 @@ def test_a_site_that_lost_its_worker_fails_with_what_mends_it(
 def test_a_controller_that_was_killed_is_taken_up_and_nothing_is_doubled(
     cluster: Cluster, operator: Operator, sweep: tuple[str, ...], start_sshd: Start
 ) -> None:
-    operator.prelude = LONG
     device = start_sshd("a-1")
-    fleet(operator, device)
-    child = operator.start(*sweep, cluster.address)
-    _wait_until_it_measures(operator, cluster, device)
+    child, _ = _measuring(operator, sweep, cluster, device)
     os.killpg(child.pid, signal.SIGKILL)
     child.communicate()
     assert events(operator, "submitted", "done") == ["submitted"]
@@ -200,11 +192,8 @@ def test_a_controller_that_was_killed_is_taken_up_and_nothing_is_doubled(
 def test_ctrl_c_cancels_through_the_worker(
     cluster: Cluster, operator: Operator, sweep: tuple[str, ...], start_sshd: Start
 ) -> None:
-    operator.prelude = LONG
     device = start_sshd("a-1")
-    fleet(operator, device)
-    child = operator.start(*sweep, cluster.address)
-    _wait_until_it_measures(operator, cluster, device)
+    child, _ = _measuring(operator, sweep, cluster, device)
     os.killpg(child.pid, signal.SIGINT)
     _, err = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 130, err
@@ -245,9 +234,13 @@ def test_tls_lets_in_who_has_a_certificate_of_the_same_authority(
         assert "no scheduler answers" in stranger.err
 
 
-def _wait_until_it_measures(operator: Operator, cluster: Cluster, device: Sshd) -> Process:
-    """The worker that follows the first job of the device."""
+def _measuring(
+    operator: Operator, sweep: tuple[str, ...], cluster: Cluster, device: Sshd, prelude: str = ""
+) -> tuple[subprocess.Popen[str], Process]:
+    """The command, once it measures on its one device, and the worker that follows the job."""
+    operator.prelude = LONG + prelude
+    fleet(operator, device)
+    child = operator.start(*sweep, cluster.address)
     wait_until(lambda: events(operator, "submitted"), f"{device.name} to measure", PATIENCE_S)
-    holders = [worker for worker in cluster.workers.values() if worker.is_connected_to(device.port)]
-    assert len(holders) == 1
-    return holders[0]
+    (holder,) = (worker for worker in cluster.workers.values() if worker.is_connected_to(device.port))
+    return child, holder

@@ -264,6 +264,18 @@ def test_a_link_that_is_cut_before_the_release_costs_no_measurement(site: Site) 
     check_whole(releases_of(server) / "v1")
 
 
+def test_the_gpus_of_a_host_share_its_releases(site: Site, tmp_path: Path, hook: Callable[[str], str]) -> None:
+    site.device("board", hook(""))
+    for version in ("v1", "v2"):
+        assert site.release(version, "--activate").code == 0
+    with (site.operator.home / "fleet.toml").open("a") as fleet:
+        fleet.write("gpus = [0, 1]\n")
+    gone_back = site.run("rollback", "tiny", "-d", "all")
+    assert (gone_back.code, gone_back.out) == (0, "board:0: tiny: rolled back, current is v1 (previous: v2)\n")
+    assert site.current("board") == "v1", "once, not back and forth"
+    assert (tmp_path / "ran").read_text().split() == ["v1", "v2", "v1"]
+
+
 def test_what_stands_in_the_way_on_the_device_costs_no_measurement(site: Site) -> None:
     server = site.device("board")
     assert site.release("v0").code == 0

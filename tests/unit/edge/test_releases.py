@@ -117,6 +117,13 @@ class TestPicking:
         with pytest.raises(ConfigError, match="is not over 0 and at most 100"):
             share("m", self.DEVICES, percent)
 
+    def test_any_gpu_of_a_host_has_the_place_of_the_host(self) -> None:
+        just = place("m", "board") + 1e-6
+        for name in ("board", "board:0", "board:1"):
+            assert share("m", (device(name),), just)
+            with pytest.raises(ConfigError, match="picks none of 1 device;"):
+                share("m", (device(name),), just - 2e-6)
+
     def test_a_ring_is_a_tag(self) -> None:
         canary, plain = replace(device("a"), tags=("canary",)), device("b")
         fleet = Fleet({"a": canary, "b": plain})
