@@ -18,6 +18,7 @@ from device_agents.contract.engines import (
 )
 from device_agents.contract.job import (
     Container,
+    Control,
     DataSet,
     JobSpec,
     JobStatus,
@@ -42,13 +43,13 @@ from device_agents.contract.release import (
 )
 from device_agents.contract.result import (
     BackendReport,
+    Controlled,
     GpuReport,
     JobResult,
     Opinion,
     ParityCheck,
     ProbeReport,
     ProcessResult,
-    SampleRange,
 )
 from device_agents.contract.terms import (
     SCHEMA,
@@ -60,17 +61,21 @@ from device_agents.contract.terms import (
     Scalar,
     TensorSpec,
 )
+from device_agents.contract.watch import QUANTITIES, SampleRange, Series, Watch
 
 __all__ = [
     "CURRENT",
     "ENGINE_FILE",
     "ENGINE_MANIFEST",
     "PREVIOUS",
+    "QUANTITIES",
     "RELEASE_MANIFEST",
     "SCHEMA",
     "Activation",
     "BackendReport",
     "Container",
+    "Control",
+    "Controlled",
     "DataSet",
     "Dim",
     "DimRange",
@@ -102,9 +107,11 @@ __all__ = [
     "SampleRange",
     "Scalar",
     "SchemaViolation",
+    "Series",
     "ShapeProfile",
     "TensorSpec",
     "Timing",
+    "Watch",
     "check_hook",
     "check_model",
     "check_version",

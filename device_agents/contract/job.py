@@ -104,6 +104,24 @@ class Container:
 
 
 @dataclass(frozen=True)
+class Control:
+    """What a job changes on its device and puts back when it ends, however it ends: clocks held at their highest, the
+    power mode of that name, a driver that stays loaded, a product that is stopped by `quiesce` and started by `resume`
+    (argv, run as the user of the device). `shared` measures beside that product on purpose."""
+
+    lock_clocks: bool = False
+    power_mode: Optional[str] = None
+    persistence: bool = False
+    quiesce: Tuple[str, ...] = ()
+    resume: Tuple[str, ...] = ()
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.quiesce) != bool(self.resume):
+            raise SchemaViolation("resume", "quiesce and resume come together: what is stopped is started again")
+
+
+@dataclass(frozen=True)
 class DataSet:
     """The operator's own inputs: an .npz in `artifacts/<artifact>/` with arrays `input:<name>`, samples first, and the
     reference `output:<name>` where there is one. The format is that of golden.npz."""
@@ -121,7 +139,7 @@ class JobSpec:
     error, or `detection`, boxes matched with boxes; `limits` are of outputs that have another than `parity_limit`.
     `check_with` names a backend that times the same engine afterwards, as a second opinion. `gpu` is the index or UUID
     of the one to use; "" leaves the choice to the agent. Before it is timed, the device is to be as cool as `cool_to_c`
-    (degrees Celsius), unless that takes longer than `cool_cap_s`."""
+    (degrees Celsius), unless that takes longer than `cool_cap_s`. `control` is what it changes on the device."""
 
     schema: int
     job: str
@@ -155,6 +173,7 @@ class JobSpec:
     container: Optional[Container] = None
     cool_to_c: Optional[float] = None
     cool_cap_s: float = 0.0
+    control: Control = Control()
 
     TASKS = ("measure", "build")
     CHECKS = ("relative", "detection")

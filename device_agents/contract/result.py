@@ -8,6 +8,7 @@ from typing import Dict, Optional, Tuple
 from device_agents.codec import SchemaViolation
 from device_agents.contract.engines import EngineUse, Layer
 from device_agents.contract.terms import SCHEMA, ErrorInfo, Reading, Scalar
+from device_agents.contract.watch import SampleRange, Watch
 
 
 @dataclass(frozen=True)
@@ -63,18 +64,6 @@ class ProbeReport:
 
 
 @dataclass(frozen=True)
-class SampleRange:
-    """A run of samples in samples.i64le: offset and count in samples, not bytes."""
-
-    offset: int
-    count: int
-
-    def __post_init__(self) -> None:
-        if self.offset < 0 or self.count < 0:
-            raise ValueError("a sample range has no negative numbers")
-
-
-@dataclass(frozen=True)
 class ParityCheck:
     """The outputs of the timed path against the framework's own FP32 ones, by export.judging.parity's measure."""
 
@@ -94,7 +83,7 @@ class ProcessResult:
     `warmup_stable` is None, and `first_inference_ns` 0, where a tool that times by itself does not tell.
     `parts` are the timed inferences taken apart, a range of as many samples each: h2d, compute, d2h (the device's own
     clock) and enqueue (the host's). `counts` are those of a `rate` pattern: arrivals, late, dropped. `memory` holds
-    bytes by what uses them.
+    bytes by what uses them. `began_ns`, of the latencies' clock, is when the timed part began (0: not known).
     """
 
     index: int
@@ -114,6 +103,7 @@ class ProcessResult:
     parts: Dict[str, SampleRange] = field(default_factory=dict)
     counts: Dict[str, int] = field(default_factory=dict)
     memory: Dict[str, int] = field(default_factory=dict)
+    began_ns: int = 0
 
     PARTS = ("h2d", "compute", "d2h", "enqueue")
 
@@ -135,6 +125,18 @@ class Opinion:
     figures_ns: Dict[str, int]
     throughput_per_s: Optional[float] = None
     error: Optional[ErrorInfo] = None
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """Something that was changed on the device for a job: what it showed before, while the job ran, and after it was
+    put back. `problem` says why it was not."""
+
+    name: str
+    before: str
+    during: str
+    after: str
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,8 @@ class JobResult:
     layers: Tuple[Layer, ...] = ()
     command: str = ""
     opinion: Optional[Opinion] = None
+    watch: Optional[Watch] = None
+    controlled: Tuple[Controlled, ...] = ()
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
@@ -173,6 +177,10 @@ class JobResult:
         for process in self.processes:
             if process.timed.count < 1 or process.elapsed_ns < 1:
                 raise SchemaViolation("processes", f"process {process.index} timed nothing")
-            for part in (process.warmup, process.timed, *process.parts.values()):
-                if part.offset + part.count > self.samples_count:
-                    raise SchemaViolation("processes", f"process {process.index} points past the last sample")
+            self._check_ranges(f"process {process.index}", process.warmup, process.timed, *process.parts.values())
+        for series in self.watch.series if self.watch else ():
+            self._check_ranges(f"the series {series.name}", series.times, series.values)
+
+    def _check_ranges(self, whose: str, *ranges: SampleRange) -> None:
+        if any(part.offset + part.count > self.samples_count for part in ranges):
+            raise SchemaViolation("samples_count", f"{whose} points past the last sample")

@@ -15,6 +15,7 @@ from edge.results.lottery import build_lottery
 from edge.results.stats import Estimate, Summary, milliseconds, summarise
 from edge.results.store import Measurement, Store
 from edge.results.verdict import Verdict, judge
+from edge.results.watched import Watched
 
 CLOCKS = {
     "h2d": "the device's clock",
@@ -32,6 +33,7 @@ class Row:
     measurement: Measurement
     summary: Summary
     verdict: Verdict
+    watched: Watched
 
     @property
     def runtime(self) -> str:
@@ -94,8 +96,10 @@ def specials(rows: Sequence[Row]) -> list[list[str]]:
 def read(store: Store, measurement_id: str) -> Row:
     """Errors: ResultError when the measurement is missing or damaged."""
     measurement = store.get(measurement_id)
-    summary = summarise(measurement.result, store.samples_ns(measurement), measurement.cell.batch)
-    return Row(measurement, summary, judge(measurement, summary))
+    samples = store.samples_ns(measurement)
+    summary = summarise(measurement.result, samples, measurement.cell.batch)
+    watched = Watched(measurement.result, samples)
+    return Row(measurement, summary, judge(measurement, summary, watched), watched)
 
 
 class Rows:

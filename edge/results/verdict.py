@@ -14,6 +14,7 @@ from device_agents.contract import Precision
 from edge.results.layers import layers_of, precision_shares
 from edge.results.stats import SUPPORT, Summary
 from edge.results.store import Measurement
+from edge.results.watched import Watched
 
 _TIMER_SHARE = 0.01
 _TIMER_NS = 2_000
@@ -69,9 +70,10 @@ class Verdict:
         return f"{self.status} {names}".strip()
 
 
-def judge(measurement: Measurement, summary: Summary) -> Verdict:
+def judge(measurement: Measurement, summary: Summary, watched: Watched) -> Verdict:
     """Apply every rule of docs/measuring.md: one broken makes INVALID, else one without data makes UNJUDGED."""
     findings = tuple(finding for rule in _RULES for finding in rule(measurement, summary))
+    findings += tuple(_not_watched(watched))
     flags = tuple(_flags(summary))
     if any(finding.broken for finding in findings):
         return Verdict(Status.INVALID, findings, flags)
@@ -194,12 +196,12 @@ def _flags(summary: Summary) -> Iterable[Flag]:
         yield Flag("enqueue_bound", f"{reason}; a CUDA graph or a larger batch helps")
 
 
-def _not_watched(_: Measurement, __: Summary) -> Iterable[Finding]:
-    """Rules of the design whose data the agent does not collect yet."""
+def _not_watched(watched: Watched) -> Iterable[Finding]:
+    """Rules of the design that are not applied yet."""
     for rule in ("throttled", "clocks_floating", "too_hot", "incomplete_state"):
-        yield Finding(rule, False, "this version does not watch the device while it is timed")
+        yield Finding(rule, False, watched.why_unknown(rule))
 
 
 _RULES: tuple[Rule, ...] = (
-    _too_few_samples, _unstable, _parity, _timer_overhead, _foreign_work, _wrong_power_mode, _not_fp16, _not_watched,
+    _too_few_samples, _unstable, _parity, _timer_overhead, _foreign_work, _wrong_power_mode, _not_fp16,
 )  # fmt: skip

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from edge.transport.base import Deadline
 from edge.transport.ssh.endpoint import Endpoint
@@ -28,7 +28,7 @@ class Way(Protocol):
     """An open way. `carrier` is what paramiko.Transport takes."""
 
     @property
-    def carrier(self) -> socket.socket | _Channel: ...
+    def carrier(self) -> socket.socket | paramiko.Channel: ...
 
     def end(self) -> None:
         """Close it, so that a thread that waits on it wakes up. From any thread, repeatedly."""
@@ -126,7 +126,7 @@ class Command:
         return "ProxyCommand: " + (lines[-1][:300] if lines else ended) if lines or ended else ""
 
 
-class _Channel:
+class _Quiet:
     """A channel whose end is quiet: paramiko closes what carries a session in its own thread too, and tells the other
     side so, over a connection that may be gone with any of paramiko's errors."""
 
@@ -145,7 +145,7 @@ class Tunnel:
     """A channel of a gateway's connection, which others use at the same time."""
 
     def __init__(self, channel: paramiko.Channel) -> None:
-        self.carrier = _Channel(channel)
+        self.carrier = cast("paramiko.Channel", _Quiet(channel))
 
     def end(self) -> None:
         self.carrier.close()

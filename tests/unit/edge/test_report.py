@@ -35,6 +35,7 @@ from edge.results.lottery import build_lottery
 from edge.results.stats import summarise
 from edge.results.store import Measurement, Origin, OwnInputs, Store
 from edge.results.verdict import Status, judge
+from edge.results.watched import Watched
 from profiles.schema import Thresholds
 
 MS = 1_000_000
@@ -86,8 +87,8 @@ def row(
     source = Origin("local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0")
     cell = replace(cell, **(asked or {}))
     found = Measurement(f"job-{build}", run, cell, replace(source, **(origin or {})), "now", made)
-    summary = summarise(made, data, 1)
-    return Row(found, summary, judge(found, summary))
+    summary, watched = summarise(made, data, 1), Watched(made, data)
+    return Row(found, summary, judge(found, summary, watched), watched)
 
 
 def shown(made: Row) -> str:

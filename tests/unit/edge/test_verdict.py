@@ -24,6 +24,7 @@ from edge.planning.plan import Cell
 from edge.results.stats import summarise
 from edge.results.store import Measurement, Origin, OwnInputs
 from edge.results.verdict import Status, Verdict, judge
+from edge.results.watched import Watched
 from profiles.schema import Thresholds
 
 PASSED = ParityCheck(1e-6, 1e-3, "logits")
@@ -48,7 +49,7 @@ def measurement(
 
 def verdict(found: Measurement, samples: object = None) -> Verdict:
     values = np.full(100, 10_000_000) if samples is None else np.asarray(samples)
-    return judge(found, summarise(found.result, values, 1))
+    return judge(found, summarise(found.result, values, 1), Watched(found.result, values))
 
 
 def broken(found: Verdict) -> list[str]:
