@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from device_agents.contract import ErrorInfo, dumps, from_json
 from edge import version
 from edge.cluster.supplying import Payload, Supplier
-from edge.cluster.words import Awaited, Down, Start, Up, artifact_to_json, device_to_json, outcome_from_json
+from edge.cluster.words import Awaited, Down, Start, Up, artifact_to_json, device_to_json, error_of, outcome_from_json
 from edge.inventory.devices import Device
 from edge.planning.plan import Cell
 from edge.results.samples import check_samples
@@ -193,7 +193,7 @@ class RemoteRun(DeviceRun):
         outcome = outcome_from_json(facts["outcome"])
         self._take_tally(facts)
         if isinstance(outcome, Failed) and not outcome.goes_on:
-            self._tools.failures.add()
+            self._tools.failures.add(self.device.name, error_of(outcome.error))
         self._end(outcome)
 
     def _take_cancelled(self, facts: Mapping[str, Any]) -> None:

@@ -97,6 +97,9 @@ class Sources:
             message = f"no INT8 artifact of {ref.name}/{framework} is there, and what to calibrate on is not known"
             raise ConfigError(message, fix=fix)
         if ref.is_file:
+            if weights not in (None, "pretrained", "random"):
+                fix = "leave --weights out, or deploy the others apart"
+                raise ConfigError(f"--weights {weights}: a model file has its own", where=f"model {ref.name}", fix=fix)
             return content_of(ref) or ""
         if weights is None and ref.factory is not None:
             weights = self._last_weights(ref, framework, precision)

@@ -221,7 +221,7 @@ class DeviceRun(DeviceWork):
     def _fail(self, cell: Cell, error: EdgebenchError, *, link: bool = False) -> None:
         self._under_way = None
         self._journal.failed(cell, error.info())
-        self._tools.failures.add()
+        self._tools.failures.add(self.device.name, error)
         self._end(Failed(cell, self._journal.of(cell).attempts, error.info(), link=link))
 
     def _end(self, outcome: Outcome) -> None:
@@ -252,7 +252,7 @@ class _NoEngine(BuildError):
     """The builder of the class did not deliver. `link`: it was not reached, or was lost."""
 
     def __init__(self, build: Build, error: BaseException) -> None:
-        self.link = isinstance(error, TransportError)
+        self.link = isinstance(error, TransportError) or (isinstance(error, EdgebenchError) and was_killed(error))
         message = f"the builder {build.device} made no engine ({getattr(error, 'message', error)})"
         fix = "mend that, or let every device build its own: --engines own"
         super().__init__(message, where=build.device, fix=fix, stage="build")

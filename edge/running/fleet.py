@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from edge.agent.asking import AT_ONCE
@@ -114,7 +114,7 @@ def _not_supplied(cells: Sequence[Cell], supply: Supply, journal: Journal, tools
             raise error
     for cell, error in failed:
         journal.failed(cell, error.info())
-        tools.failures.add()
+        tools.failures.add(cell.device, error)
         tools.watch.ended(cell, error.info())
         yield Failed(cell, 0, error.info())
 
@@ -173,10 +173,14 @@ def _run_all(workers: Sequence[DeviceWork], meanwhile: Callable[[], None]) -> No
     futures = [pool.submit(worker.run) for worker in workers]
     try:
         meanwhile()
-        for future in futures:
+        for future in wait(futures, return_when=FIRST_EXCEPTION).done:
             future.result()
     except KeyboardInterrupt:
         raise Interrupted(_cancelled(workers)) from None
+    except BaseException:  # nothing more can be kept: what is under way goes on there, and the next command finds it
+        for worker in workers:
+            worker.stop()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 from device_agents.contract import SchemaViolation, from_json, to_json
 from edge.planning.plan import Cell, Plan
 from edge.results.store import Origin
-from profiles.errors import ConfigError
+from profiles.errors import ConfigError, ResultError
 
 DAMAGED = (SchemaViolation, KeyError, TypeError, ValueError)
 """What a journal that is damaged, or another version's, raises when it is read."""
@@ -146,14 +146,22 @@ class Journal:
         os.close(self._descriptor)
 
     def _append(self, event: str, **facts: Any) -> None:
+        """Errors: ResultError when it cannot be written."""
         line = {"event": event, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts}
         text = (json.dumps(line) + "\n").encode()
-        with self._lock:
-            self._write(text)
-            self._apply(line)
-            self._written += 1
-            mine = self._written
-        self._sync(mine)
+        try:
+            with self._lock:
+                self._write(text)
+                self._apply(line)
+                self._written += 1
+                mine = self._written
+            self._sync(mine)
+        except OSError as error:
+            message, fix = (
+                f"the journal cannot be written ({error.strerror})",
+                "free space, then run it again: it goes on",
+            )
+            raise ResultError(message, where=str(self.path), fix=fix) from None
 
     def _write(self, text: bytes) -> None:
         """What a full disk cut short is a line of its own, and takes nothing of the next one. Errors: OSError."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from profiles.errors import AgentError, ConnectError, EdgebenchError, LoginError, Timeout
+from profiles.errors import AgentError, ConnectError, EdgebenchError, LoginError, Timeout, TransportError
 
 _KILLED = ("lost", "worker_killed", "agent_killed")
 """Codes of what somebody ended, or the device for want of memory, or by restarting."""
@@ -96,14 +96,20 @@ class Patience:
 
 @dataclass
 class Failures:
-    """Counts the failed cells of a run, from any thread."""
+    """Counts the failed cells of a run, from any thread. A device that is out of reach counts once, however many cells
+    that costs."""
 
     most: int | None = None
     count: int = 0
+    _lost: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self) -> None:
+    def add(self, device: str, error: EdgebenchError) -> None:
         with self._lock:
+            if isinstance(error, TransportError):
+                if device in self._lost:
+                    return
+                self._lost.add(device)
             self.count += 1
 
     @property

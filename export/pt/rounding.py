@@ -1,4 +1,4 @@
-"""FP16 as GPUs compute it, on a processor, which has it a hundred times slower than FP32 where it has it at all."""
+"""FP16 as GPUs compute it, on a processor, where it is far slower than FP32 if it is there at all."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.conftest import ORIN, Bench
+from tests.faults.devices import find, kill
 from tests.operator import Operator
 from tests.ssh.sshd import Sshd, wait_until
 
@@ -125,6 +126,20 @@ class TestPerClass:
         assert {use["sha256"] for uses in bench.engines(found).values() for use in uses} == {built}
         assert found.json["run"] == lost.json["run"]
         assert log(other, "build") == []
+
+    def test_a_builder_whose_build_is_killed_is_tried_again_by_the_same_command(self, bench: Bench) -> None:
+        builder, other = bench.device("orin-1", extra=self.BUILDER), bench.device("orin-2")
+        (builder.home / "slow").write_text("60")
+        child = bench.operator.start(*bench.arguments(*PER_CLASS, "--json"))
+        wait_until(lambda: log(builder, "begin"), "the build begins", 60)
+        (builder.home / "slow").unlink()
+        kill(*find(builder, ".pyz"))
+        out, err = child.communicate(timeout=60)
+        assert child.returncode == 3, out + err
+        assert [failed["device"] for failed in json.loads(out)["failed"]] == ["orin-2"]
+        again = bench.deploy(*PER_CLASS)
+        assert again.json["run"] == json.loads(out)["run"], "that run was not over"
+        assert set(log(other, "load")) == set(log(builder, "build"))
 
     def test_another_class_builds_its_own_and_so_does_another_version(self, bench: Bench) -> None:
         bench.device("orin-1", extra=self.BUILDER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -130,6 +131,27 @@ def test_after_too_many_failures_nothing_more_is_begun(brisk: Operator, start_ss
     again = brisk.run("sweep", "plan.toml", "--resume", "--json", timeout=120)
     assert again.code in (0, 4), again.err
     assert len(measured(brisk)) == 6
+
+
+def test_a_journal_that_cannot_be_written_ends_the_sweep_soon(
+    brisk: Operator, start_sshd: Start, tiny_onnx: Path
+) -> None:
+    """The disk is full, as far as the command can tell: no file of its own may grow. The other board's work goes on
+    there; nothing of it is waited for, and the same command goes on from there."""
+    servers = [start_sshd(name=f"board-{number}") for number in range(2)]
+    write(brisk, servers, [tiny_onnx], "batches = [1, 2, 4, 8, 16, 32]\n")
+    child = brisk.start("sweep", "plan.toml")
+    wait_until(lambda: "done" in events(brisk), "a cell to be done")
+    journal = next((brisk.home / ".local/share/edgebench/sweeps").glob("*/*.jsonl"))
+    resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (journal.stat().st_size, resource.RLIM_INFINITY))
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 1
+    assert "the journal cannot be written (" in err
+    assert err.count("edgebench: ") == 1
+    assert 0 < events(brisk).count("done") < 12
+    again = brisk.run("sweep", "plan.toml", "--resume", "--json", timeout=120)
+    assert again.code in (0, 4), again.err
+    assert len(measured(brisk)) == 12
 
 
 def test_what_failed_is_measured_alone(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> None:

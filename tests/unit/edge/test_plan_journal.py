@@ -17,7 +17,7 @@ from edge.planning.classes import Build
 from edge.planning.plan import Cell, Plan
 from edge.results.store import Origin
 from edge.running.journal import Begin, Journal, failed, look, open_journal
-from profiles.errors import ConfigError
+from profiles.errors import ConfigError, ResultError
 from profiles.schema import Thresholds
 from tests.plans import artifact
 from tests.ssh.sshd import wait_until
@@ -258,7 +258,7 @@ def test_a_line_that_a_full_disk_cuts_short_takes_nothing_of_the_next_one(tmp_pa
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 10, before[1]))
     try:
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(ResultError, match=r"the journal cannot be written \(No space left"):
             journal.done(PLAN.cells[0], "a" * 16)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -106,9 +106,18 @@ def test_a_link_that_comes_up_and_breaks_is_tried_no_oftener_than_the_run_says()
 
 def test_failures_are_counted_up_to_their_limit() -> None:
     failures = Failures(2)
-    failures.add()
+    failures.add("a", RunError("out of memory"))
     assert not failures.too_many
-    failures.add()
+    failures.add("a", RunError("out of memory"))
+    assert failures.too_many
+
+
+def test_a_device_out_of_reach_counts_once() -> None:
+    failures = Failures(2)
+    for _ in range(5):
+        failures.add("a", ConnectError("silent"))
+    assert not failures.too_many
+    failures.add("b", Timeout("silent"))
     assert failures.too_many
 
 
