@@ -47,7 +47,8 @@ def test_a_run_begins_while_builders_note_their_engines(tmp_path: Path) -> None:
 
     def build() -> None:
         while not ended.is_set():
-            journal.cells[f"engine {len(journal.cells)}"] = Progress()
+            journal.cells["engine of another class"] = Progress()
+            del journal.cells["engine of another class"]
 
     tools = Tools(lambda _: artifact(), lambda _: LocalTransport(), Store(tmp_path), Artifacts(tmp_path))
     orders = Orders([CELL], Supply([CELL], tools.artifact, None), {})
