@@ -12,11 +12,14 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 from device_agents.gauges import FileGauge, Gauge, Gauges, Kept, Quantity, Unreadable, paths, said
 from device_agents.system import System
 
-_EMC = ("/sys/kernel/debug/bpmp/debug/clk/emc/rate", "/sys/kernel/debug/clk/emc/clk_rate")
+_EMC = (  # Thor tells everybody, Orin root alone
+    "/sys/class/devfreq/bwmgr/cur_freq", "/sys/kernel/debug/bpmp/debug/clk/emc/rate", "/sys/kernel/debug/clk/emc/clk_rate")
 _INA3221 = "/sys/bus/i2c/drivers/ina3221/*/hwmon/hwmon*"
 _HWMON = "/sys/class/hwmon"
 _COOLING = "/sys/class/thermal"
-_MODULE = ("VDD_IN", "VIN", "POM_5V_IN")  # rails that feed all of a module: Orin NX and Nano, Thor, the first Nano
+_WHOLE = {  # rails that feed everything: of Orin NX and Nano, Thor, the first Nano
+    "VDD_IN": "the input of the module", "VIN": "the input of the board", "POM_5V_IN": "the input of the module",
+}  # fmt: skip
 _WITHIN = ("VDDQ_VDD2_1V8AO",)  # AGX Orin: fed by VIN_SYS_5V0, which is measured, too
 _FULL_LOAD = 1000  # devfreq counts in thousandths
 _BUSY, _SHORT = 950, 0.97  # of the load; of the highest clock
@@ -49,22 +52,24 @@ class Gpu(Gauge):
             raise Unreadable("/sys/class/devfreq: none of its devices is the GPU")
         self._clock = Kept(system, f"{folder}/cur_freq")
         self._most = Kept(system, f"{folder}/max_freq")
-        self._load = Kept(system, f"{folder}/device/load")
+        self._load = _kept(system, f"{folder}/device/load")
         both = f"{folder}/cur_freq below max_freq at full load"
         self.quantities = (
             Quantity("gpu_clock", "Hz", self._clock.path),
-            Quantity("gpu_busy", "", self._load.path, _FULL_LOAD),
+            Quantity("gpu_busy", "", f"{folder}/device/load", _FULL_LOAD),
             Quantity("gpu_clock_max", "Hz", self._most.path),
             Quantity("gpu_held_back", "", both),
         )
 
     def read(self) -> Sequence[Optional[int]]:
-        clock, load, most = self._clock.number(), self._load.number(), self._most.number()
+        load = None if self._load is None else self._load.number()
+        clock, most = self._clock.number(), self._most.number()
         return clock, load, most, held_back(clock, load, most)
 
     def close(self) -> None:
         for file in (self._clock, self._most, self._load):
-            file.close()
+            if file is not None:
+                file.close()
 
 
 def held_back(clock: Optional[int], load: Optional[int], most: Optional[int]) -> Optional[int]:
@@ -87,7 +92,7 @@ class Rail(NamedTuple):
 
 
 class Rails(Gauge):
-    """Power by rail, and of the module: by the rail that feeds all of it, else the sum of those that there are."""
+    """Power by rail, and of all: by the rail that feeds everything, else the sum of those that there are."""
 
     def __init__(self, system: System) -> None:
         self._rails = _rails(system)
@@ -95,12 +100,12 @@ class Rails(Gauge):
         names = [rail.name for rail in self._rails] + [name for name, _ in self._inputs]
         if not names:
             raise Unreadable(f"{_INA3221}: no rail is told")
-        self._module = next((names.index(name) for name in _MODULE if name in names), None)
+        self._whole = next((names.index(name) for name in _WHOLE if name in names), None)
         self._summed = [place for place, name in enumerate(names) if name not in _WITHIN]
         summed = " + ".join(names[place] for place in self._summed)
-        source = f"the sum of {summed}: this board measures no input of the module as a whole"
-        if self._module is not None:
-            source = f"{names[self._module]}, the input of the module"
+        source = f"the sum of {summed}: this board measures no input as a whole"
+        if self._whole is not None:
+            source = f"{names[self._whole]}, {_WHOLE[names[self._whole]]}"
         each = [rail.volts.path.rpartition("/")[0] for rail in self._rails] + [file.path for _, file in self._inputs]
         self.quantities = (
             Quantity("power", "W", source, _MICRO),
@@ -109,8 +114,8 @@ class Rails(Gauge):
 
     def read(self) -> Sequence[Optional[int]]:
         values = [rail.microwatts() for rail in self._rails] + [file.number() for _, file in self._inputs]
-        if self._module is not None:
-            return (values[self._module], *values)
+        if self._whole is not None:
+            return (values[self._whole], *values)
         summed = [values[place] for place in self._summed]
         told = [value for value in summed if value is not None]
         return (sum(told) if len(told) == len(summed) else None, *values)
@@ -128,9 +133,9 @@ class OverCurrent(Gauge):
     often so far, by its number."""
 
     def __init__(self, system: System) -> None:
-        found = paths(system, f"{_HWMON}/hwmon*/oc*_event_cnt")
+        found = [path for path in paths(system, f"{_HWMON}/hwmon*/oc*_event_cnt") if throttles(system, path)]
         if not found:
-            raise Unreadable(f"{_HWMON}: no oc*_event_cnt counts over-current events")
+            raise Unreadable(f"{_HWMON}: no oc*_event_cnt counts over-current events that throttle")
         self._files = [Kept(system, path) for path in found]
         self._last: Optional[int] = None
         names = [path.rpartition("/")[2].partition("_")[0] for path in found]
@@ -148,6 +153,11 @@ class OverCurrent(Gauge):
     def close(self) -> None:
         for file in self._files:
             file.close()
+
+
+def throttles(system: System, counter: str) -> bool:
+    """Whether an over-current event does more than be counted: its `throt_en` is not 0."""
+    return said(system, counter.replace("_event_cnt", "_throt_en")) != "0"
 
 
 class Cooling(Gauge):
@@ -178,6 +188,11 @@ def lowers_clocks(kind: str) -> bool:
     """Of a cooling device by its type: `cpufreq-cpu0`, `devfreq-17000000.gpu`, `gpu-throttle-alert`, but not
     `pwm-fan` and `hot-surface-alert`, which slow nothing down."""
     return kind.startswith(("cpufreq", "devfreq", "thermal-cpufreq", "thermal-devfreq")) or "throttle" in kind
+
+
+def _kept(system: System, path: str) -> Optional[Kept]:
+    """None where it is not there."""
+    return Kept(system, path) if system.exists(path) else None
 
 
 def _first(system: System, candidates: Sequence[str], name: str, unit: str) -> Gauge:

@@ -23,7 +23,7 @@ _DEVFREQ = "sys/class/devfreq"
 _CPUFREQ = "/sys/devices/system/cpu/cpufreq"
 _DLAS = "/sys/bus/platform/devices/*nvdla*"
 _FAN = "/etc/nvfancontrol.conf"
-_GPU_NAMES = ("ga10b", "gpu", "gv11b")  # Orin, Thor and by another kernel Orin, Xavier
+_GPU_NAMES = ("ga10b", "gpu", "gv11b", "gpu-gpc-0")  # Orin, by another kernel Orin, Xavier, Thor
 _LOOKS = 10
 _FULL_LOAD = 1000  # devfreq counts in thousandths
 

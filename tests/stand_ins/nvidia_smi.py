@@ -16,6 +16,8 @@ KNOWN = {
     "mig.mode.current": "Disabled", "ecc.mode.current": "Enabled", "pstate": "P0", "clocks.sm": "1410",
     "clocks.mem": "1593", "temperature.gpu": "34", "power.draw": "62.18", "memory.used": "4", "utilization.gpu": "0",
     "persistence_mode": "Enabled", "enforced.power.limit": "400.00",
+    "clocks.max.sm": "1410", "clocks.max.mem": "1593", "pcie.link.gen.current": "4", "pcie.link.gen.max": "4",
+    "pcie.link.width.current": "16", "pcie.link.width.max": "16",
 }  # fmt: skip
 
 
