@@ -13,7 +13,10 @@ from device_agents.gauges import FileGauge, Gauge, Gauges, Kept, Quantity, Unrea
 from device_agents.system import System
 
 _EMC = (  # Thor tells everybody, Orin root alone
-    "/sys/class/devfreq/bwmgr/cur_freq", "/sys/kernel/debug/bpmp/debug/clk/emc/rate", "/sys/kernel/debug/clk/emc/clk_rate")
+    "/sys/class/devfreq/bwmgr/cur_freq",
+    "/sys/kernel/debug/bpmp/debug/clk/emc/rate",
+    "/sys/kernel/debug/clk/emc/clk_rate",
+)
 _INA3221 = "/sys/bus/i2c/drivers/ina3221/*/hwmon/hwmon*"
 _HWMON = "/sys/class/hwmon"
 _COOLING = "/sys/class/thermal"

@@ -66,7 +66,15 @@ class TestAJob:
         _, seen = watched(lab)
         assert seen.watch is not None
         missing = set(QUANTITIES) - set(seen.names)
-        of_processors = {"cpu_clock", "cpu_busy", "cpu_foreign", "temperature", "energy", "throttled_limit", "memory_used"}
+        of_processors = {
+            "cpu_clock",
+            "cpu_busy",
+            "cpu_foreign",
+            "temperature",
+            "energy",
+            "throttled_limit",
+            "memory_used",
+        }
         assert set(seen.watch.unknown) >= missing & of_processors
         assert all(len(reason) > 10 for reason in seen.watch.unknown.values())
 

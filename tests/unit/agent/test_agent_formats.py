@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from device_agents.formats import l4t, nvidia_smi
+from device_agents.formats import l4t, linux, nvidia_smi
 from device_agents.kinds import cpu
 
 R35 = """\

@@ -18,8 +18,7 @@ from device_agents.kinds import load_kind
 from device_agents.recording import Recording
 from device_agents.system import System
 from tests import recorded
-
-Told = dict[str, tuple[float, str]]
+from tests.unit.agent.gauges_lab import told
 
 
 @pytest.fixture
@@ -36,16 +35,6 @@ def gauges(device: recorded.Recorded) -> Gauges:
     system = System(device.root)
     found: Gauges = load_kind(state.detect_kind(system)).gauges(system, Family(system, os.getpid()))
     return found
-
-
-def told(gauges: Gauges) -> Told:
-    """What they tell now, in units: value and source by name."""
-    values: Told = {}
-    for gauge in gauges.all:
-        for quantity, value in zip(gauge.quantities, gauge.read(), strict=True):
-            if value is not None:
-                values[quantity.name] = (value / quantity.per_unit, quantity.source)
-    return values
 
 
 def figures(device: recorded.Recorded, *names: str) -> list[float]:
