@@ -224,7 +224,8 @@ def _rails(system: System) -> List[Rail]:
 def _inputs(system: System) -> List[Tuple[str, Kept]]:
     """The input of a Thor module, by an INA238, which tells microwatts."""
     folders = [folder for folder in paths(system, f"{_HWMON}/hwmon*") if said(system, f"{folder}/name") == "ina238"]
-    return [("VIN", Kept(system, f"{folder}/power1_input")) for folder in folders[:1]]
+    told = [f"{folder}/power1_input" for folder in folders if system.exists(f"{folder}/power1_input")]
+    return [("VIN", Kept(system, path)) for path in told[:1]]
 
 
 def _fan(system: System) -> Gauge:

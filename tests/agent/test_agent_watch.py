@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from agent_lab import LONG, SHORT, Lab, alive, until
 
 from device_agents.contract import QUANTITIES, JobResult
 from edge.results.watched import Watched
+from tests import recorded
 
 
 def watched(lab: Lab) -> tuple[JobResult, Watched]:
@@ -77,6 +80,20 @@ class TestAJob:
         }
         assert set(seen.watch.unknown) >= missing & of_processors
         assert all(len(reason) > 10 for reason in seen.watch.unknown.values())
+
+    def test_on_a_jetson_has_the_series_of_its_kind(self, tmp_path: Path, agent: Path, tiny: dict[str, bytes]) -> None:
+        """A recorded board: its files never change, and what is read of them says where it is from."""
+        board = recorded.tree(tmp_path / "orin", "orin-nx-jetpack6")
+        with closing(Lab(agent, tmp_path / "device", tmp_path / "tools", str(board.python()), tiny)) as lab:
+            assert lab.run(lab.spec()).status.state == "done"
+            result, seen = watched(lab)
+        power, idle = seen.during("power"), seen.idle("power")
+        assert power is not None
+        assert idle is not None
+        assert power.least == power.most == pytest.approx(5.263, abs=1e-3)
+        assert idle.source == power.source == "VDD_IN, the input of the module"
+        assert {"gpu_clock", "gpu_busy", "temperature.tj", "throttled_thermal", "fan"} <= set(seen.names)
+        assert result.context["jetson_clocks"].value == "not locked: GPU, policy0"
 
     def test_that_fails_leaves_no_watcher(self, lab: Lab) -> None:
         lab.fails(lab.spec(timing=LONG, deadline_s=2.5))

@@ -72,7 +72,8 @@ def test_probe_shows_what_to_copy_and_doctor_what_differs(operator: Operator, se
     name_board(operator, "999")
     probed = operator.run("devices", "probe")
     assert probed.code == 0, probed.err
-    assert {f"  serial: {SERIAL}", f"  machine: {MACHINE}"} <= set(probed.out.splitlines())
+    shown = {f"  serial: {SERIAL}", f"  machine: {MACHINE}", "  jetson_clocks: not locked: GPU", "  dla_cores: 0"}
+    assert shown <= set(probed.out.splitlines())
     examined = operator.run("devices", "doctor")
     assert examined.code == 1
     assert f"stops: this is not the board 999 that fleet.toml names: its serial number is {SERIAL}" in examined.out

@@ -26,6 +26,7 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], r
     def make(name: str) -> recorded.Recorded:
         found = recorded.tree(tmp_path / name, name)
         monkeypatch.setenv("PATH", f"{found.tools}:/usr/bin:/bin")
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
         return found
 
     return make
@@ -165,9 +166,8 @@ class TestWhatAJetsonIs:
 
 class TestAServer:
     def test_tells_the_mean_clock_by_processor_and_the_hottest_package(
-        self, device: Callable[[str], recorded.Recorded], monkeypatch: pytest.MonkeyPatch
+        self, device: Callable[[str], recorded.Recorded]
     ) -> None:
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
         found = told(gauges(device("xeon")))
         assert found["cpu_clock"][0] == 1_500_000_000
         assert found["temperature"][0] == 55.0
