@@ -6,12 +6,14 @@ import time
 from typing import List, Optional, Sequence
 
 from device_agents.gauges import Gauge, Gauges, Kept, Quantity, Unreadable, paths, said
+from device_agents.gauges.counters import Rising
 from device_agents.kinds import thermal
 from device_agents.system import System
 
 _ZONES = "/sys/class/thermal"
 _HWMON = "/sys/class/hwmon"
 _CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal")
+_CPU = "/sys/devices/system/cpu"
 _RAPL = "/sys/class/powercap"
 _MICRO = 1_000_000
 
@@ -21,7 +23,20 @@ def gauges(system: System) -> Gauges:
     found = Gauges()
     found.add(("temperature",), lambda: temperature(system))
     found.add(("energy", "power"), lambda: Rapl(system))
+    found.add(("throttled_thermal",), lambda: thermal_throttle(system))
     return found
+
+
+def thermal_throttle(system: System) -> Gauge:
+    """Whether heat has held a package back since the last look, as Intel's processors count it."""
+    first = {
+        said(system, f"{path.rpartition('/thermal_throttle')[0]}/topology/physical_package_id"): path
+        for path in reversed(paths(system, f"{_CPU}/cpu[0-9]*/thermal_throttle/package_throttle_count"))
+    }
+    if not first:
+        raise Unreadable(f"{_CPU}: no package_throttle_count tells whether heat holds a processor back")
+    source = f"{_CPU}/cpu*/thermal_throttle/package_throttle_count, rising"
+    return Rising(system, list(first.values()), "throttled_thermal", source)
 
 
 def temperature(system: System) -> Gauge:

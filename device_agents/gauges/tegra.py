@@ -10,6 +10,7 @@ import functools
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from device_agents.gauges import FileGauge, Gauge, Gauges, Kept, Quantity, Unreadable, paths, said
+from device_agents.gauges.counters import Rising
 from device_agents.system import System
 
 _EMC = (  # Thor tells everybody, Orin root alone
@@ -38,7 +39,7 @@ def gauges(system: System, gpu: Optional[str]) -> Gauges:
     found.add(("power",), lambda: Rails(system))
     found.add(("fan",), lambda: _fan(system))
     found.add(("fan_speed",), lambda: _fan_speed(system))
-    found.add(("throttled_power",), lambda: OverCurrent(system))
+    found.add(("throttled_power",), lambda: over_current(system))
     found.add(("throttled_thermal",), lambda: Cooling(system))
     for path in paths(system, "/sys/bus/platform/devices/*nvdla*/power/runtime_status"):
         name = f"active.{path.split('/')[-3].rpartition('.')[2]}"
@@ -131,31 +132,14 @@ class Rails(Gauge):
             file.close()
 
 
-class OverCurrent(Gauge):
+def over_current(system: System) -> Gauge:
     """Whether the board's over-current protection has cut in since the last look (it throttles the clocks), and how
     often so far, by its number."""
-
-    def __init__(self, system: System) -> None:
-        found = [path for path in paths(system, f"{_HWMON}/hwmon*/oc*_event_cnt") if throttles(system, path)]
-        if not found:
-            raise Unreadable(f"{_HWMON}: no oc*_event_cnt counts over-current events that throttle")
-        self._files = [Kept(system, path) for path in found]
-        self._last: Optional[int] = None
-        names = [path.rpartition("/")[2].partition("_")[0] for path in found]
-        self.quantities = (
-            Quantity("throttled_power", "", f"{_HWMON}/hwmon*/oc*_event_cnt, rising"),
-            *(Quantity(f"over_current.{name}", "", path) for name, path in zip(names, found)),
-        )
-
-    def read(self) -> Sequence[Optional[int]]:
-        counts = [file.number() for file in self._files]
-        total, last = sum(count or 0 for count in counts), self._last
-        self._last = total
-        return (int(last is not None and total > last), *counts)
-
-    def close(self) -> None:
-        for file in self._files:
-            file.close()
+    found = [path for path in paths(system, f"{_HWMON}/hwmon*/oc*_event_cnt") if throttles(system, path)]
+    if not found:
+        raise Unreadable(f"{_HWMON}: no oc*_event_cnt counts over-current events that throttle")
+    names = [f"over_current.{path.rpartition('/')[2].partition('_')[0]}" for path in found]
+    return Rising(system, found, "throttled_power", f"{_HWMON}/hwmon*/oc*_event_cnt, rising", names)
 
 
 def throttles(system: System, counter: str) -> bool:

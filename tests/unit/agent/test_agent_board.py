@@ -142,6 +142,25 @@ sleep 60"""
         }  # fmt: skip
         assert gauges.unknown["energy"] == "libnvidia-ml.so.1: not there; nvidia-smi --query-gpu does not tell it"
 
+    def test_an_h100_at_its_power_cap_and_hot(self, host: recorded.Recorded) -> None:
+        assert self.last(host, "nvidia-smi-h100.csv") == {
+            "gpu_clock": 1.755e9, "memory_clock": 2.619e9, "temperature": 61, "temperature_memory": 72,
+            "power": 697.11, "throttled_thermal": 1, "throttled_power": 1, "throttled_other": 0, "gpu_busy": 0.99,
+            "gpu_memory_used": 21_837 << 20,
+        }  # fmt: skip
+
+    def test_a_divided_board_keeps_load_and_memory_to_itself(self, host: recorded.Recorded) -> None:
+        found = self.last(host, "nvidia-smi-a100-mig.csv")
+        assert found["power"] == 62.18
+        assert not {"gpu_busy", "gpu_memory_used"} & set(found)
+
+    def last(self, host: recorded.Recorded, file: str) -> dict[str, float]:
+        """What the last line of a recorded answer comes to."""
+        path = Path(__file__).with_name("recorded") / "devices" / file
+        host.tool("nvidia-smi", f"cat {path}")
+        with closing(watched(System(host.root))) as gauges:
+            return until(lambda: {name: value for name, (value, _) in told(gauges).items()})
+
     def test_an_older_driver_has_older_names(self, host: recorded.Recorded) -> None:
         host.tool("nvidia-smi", self.LINES.format(refused="clocks_event_reasons"))
         with closing(watched(System(host.root))) as gauges:

@@ -191,6 +191,16 @@ class TestAServer:
         assert after["energy"][0] == pytest.approx((1_500 + 1_000) / 1e6)
         assert after["power"][0] > 0
 
+    def test_is_throttled_by_heat_while_a_package_counts_it(self, device: Callable[[str], recorded.Recorded]) -> None:
+        """Each package is counted once, by its first processor."""
+        xeon = device("xeon")
+        found = gauges(xeon)
+        assert told(found)["throttled_thermal"][0] == 0
+        xeon.file("/sys/devices/system/cpu/cpu1/thermal_throttle/package_throttle_count", "9\n")
+        assert told(found)["throttled_thermal"][0] == 0
+        xeon.file("/sys/devices/system/cpu/cpu2/thermal_throttle/package_throttle_count", "8\n")
+        assert told(found)["throttled_thermal"][0] == 1
+
     def test_tells_shares_between_two_looks(self, device: Callable[[str], recorded.Recorded]) -> None:
         xeon = device("xeon")
         found = gauges(xeon)
