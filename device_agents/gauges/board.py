@@ -99,7 +99,8 @@ class ForeignProcesses(Gauge):
 
 
 class Smi(Gauge):
-    """`nvidia-smi --query-gpu=... -lms 100`, a line each time, the newest of which counts."""
+    """`nvidia-smi --query-gpu=... -lms 100`, a line each time, the newest of which counts. Where we are killed it ends
+    by SIGPIPE, its next line having no reader."""
 
     FIELDS: Dict[str, Tuple[str, str, int, float]] = {  # of nvidia-smi: name, unit, per_unit, times
         "clocks.sm": ("gpu_clock", "Hz", 1, _MHZ),
