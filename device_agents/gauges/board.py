@@ -99,8 +99,8 @@ class ForeignProcesses(Gauge):
 
 
 class Smi(Gauge):
-    """`nvidia-smi --query-gpu=... -lms 100`, a line each time, the newest of which counts. Where we are killed it ends
-    by SIGPIPE, its next line having no reader."""
+    """One `nvidia-smi --query-gpu=... --loop-ms=100`: a line each time, the newest of which counts. Where we are killed
+    it ends by SIGPIPE, its next line having no reader."""
 
     FIELDS: Dict[str, Tuple[str, str, int, float]] = {  # of nvidia-smi: name, unit, per_unit, times
         "clocks.sm": ("gpu_clock", "Hz", 1, _MHZ),
@@ -121,7 +121,7 @@ class Smi(Gauge):
         if program is None:
             raise Unreadable("nvidia-smi: not there")
         self._fields = self._known(system)
-        chosen = [f"--id={system.gpu or 0}", f"-lms={period_ms}"]
+        chosen = [f"--id={system.gpu or 0}", f"--loop-ms={period_ms}"]
         null = subprocess.DEVNULL
         argv = [program, f"--query-gpu={','.join(self._fields)}", "--format=csv,noheader,nounits", *chosen]
         self._child = subprocess.Popen(argv, stdin=null, stdout=subprocess.PIPE, stderr=null)
@@ -129,7 +129,7 @@ class Smi(Gauge):
         self._out = self._child.stdout.fileno()
         os.set_blocking(self._out, False)
         self._rest = b""
-        source = f"nvidia-smi --query-gpu -lms {period_ms}"
+        source = f"nvidia-smi --query-gpu --loop-ms={period_ms}"
         self.quantities = (
             *(Quantity(name, unit, source, per) for name, unit, per, _ in self.FIELDS.values()),
             Quantity("power", "W", f"{source}: {self._fields[-2]}, the board", 1000),

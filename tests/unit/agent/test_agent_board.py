@@ -127,7 +127,7 @@ class TestByNvidiaSmi:
     LINES = """\
 case "$1" in *{refused}*) exit 2 ;; esac
 line() {{ echo "1410, 1593, 41, [N/A], 97, 4, 271.5, 0x00000000000000$1"; }}
-case "$*" in *-lms*) ;; *) line 00; exit ;; esac
+case "$*" in *--loop-ms=*) ;; *) line 00; exit ;; esac
 line 04
 line 60
 sleep 60"""

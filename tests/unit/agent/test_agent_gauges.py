@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from array import array
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from device_agents import state
+from device_agents import sampler, state
 from device_agents.family import Family
 from device_agents.formats import linux
 from device_agents.gauges import Gauge, Gauges, Quantity, tegra
@@ -18,6 +19,7 @@ from device_agents.kinds import load_kind
 from device_agents.recording import Recording
 from device_agents.system import System
 from tests import recorded
+from tests.agent.agent_lab import until
 from tests.unit.agent.gauges_lab import told
 
 
@@ -295,3 +297,22 @@ class TestARecording:
         for _ in range(5):
             recording.look()
         assert slow.looks == 1
+
+
+class TestTheWatch:
+    def test_goes_on_until_it_is_told_to_stop(self) -> None:
+        counter = _Counter()
+        reads, tell = os.pipe()
+        words = threading.Thread(target=lambda: (until(lambda: counter.looks >= 3), os.write(tell, sampler.STOP)))
+        words.start()
+        assert sampler.watch(_recording(counter), reads, period_s=0.001)
+        words.join()
+        assert counter.looks >= 4, "one more look, at the end"
+        os.close(reads)
+        os.close(tell)
+
+    def test_without_a_supervisor_is_of_no_use(self) -> None:
+        reads, tell = os.pipe()
+        os.close(tell)
+        assert not sampler.watch(_recording(_Counter()), reads, period_s=0.001)
+        os.close(reads)
