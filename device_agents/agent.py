@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         ("activate", _activate, ("--workdir",)),
         ("remove-release", _remove_release, ("--workdir",)),
         ("worker", _worker, ("--job", "--task", "--index", "--supervisor")),
+        ("sampler", _sampler, ("--job", "--supervisor")),
     ):
         command = commands.add_parser(name)
         command.set_defaults(command=function)
@@ -203,6 +204,13 @@ def _worker(arguments: argparse.Namespace) -> int:
     else:
         worker.die_with(int(arguments.supervisor))
     return worker.main(Path(arguments.job), arguments.task, int(arguments.index))
+
+
+def _sampler(arguments: argparse.Namespace) -> int:
+    from device_agents import sampler, worker
+
+    worker.die_with(int(arguments.supervisor))
+    return sampler.main(Path(arguments.job), int(arguments.supervisor))
 
 
 def _gc(arguments: argparse.Namespace) -> Dict[str, Any]:

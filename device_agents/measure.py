@@ -27,7 +27,8 @@ _STABLE_SPREAD = 0.05
 
 @dataclass(frozen=True)
 class Timed:
-    """Samples in ns in order, none dropped. `elapsed_ns` is the wall time of the timed part, for the throughput.
+    """Samples in ns in order, none dropped. `elapsed_ns` is the wall time of the timed part, for the throughput;
+    `began_ns` of the same clock is when it began, 0 where a tool with a loop of its own does not tell.
 
     `warmup_stable` is None where a tool warmed up by itself and nobody looked.
 
@@ -44,6 +45,7 @@ class Timed:
     warmup_stable: Optional[bool]
     parts: Dict[str, Samples[int]] = field(default_factory=dict)
     counts: Dict[str, int] = field(default_factory=dict)
+    began_ns: int = 0
 
 
 def measure(backend: Backend, slots: int, pattern: LoadPattern, timing: Timing, seed: int = 0) -> Timed:
@@ -70,7 +72,7 @@ def measure(backend: Backend, slots: int, pattern: LoadPattern, timing: Timing, 
     timed = _joined([tape.samples for tape in tapes])
     parts = [_joined(part) for part in zip(*(tape.parts for tape in tapes))]
     named = dict(zip(ProcessResult.PARTS, parts))
-    return Timed(warmup, timed, elapsed, warmup_ns, stable, named, loop.counts(timed))
+    return Timed(warmup, timed, elapsed, warmup_ns, stable, named, loop.counts(timed), begin)
 
 
 def timer_overhead_ns(kind: str = "serial", in_flight: int = 2, inferences: int = 2_000) -> int:

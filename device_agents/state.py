@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from device_agents import gpus
-from device_agents.contract import Reading
+from device_agents.contract import JobSpec, Reading
 from device_agents.gpus import Choice
 from device_agents.kinds import cpu, load_kind
 from device_agents.system import ROOT_VARIABLE, Readings, System
@@ -18,6 +18,13 @@ def detect_kind(system: System) -> str:
     if system.exists("/dev/nvidiactl") or system.run(["nvidia-smi", "-L"]) is not None:
         return "nvidia_gpu"
     return "cpu"
+
+
+def kind_measured(system: System, spec: JobSpec) -> str:
+    """The kind of what a job is about to time: the processor, where the job asks for it on a machine with a GPU of its
+    own. On a Jetson everything is on one chip."""
+    kind = detect_kind(system)
+    return "cpu" if kind == "nvidia_gpu" and spec.options.get("provider") == "cpu" else kind
 
 
 def describe(system: System, choice: Optional[Choice] = None) -> "tuple[str, Readings, Readings]":

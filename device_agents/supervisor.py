@@ -30,7 +30,6 @@ from device_agents.contract import (
     Opinion,
     ProcessResult,
     Reading,
-    SampleRange,
     Scalar,
     dumps,
     from_json,
@@ -42,9 +41,11 @@ from device_agents.files import verify, write_atomic
 from device_agents.kinds import cpu
 from device_agents.processes import Processes
 from device_agents.system import Readings, System
+from device_agents.watcher import Watcher
 
 PREPARING = "preparing"
 _LONG_S, _HEARD_S = 5.0, 2.0
+_FIRST_IDLE_S = 0.5  # long enough for idle power and for other people's work to be seen
 _UNLOADABLE = ("engine_damaged", "engine_foreign")
 
 
@@ -95,7 +96,8 @@ class _Job:
         system = System.here()
         lock, choice = accelerator.hold(system, self._spec)  # waiting for it has a limit of its own
         system = system if choice is None else choice.seen(system)
-        self._processes = Processes(self._folder, self._spec, lock, {} if choice is None else choice.environment)
+        environment = {} if choice is None else choice.environment
+        self._processes = Processes(self._folder, self._spec, lock, environment)
         _, identity, context = state.describe(system, choice)
         identity.update(self._spec.container.identity if self._spec.container else {})
         started_at = locks.now()
@@ -107,7 +109,10 @@ class _Job:
         build_s = time.monotonic() - self._begin - waited_s - verify_s
         cooled_s = self._cool_down(system)
         context["temperature_c"] = state.temperature(system)
-        processes, samples, engine = self._trials(system, engine)
+        with Watcher(self._folder, environment) as self._watcher:
+            processes, samples, engine = self._trials(system, engine)
+            watch, seen = self._watcher.stop(len(samples) // 8) if processes else (None, b"")
+        samples += seen
         layers, command, reason = self._layers(engine)
         if reason:
             context["layer_profile"] = Reading(unknown=reason)
@@ -135,6 +140,7 @@ class _Job:
             layers=layers,
             command=command,
             opinion=opinion,
+            watch=watch,
         )  # fmt: skip
         write_atomic(self._folder / "result.json", dumps(result).encode())
 
@@ -189,8 +195,9 @@ class _Job:
         for index in range(self._spec.timing.processes):
             self._say("running", f"process {index + 1} of {self._spec.timing.processes}")
             if index == 0:
+                self._watcher.start()
                 self._leave_in_peace()
-            before = {"busy_share_idle_window": self._busy_share(system), **state.snapshot(system)}
+            before = {"busy_share_idle_window": self._idle_window(system, index == 0), **state.snapshot(system)}
             try:
                 outcome = self._processes.work("trial", index)
             except DeviceError as error:
@@ -217,10 +224,14 @@ class _Job:
         if time.monotonic() - self._begin > _LONG_S:
             time.sleep(_HEARD_S)
 
-    def _busy_share(self, system: System) -> Reading:
-        """Of the accelerator that is about to be timed: the processor, where the job asks for it on a GPU machine."""
+    def _idle_window(self, system: System, first: bool) -> Reading:
+        """How busy the accelerator that is about to be timed is while we do nothing. The first one is watched."""
         on_cpu = self._spec.options.get("provider") == "cpu"
-        return cpu.busy_share(system) if on_cpu else state.busy_share(system)
+        look = cpu.busy_share if on_cpu else state.busy_share
+        if not first:
+            return look(system)
+        with self._watcher.idle():
+            return look(system, _FIRST_IDLE_S)
 
     def _layers(self, engine: Optional[EngineUse]) -> Tuple[Tuple[Layer, ...], str, str]:
         """Layers with their times, the equivalent command, and why there are none: a profile that fails costs no
@@ -261,11 +272,8 @@ def _tidy(job: Path, keep_result: bool) -> None:
 
 
 def _shift(result: ProcessResult, offset: int) -> ProcessResult:
-    def shifted(part: SampleRange) -> SampleRange:
-        return SampleRange(part.offset + offset, part.count)
-
-    parts = {name: shifted(part) for name, part in result.parts.items()}
-    return replace(result, warmup=shifted(result.warmup), timed=shifted(result.timed), parts=parts)
+    parts = {name: part.after(offset) for name, part in result.parts.items()}
+    return replace(result, warmup=result.warmup.after(offset), timed=result.timed.after(offset), parts=parts)
 
 
 def _named(readings: Readings, when: str) -> Readings:

@@ -68,8 +68,12 @@ def command(job: Path, task: str, index: int) -> List[str]:
 
 def arguments(job: Path, task: str, index: int, supervisor: str) -> List[str]:
     """What follows the interpreter in that argv."""
-    program = os.path.abspath(sys.argv[0])  # noqa: PTH100 - a .pyz is a file to Python, whatever pathlib thinks
-    return [program, "worker", "--job", str(job), "--task", task, "--index", str(index), "--supervisor", supervisor]
+    return [program(), "worker", "--job", str(job), "--task", task, "--index", str(index), "--supervisor", supervisor]
+
+
+def program() -> str:
+    """This agent's file."""
+    return os.path.abspath(sys.argv[0])  # noqa: PTH100 - a .pyz is a file to Python, whatever pathlib thinks
 
 
 def _end_with_stdin() -> None:

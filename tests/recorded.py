@@ -16,6 +16,7 @@ GPU = {
     "cur_freq": "306000000", "min_freq": "306000000", "max_freq": "1300500000", "device/of_node/name": "ga10b\0",
     "device/load": "0",
 }  # fmt: skip
+_TREES = Path(__file__).with_name("unit") / "agent" / "recorded" / "devices"
 MODES = {
     "agx": "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=1 NAME=MODE_15W >\n< POWER_MODEL ID=2 NAME=MODE_30W >\n",
     "nano": "< POWER_MODEL ID=0 NAME=15W >\n< POWER_MODEL ID=1 NAME=7W >\n",
@@ -45,6 +46,10 @@ class Recorded:
         path.write_text(f"#!/bin/sh\n# a stand-in for {name}\n{script}\n")
         path.chmod(0o755)
 
+    def fails(self, path: str) -> None:
+        """A file that opens and answers with an error, as some sensors do: a folder stands for it."""
+        (self.root / path.lstrip("/")).mkdir(parents=True)
+
     def python(self, interpreter: str = sys.executable) -> Path:
         """An interpreter whose agent sees this device: what `python =` of fleet.toml names."""
         path = self.tools / "python3"
@@ -52,6 +57,28 @@ class Recorded:
         path.write_text(f'#!/bin/sh\n{setting} exec "{interpreter}" "$@"\n')
         path.chmod(0o755)
         return path
+
+
+def tree(folder: Path, name: str) -> Recorded:
+    """The device of tests/unit/agent/recorded/devices/NAME.tree; README.md there tells the format and the origin."""
+    device = Recorded(folder)
+    command, printed = "", {}
+    for line in (_TREES / f"{name}.tree").read_text().splitlines():
+        if line.startswith("$ "):
+            command = line[2:]
+            printed[command] = ""
+        elif command:
+            printed[command] += f"{line}\n"
+        elif line.startswith("/"):
+            path, _, content = line.partition(" ")
+            if content == "!":
+                device.fails(path)
+            else:
+                device.file(path, content.replace("\\n", "\n").replace("\\t", "\t").replace("\\0", "\0"))
+    for command, text in printed.items():
+        program, _, words = command.partition(" ")
+        device.tool(program, f"[ \"$*\" = '{words}' ] || exit 1\ncat <<'END'\n{text.rstrip()}\nEND")
+    return device
 
 
 def jetson(folder: Path, release: str, *, mode: str = "MAXN", modes: str = "agx", cuda: str = "") -> Recorded:
@@ -78,6 +105,8 @@ def a100(folder: Path, driver: str, *, cuda: str = "", processes: str = "", unkn
         "memory.total": "81920", "mig.mode.current": "Disabled", "ecc.mode.current": "Enabled", "pstate": "P0",
         "clocks.sm": "1410", "clocks.mem": "1593", "temperature.gpu": "34", "power.draw": "62.18",
         "memory.used": "4", "utilization.gpu": "0", "persistence_mode": "Enabled", "enforced.power.limit": "400.00",
+        "clocks.max.sm": "1410", "clocks.max.mem": "1593", "pcie.link.gen.current": "4", "pcie.link.gen.max": "4",
+        "pcie.link.width.current": "16", "pcie.link.width.max": "16",
     }  # fmt: skip
     cases = "\n".join(f"        {name}) value='{value}' ;;" for name, value in told.items() if name != unknown)
     device.tool(

@@ -43,6 +43,10 @@ class SampleRange:
         if self.offset < 0 or self.count < 0:
             raise ValueError("a sample range has no negative numbers")
 
+    def after(self, others: int) -> SampleRange:
+        """The same samples once they follow so many others."""
+        return SampleRange(self.offset + others, self.count)
+
 
 @dataclass(frozen=True)
 class Series:

@@ -1,2 +1,2 @@
-"""Pure readers of what NVIDIA's tools and files say, and of what detectors say: text or arrays in, values out; used on
-the device and on the host."""
+"""Pure readers of what Linux, NVIDIA's tools and files, and detectors say: text or arrays in, values out; used on the
+device and on the host."""

@@ -7,6 +7,7 @@ from typing import Optional
 
 _RELEASE = re.compile(r"#\s*R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)")
 _MODE = re.compile(r"POWER_MODEL:?\s+ID=(\d+)\s+NAME=(\S+)")
+_FAN_PROFILE = re.compile(r"^[^#\n]*(?:FAN_PROFILE:|FAN_DEFAULT_PROFILE\s+)(\w+)", re.MULTILINE)
 
 # L4T to JetPack, the longer number first: https://developer.nvidia.com/embedded/jetpack-archive
 _JETPACK = (
@@ -56,6 +57,12 @@ def power_mode_id(modes: str, name: str) -> Optional[int]:
         if called == name:
             return int(number)
     return None
+
+
+def parse_fan_profile(text: str) -> Optional[str]:
+    """Of `nvfancontrol -q` (`FAN1:FAN_PROFILE:quiet`) or /etc/nvfancontrol.conf (`FAN_DEFAULT_PROFILE quiet`)."""
+    match = _FAN_PROFILE.search(text)
+    return match.group(1) if match else None
 
 
 def cuda_of(l4t: str) -> Optional[str]:

@@ -1,5 +1,5 @@
 """Kinds of device, one file each: `identity`, `context`, `state`, `busy_share` and `temperature` read a System into
-readings."""
+readings, `gauges` says what of it can be watched while a job runs."""
 
 from __future__ import annotations
 

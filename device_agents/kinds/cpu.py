@@ -13,6 +13,9 @@ from typing import List, Optional, Tuple
 
 from device_agents import logind
 from device_agents.contract import Reading
+from device_agents.family import Family
+from device_agents.formats import linux
+from device_agents.gauges import Gauges, processors, sensors
 from device_agents.kinds import thermal
 from device_agents.system import Readings, System, first_line, known
 
@@ -47,8 +50,8 @@ def identity(system: System) -> Readings:
 def context(system: System) -> Readings:
     return {
         "hostname": Reading(socket.gethostname() or "unnamed", "gethostname"),
-        "memory_bytes": system.text("/proc/meminfo", lambda text: parse_meminfo(text, "MemTotal")),
-        "memory_free_bytes": system.text("/proc/meminfo", lambda text: parse_meminfo(text, "MemAvailable")),
+        "memory_bytes": system.text("/proc/meminfo", lambda text: linux.parse_meminfo(text, "MemTotal")),
+        "memory_free_bytes": system.text("/proc/meminfo", lambda text: linux.parse_meminfo(text, "MemAvailable")),
         "clock_unix_s": Reading(int(time.time()), "time"),
         "virtual_environment": Reading(virtual_environment(), sys.prefix),
         "cgroup_cpu_limit": cgroup_cpu_limit(system),
@@ -62,8 +65,15 @@ def state(system: System) -> Readings:
         "cpu_governor": system.text(_GOVERNOR),
         "cpu_khz": system.text(_FREQUENCY, int),
         "load_1m": system.text("/proc/loadavg", lambda text: float(text.split()[0])),
-        "memory_available_bytes": system.text("/proc/meminfo", lambda text: parse_meminfo(text, "MemAvailable")),
+        "memory_available_bytes": system.text("/proc/meminfo", lambda text: linux.parse_meminfo(text, "MemAvailable")),
     }
+
+
+def gauges(system: System, family: Family) -> Gauges:
+    """What is watched of it while a job runs."""
+    found = processors.gauges(system, family)
+    found.include(sensors.gauges(system))
+    return found
 
 
 def serial(system: System) -> Reading:
@@ -148,12 +158,6 @@ def parse_os_name(text: str) -> Optional[str]:
     return None
 
 
-def parse_meminfo(text: str, key: str) -> Optional[int]:
-    """A line of /proc/meminfo in bytes."""
-    value = first_line(text.splitlines(), key)
-    return int(value.split()[0]) * 1024 if value else None
-
-
 def parse_cpu_max(text: str) -> Optional[str]:
     quota, period = text.split()
     return "none" if quota == "max" else f"{int(quota) / int(period):g}"
@@ -167,17 +171,9 @@ def parse_cache_size(text: str) -> int:
 
 
 def parse_busy_share(before: str, after: str) -> Optional[float]:
-    """Busy share between two readings of /proc/stat, 0 to 1; see proc_stat(5). Idle and iowait are not busy."""
-    first, second = _cpu_line(before), _cpu_line(after)
+    """Busy share between two readings of /proc/stat, 0 to 1; what was stolen is busy, idle and iowait are not."""
+    first, second = linux.parse_cpu_line(before), linux.parse_cpu_line(after)
     if first is None or second is None:
         return None
-    deltas = [b - a for a, b in zip(first, second)]
-    total = sum(deltas)
-    return round(1.0 - (deltas[3] + deltas[4]) / total, 4) if total > 0 else 0.0
-
-
-def _cpu_line(text: str) -> Optional[List[int]]:
-    for line in text.splitlines():
-        if line.startswith("cpu "):
-            return [int(word) for word in line.split()[1:9]]  # user .. steal; guest is part of user
-    return None
+    used = linux.cpu_times(first, second)
+    return round(used.busy / used.total, 4) if used.total else 0.0

@@ -11,14 +11,19 @@ from typing import List, Optional
 
 from device_agents import nvidia
 from device_agents.contract import Reading
+from device_agents.family import Family
 from device_agents.formats import l4t
+from device_agents.gauges import Gauges, paths, processors, said, sensors, tegra
 from device_agents.kinds import thermal
 from device_agents.system import Readings, System, known
 
 _RELEASE = "/etc/nv_tegra_release"
 _MODES = "/etc/nvpmodel.conf"
 _DEVFREQ = "sys/class/devfreq"
-_GPU_NAMES = ("ga10b", "gpu", "gv11b")  # Orin, Thor and by another kernel Orin, Xavier
+_CPUFREQ = "/sys/devices/system/cpu/cpufreq"
+_DLAS = "/sys/bus/platform/devices/*nvdla*"
+_FAN = "/etc/nvfancontrol.conf"
+_GPU_NAMES = ("ga10b", "gpu", "gv11b", "gpu-gpc-0")  # Orin, by another kernel Orin, Xavier, Thor
 _LOOKS = 10
 _FULL_LOAD = 1000  # devfreq counts in thousandths
 
@@ -39,13 +44,49 @@ def context(system: System) -> Readings:
         "memory_shared": Reading(True, "Jetson's GPU uses the system's memory"),
         "power_modes": power_modes(system),
         "gpu_busy_share": busy_share(system, window_s=0.05),
+        "jetpack_package": system.command(["dpkg-query", "-W", "-f=${Version}", "nvidia-jetpack"], _nonempty),
+        "jetson_clocks": jetson_clocks(system),
+        "fan_profile": fan_profile(system),
+        "dla_cores": Reading(len(paths(system, _DLAS)), _DLAS),
         **_clocks(system),
         **nvidia.installed(system),
     }
 
 
 def state(system: System) -> Readings:
-    return {"power_mode": power_mode(system), **_clocks(system)}
+    return {"power_mode": power_mode(system), "jetson_clocks": jetson_clocks(system), **_clocks(system)}
+
+
+def gauges(system: System, family: Family) -> Gauges:
+    """What is watched of it while a job runs."""
+    folder = _gpu(system)
+    found = processors.gauges(system, family)
+    found.include(tegra.gauges(system, None if folder is None else _source(system, folder)))
+    found.add(("temperature",), lambda: sensors.Zones(system, main="gpu"))
+    return found
+
+
+def jetson_clocks(system: System) -> Reading:
+    """`locked` where the GPU's bounds and those of every processor's clock are one each, else what is not: what
+    `jetson_clocks --show` tells root alone."""
+    folder = _gpu(system)
+    bounds = [] if folder is None else [("GPU", _source(system, folder), "min_freq", "max_freq")]
+    policies = paths(system, f"{_CPUFREQ}/policy*")
+    bounds += [(policy.rpartition("/")[2], policy, "scaling_min_freq", "scaling_max_freq") for policy in policies]
+    if not bounds:
+        return Reading(unknown=f"/{_DEVFREQ}, {_CPUFREQ}: no clock has bounds there")
+    loose = [
+        name
+        for name, place, low, high in bounds
+        if said(system, f"{place}/{low}") != said(system, f"{place}/{high}") or not said(system, f"{place}/{low}")
+    ]
+    return Reading(f"not locked: {', '.join(loose)}" if loose else "locked", "the bounds of the GPU's and CPUs' clocks")
+
+
+def fan_profile(system: System) -> Reading:
+    """As nvfancontrol has it now, else as it begins."""
+    now = system.command(["nvfancontrol", "-q"], l4t.parse_fan_profile)
+    return now if now.unknown is None else system.text(_FAN, l4t.parse_fan_profile)
 
 
 def power_mode(system: System) -> Reading:
@@ -105,6 +146,10 @@ def _gpu(system: System) -> Optional[Path]:
 
 def _no_gpu() -> Reading:
     return Reading(unknown=f"/{_DEVFREQ}: none of its devices is the GPU")
+
+
+def _nonempty(text: str) -> Optional[str]:
+    return text.strip() or None
 
 
 def _source(system: System, path: Path) -> str:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from typing import Dict, List, Sequence
 
 from device_agents import nvidia
 from device_agents.contract import Reading
+from device_agents.family import Family
 from device_agents.formats.nvidia_smi import NO_PROCESS, parse_query
+from device_agents.gauges import Gauges, board, processors
 from device_agents.system import Readings, System, parsed
 
 _IDENTITY = ("name", "uuid", "driver_version", "compute_cap", "memory.total", "mig.mode.current", "ecc.mode.current")
-_CONTEXT = ("persistence_mode", "enforced.power.limit")
+_CONTEXT = (
+    "persistence_mode", "enforced.power.limit", "clocks.max.sm", "clocks.max.mem", "pcie.link.gen.current",
+    "pcie.link.gen.max", "pcie.link.width.current", "pcie.link.width.max",
+)  # fmt: skip
 _STATE = ("pstate", "clocks.sm", "clocks.mem", "temperature.gpu", "power.draw", "memory.used", "utilization.gpu")
 _NUMBERS = {"memory.total", *_STATE} - {"pstate"}
 
@@ -23,6 +29,13 @@ def context(system: System) -> Readings:
     return {**_query(system, _CONTEXT), "gpu_processes": nvidia.processes(system), **nvidia.installed(system)}
 
 
+def gauges(system: System, family: Family) -> Gauges:
+    """What is watched of it while a job runs."""
+    found = processors.gauges(system, family)
+    found.include(board.gauges(system, family))
+    return found
+
+
 def state(system: System) -> Readings:
     return _query(system, _STATE)
 
@@ -32,11 +45,12 @@ def temperature(system: System) -> Reading:
     return _query(system, ("temperature.gpu",))["gpu_temperature_gpu"]
 
 
-def busy_share(system: System, window_s: float = 0.25) -> Reading:  # noqa: ARG001 - the driver has a window of its own
-    """The GPU's utilisation over the driver's last sample period (1/6 to 1 s), 0 to 1.
+def busy_share(system: System, window_s: float = 0.25) -> Reading:
+    """The GPU's utilisation over the driver's last sample period (1/6 to 1 s), 0 to 1, after sleeping `window_s`.
 
     Where the driver keeps that to itself, as with MIG, 0 if nothing computes there.
     """
+    time.sleep(window_s)
     used = _query(system, ("utilization.gpu",))["gpu_utilization_gpu"]
     if isinstance(used.value, float):
         return Reading(round(used.value / 100, 4), used.source)

@@ -27,7 +27,12 @@ def hottest(system: System) -> Reading:
 def parse_millidegrees(text: object) -> Optional[float]:
     """Of `48250`. None for what is no temperature."""
     try:
-        celsius = int(str(text)) / 1000
+        millidegrees = sane(int(str(text)))
     except ValueError:
         return None
-    return celsius if _COLDEST_C <= celsius <= _HOTTEST_C else None
+    return None if millidegrees is None else millidegrees / 1000
+
+
+def sane(millidegrees: Optional[int]) -> Optional[int]:
+    """None for what no sensor that works would tell: -256 degrees stand for one that is switched off."""
+    return millidegrees if millidegrees is not None and _COLDEST_C <= millidegrees / 1000 <= _HOTTEST_C else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import sys
 import time
 from array import array
 from pathlib import Path
@@ -15,6 +14,7 @@ from device_agents.contract import JobSpec, ParityCheck, ProcessResult, SampleRa
 from device_agents.files import write_atomic
 from device_agents.kinds.cpu import last_cache_bytes
 from device_agents.measure import Samples, Timed
+from device_agents.recording import little_endian
 from device_agents.system import System
 from device_agents.tasks import Work
 
@@ -54,6 +54,7 @@ def run(work: Work) -> ProcessResult:
         parts=samples.parts,
         counts=trial.timed.counts,
         memory=memory,
+        began_ns=trial.timed.began_ns,
     )
 
 
@@ -155,7 +156,7 @@ class _Layout:
     def _add(self, samples: Samples[int]) -> SampleRange:
         place = SampleRange(self._end, len(samples))
         self._end += len(samples)
-        self._data.append(_little_endian(samples))
+        self._data.append(little_endian(samples))
         return place
 
 
@@ -175,13 +176,6 @@ def _check(backend: Backend, spec: JobSpec, golden: Optional[inputs.Golden], slo
         return None
     answers = runtimes.answers(backend, golden.batches(spec), slot)
     return golden.compare(answers, spec.parity_limit, spec.check, spec.limits)
-
-
-def _little_endian(samples: Samples[int]) -> bytes:
-    if sys.byteorder == "big":
-        samples = samples[:]
-        samples.byteswap()
-    return samples.tobytes()
 
 
 class Stopwatch:

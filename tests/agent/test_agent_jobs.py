@@ -80,7 +80,9 @@ class TestARun:
             assert min(timed) > 0
             assert sum(timed) <= process.elapsed_ns
             assert process.elapsed_ns >= 100_000_000
-        assert end == lab.result().samples_count
+        watch = lab.result().watch
+        assert watch is not None
+        assert end == min(series.times.offset for series in watch.series), "what was watched follows them"
 
     @pytest.mark.parametrize("batch", [1, 3, 32])
     def test_checks_the_outputs_before_and_after_timing(self, lab: Lab, batch: int) -> None:

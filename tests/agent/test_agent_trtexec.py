@@ -69,6 +69,7 @@ def test_from_onnx_to_a_checked_result(device: Lab) -> None:
     assert process.parity_before is None, "trtexec shows its outputs once, after its own loop"
     assert process.timed.count == 25
     assert process.warmup_stable is None, "trtexec warms up by time alone"
+    assert process.began_ns == 0, "and does not tell by our clock when it began to time"
     assert {"h2d", "compute", "d2h"} <= set(process.parts)
     assert result.switches["tool"].startswith("trtexec ")  # type: ignore[union-attr]
     assert result.opinion is not None

@@ -68,7 +68,9 @@ def test_a_model_is_timed_there_and_the_result_names_the_image(
 ) -> None:
     operator.prelude = BRIEF
     row = deploy(operator, tiny_onnx, "--quick")["measurements"][0]
-    identity = operator.stored(row["id"])["result"]["identity"]
+    result = operator.stored(row["id"])["result"]
+    identity = result["identity"]
+    assert {"cpu_busy", "cpu_foreign"} <= {series["name"] for series in result["watch"]["series"]}, "from the host"
     assert identity["container_image"]["value"] == container_engine.image
     assert len(identity["container_image_id"]["value"]) >= 64
     assert not container_engine.names(), "each worker's container is gone"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.operator import BRIEF, FAST, Operator
-from tests.recorded import Recorded
+from tests.recorded import Recorded, tree
 from tests.ssh.sshd import Sshd
 
 SERIAL, MACHINE = "1424221055613", "5b1e8a4c9d2f47f0a6c3e7d81f0b2a94"
@@ -76,3 +76,14 @@ def test_probe_shows_what_to_copy_and_doctor_what_differs(operator: Operator, se
     examined = operator.run("devices", "doctor")
     assert examined.code == 1
     assert f"stops: this is not the board 999 that fleet.toml names: its serial number is {SERIAL}" in examined.out
+
+
+def test_probe_of_a_jetson_shows_how_it_is_set(
+    operator: Operator, start_sshd: Callable[..., Sshd], tmp_path: Path
+) -> None:
+    jetson = tree(tmp_path / "jetson", "agx-orin-jetpack5")
+    (operator.home / "fleet.toml").write_text(f'{start_sshd().fleet_toml()}python = "{jetson.python()}"\n')
+    probed = operator.run("devices", "probe")
+    assert probed.code == 0, probed.err
+    shown = {"  jetpack_package: 5.1.4-b17", "  jetson_clocks: locked", "  fan_profile: cool", "  dla_cores: 2"}
+    assert shown <= set(probed.out.splitlines())

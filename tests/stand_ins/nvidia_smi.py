@@ -1,4 +1,5 @@
-"""A stand-in for nvidia-smi on a host with several GPUs: -L, --query-gpu and --query-compute-apps, with --id.
+"""A stand-in for nvidia-smi on a host with several GPUs: -L, --query-gpu and --query-compute-apps, with --id;
+--loop-ms prints once.
 
 A file of JSON beside it (`nvidia-smi.json`), which a test may write anew, lists the GPUs: their fields by nvidia-smi's
 names, `apps` (pid, process_name, used_memory) and `mig`, the UUIDs of instances. Lines, refusals and exit codes are as
@@ -16,6 +17,9 @@ KNOWN = {
     "mig.mode.current": "Disabled", "ecc.mode.current": "Enabled", "pstate": "P0", "clocks.sm": "1410",
     "clocks.mem": "1593", "temperature.gpu": "34", "power.draw": "62.18", "memory.used": "4", "utilization.gpu": "0",
     "persistence_mode": "Enabled", "enforced.power.limit": "400.00",
+    "clocks.max.sm": "1410", "clocks.max.mem": "1593", "pcie.link.gen.current": "4", "pcie.link.gen.max": "4",
+    "pcie.link.width.current": "16", "pcie.link.width.max": "16",
+    "temperature.memory": "[N/A]", "power.draw.instant": "62.18", "clocks_event_reasons.active": "0x0000000000000001",
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from device_agents.formats import l4t, nvidia_smi
+from device_agents.formats import l4t, linux, nvidia_smi
 from device_agents.kinds import cpu
 
 R35 = """\
@@ -233,9 +233,9 @@ class TestProcessor:
 
     def test_memory_in_bytes(self) -> None:
         text = "MemTotal:       31271188 kB\nMemFree:  1 kB\nMemAvailable:   29000000 kB\n"
-        assert cpu.parse_meminfo(text, "MemTotal") == 31271188 * 1024
-        assert cpu.parse_meminfo(text, "MemAvailable") == 29000000 * 1024
-        assert cpu.parse_meminfo(text, "SwapTotal") is None
+        assert linux.parse_meminfo(text, "MemTotal") == 31271188 * 1024
+        assert linux.parse_meminfo(text, "MemAvailable") == 29000000 * 1024
+        assert linux.parse_meminfo(text, "SwapTotal") is None
 
     @pytest.mark.parametrize(
         ("text", "name"),

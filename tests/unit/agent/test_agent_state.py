@@ -243,7 +243,7 @@ case "$1" in
     -L) echo "GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-8f6d9b14)" ;;
     --query-gpu=name,*) echo "NVIDIA A100-SXM4-80GB, GPU-8f6d9b14, 535.129.03, 8.0, 81920, Enabled, Enabled" ;;
     --query-gpu=pstate,*) echo "P0, 1410, 1593, 34, 62.18, [Insufficient Permissions], [N/A]" ;;
-    --query-gpu=persistence*) echo "Enabled, 400.00" ;;
+    --query-gpu=persistence*) echo "Enabled, 400.00, 1410, 1593, 4, 4, 16, 16" ;;
     *) exit 2 ;;
 esac"""
 
@@ -255,6 +255,8 @@ esac"""
         assert identity["gpu_memory_total"].value == 81920.0
         assert identity["gpu_compute_cap"].value == "8.0"
         assert context["gpu_persistence_mode"].value == "Enabled"
+        assert context["gpu_clocks_max_sm"].value == "1410"
+        assert context["gpu_pcie_link_width_current"].value == "16"
 
     def test_what_its_driver_keeps_to_itself_is_unknown(self, device: Device) -> None:
         device.tool("nvidia-smi", self.A100)
