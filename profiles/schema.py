@@ -96,11 +96,33 @@ class Peak:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where a verdict's rules draw the line; shares are of 1. Fixed before a trial, never after."""
+    """Where a verdict's rules draw the line; shares are of 1. Fixed before a trial, never after.
+
+    `spread`: how much the processes' medians may vary. `drift`: from the first to the last quarter of one. `steady`:
+    what the medians of a soak may change by and be called steady. `foreign_work`: how busy others may keep the device
+    before and during timing. `steal`: what a hypervisor may take. `throttled`: the share of the timed part in which
+    clocks may be held back. `limited`: for which a cgroup's CPU limit may stop the job. `clock_spread`: between the 5th
+    and the 95th percentile of a clock; above it is a flag, or INVALID with `locked_clocks`. `temperature_c`: above it
+    is too hot, in degrees Celsius; None sets no limit.
+    """
 
     spread: float = 0.05
     drift: float = 0.05
     foreign_work: float = 0.05
+    steal: float = 0.01
+    throttled: float = 0.02
+    limited: float = 0.01
+    clock_spread: float = 0.05
+    locked_clocks: bool = False
+    temperature_c: float | None = None
+    steady: float = 0.03
+
+    def __post_init__(self) -> None:
+        for name in ("spread", "drift", "foreign_work", "steal", "throttled", "limited", "clock_spread", "steady"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SchemaViolation(name, f"{getattr(self, name):g} is not between 0 and 1")
+        if self.temperature_c is not None and not 0 < self.temperature_c <= 150:
+            raise SchemaViolation("temperature_c", f"{self.temperature_c:g} is not between 0 and 150 degrees Celsius")
 
 
 @dataclass(frozen=True)

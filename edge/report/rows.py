@@ -97,7 +97,8 @@ def read(store: Store, measurement_id: str) -> Row:
     """Errors: ResultError when the measurement is missing or damaged."""
     measurement = store.get(measurement_id)
     samples = store.samples_ns(measurement)
-    summary = summarise(measurement.result, samples, measurement.cell.batch)
+    soak_bound = measurement.origin.thresholds.steady if measurement.cell.pattern.kind == "soak" else None
+    summary = summarise(measurement.result, samples, measurement.cell.batch, soak_bound)
     watched = Watched(measurement.result, samples)
     return Row(measurement, summary, judge(measurement, summary, watched), watched)
 
@@ -169,6 +170,7 @@ def as_json(row: Row) -> dict[str, object]:
         "verdict": row.verdict.status,
         "findings": list(row.verdict.findings),
         "flags": list(row.verdict.flags),
+        "held": list(row.verdict.held),
         "inputs": measurement.origin.inputs,
         "memory_bytes": row.memory,
         **_engine_as_json(row),

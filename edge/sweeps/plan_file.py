@@ -6,7 +6,7 @@ precisions = ["fp16", "int8"]             without it, each device profile's own
 batches = [1, 8, 32]
 sizes = ["224", "384x320"]                of images, height first
 backends = ["tensorrt", "onnxruntime"]    without it, auto
-patterns = ["serial", "rate:30"]
+patterns = ["serial", "rate:30", "soak:10m"]
 devices = "orin or a100"                  as --device has it; without it, all
 
 weights = "random"                        these concern every cell: as the options of `edgebench deploy`
@@ -255,15 +255,11 @@ def _content(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _base(file: _File, source: Path, models: tuple[str, ...], weights: str | None) -> Request:
-    timing = Timing.quick() if file.quick else Timing()
-    try:
-        timing = timing if file.processes is None else replace(timing, processes=file.processes)
-    except SchemaViolation as error:
-        raise ConfigError(error.message, where="--processes") from None
     return Request(
         models=models,
         weights=weights or file.weights,
-        timing=timing,
+        timing=Timing.quick() if file.quick else Timing(),
+        processes=file.processes,
         options=file.options,
         hot_input=file.hot_input,
         transfers=file.transfers,

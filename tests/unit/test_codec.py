@@ -163,7 +163,7 @@ class TestRefusals:
             (
                 changed(SPEC, pattern={"kind": "burst"}),
                 "pattern.kind",
-                "unknown load pattern 'burst'; allowed: serial, pipelined, rate:FPS",
+                "unknown load pattern 'burst'; allowed: serial, pipelined, rate:FPS, soak:DURATION",
             ),
             (changed(SPEC, files={}), "files", "expected a list, got {}"),
             (
@@ -213,7 +213,7 @@ class TestRefusals:
 
     def test_samples_past_the_last_one(self) -> None:
         error = refusal(JobResult, changed(RESULT, samples_count=199))
-        assert (error.where, error.message) == ("processes", "process 0 points past the last sample")
+        assert (error.where, error.message) == ("samples_count", "process 0 points past the last sample")
 
     def test_samples_before_the_first_one(self) -> None:
         assert refusal(SampleRange, {"offset": -1, "count": 5}).message == "a sample range has no negative numbers"

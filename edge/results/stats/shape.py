@@ -3,6 +3,7 @@ two kinds of latency in it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ def _bandwidth(logs: NDArray[np.float64]) -> float:
     """Silverman's rule of thumb, no finer than half a percent of a latency."""
     quarter, three = np.percentile(logs, (25, 75))
     spread = min(float(logs.std()), float(three - quarter) / 1.349)
-    return max(_FINEST, 0.9 * spread * len(logs) ** -0.2)
+    return max(_FINEST, 0.9 * spread * math.pow(len(logs), -0.2))
 
 
 def _smoothed(counts: NDArray[np.int64], bins: float) -> NDArray[np.float64]:
