@@ -10,7 +10,7 @@ from edge.results.store import Measurement
 from edge.results.verdict.finding import Answer, Evidence, Finding, Held
 
 _FP16_SHARE = 0.5  # of the computing: what must stay FP32 (softmax, norms, a node that overflows) is far less
-_GOLDEN = "the golden outputs"
+_REFERENCE = "the outputs and their reference"
 
 
 def parity(given: Evidence) -> Iterable[Answer]:
@@ -25,11 +25,13 @@ def parity(given: Evidence) -> Iterable[Answer]:
         for when, check in checks.items():
             if check is not None and not check.passed:
                 reason = f"{check.tensor} is off by {check.error:.2g} {when} timing, over {check.limit:.2g}"
-                yield Finding("parity_failed", True, reason, _GOLDEN)
+                yield Finding("parity_failed", True, reason, _REFERENCE)
                 return
             worst = max((one for one in (worst, check) if one is not None), key=lambda one: one.error, default=None)
     if worst is not None:
-        yield Held("parity_failed", f"{worst.tensor} is off by {worst.error:.2g}, at most {worst.limit:.2g}", _GOLDEN)
+        yield Held(
+            "parity_failed", f"{worst.tensor} is off by {worst.error:.2g}, at most {worst.limit:.2g}", _REFERENCE
+        )
 
 
 def _why_unknown(measurement: Measurement) -> str:
