@@ -117,13 +117,6 @@ class Thresholds:
     temperature_c: float | None = None
     steady: float = 0.03
 
-    def __post_init__(self) -> None:
-        for name in ("spread", "drift", "foreign_work", "steal", "throttled", "limited", "clock_spread", "steady"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SchemaViolation(name, f"{getattr(self, name):g} is not between 0 and 1")
-        if self.temperature_c is not None and not 0 < self.temperature_c <= 150:
-            raise SchemaViolation("temperature_c", f"{self.temperature_c:g} is not between 0 and 150 degrees Celsius")
-
 
 @dataclass(frozen=True)
 class DeviceProfile:

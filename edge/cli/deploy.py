@@ -82,6 +82,9 @@ def deploy(
         typer.Option(help="What a release has to keep: 'p99<33ms,throughput>=30/s'.", show_default="no INVALID"),
     ] = None,
     activate: Annotated[bool, typer.Option("--activate", help="Make the release the current one there.")] = False,
+    repeat_invalid: Annotated[
+        int, typer.Option(help="Measure anew what is INVALID for what may pass, so often.", min=0, max=10)
+    ] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure anew, do not take up an unfinished run.")] = False,
     fleet: FleetOption = None,
     json: JsonOption = False,
@@ -108,6 +111,7 @@ def deploy(
     from edge.planning.request import Request
     from edge.releases.making import check_plan
     from edge.running.journal import Begin
+    from edge.running.policy import Policy
     from export.artifact import Store
 
     begin = time.monotonic()
@@ -149,7 +153,16 @@ def deploy(
     say_choices(choices, err=json)
     with drawn() as progress:
         deployment = work.deploy(
-            request, plan, devices, places(), progress, survey=found, begin=again, since=begin, wish=wish
+            request,
+            plan,
+            devices,
+            places(),
+            progress,
+            survey=found,
+            begin=again,
+            since=begin,
+            wish=wish,
+            policy=Policy(repeat_invalid=repeat_invalid),
         )
     if json:
         print_json(as_json(deployment, choices))

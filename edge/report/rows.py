@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from device_agents.contract import Scalar
 from edge.planning.plan import OWN, Cell
 from edge.report.opinion import ratios
+from edge.results.judged import judged
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.lottery import build_lottery
-from edge.results.stats import Estimate, Summary, milliseconds, summarise
+from edge.results.stats import Estimate, Summary, milliseconds
 from edge.results.store import Measurement, Store
-from edge.results.verdict import Verdict, judge
+from edge.results.verdict import Verdict
 from edge.results.watched import Watched
 
 CLOCKS = {
@@ -96,11 +97,8 @@ def specials(rows: Sequence[Row]) -> list[list[str]]:
 def read(store: Store, measurement_id: str) -> Row:
     """Errors: ResultError when the measurement is missing or damaged."""
     measurement = store.get(measurement_id)
-    samples = store.samples_ns(measurement)
-    soak_bound = measurement.origin.thresholds.steady if measurement.cell.pattern.kind == "soak" else None
-    summary = summarise(measurement.result, samples, measurement.cell.batch, soak_bound)
-    watched = Watched(measurement.result, samples)
-    return Row(measurement, summary, judge(measurement, summary, watched), watched)
+    found = judged(measurement, store.samples_ns(measurement))
+    return Row(measurement, found.summary, found.verdict, found.watched)
 
 
 class Rows:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.faults.devices import entry, find, fleet, kill
 from tests.faults.test_controller_faults import said
-from tests.operator import BRIEF, Operator
+from tests.operator import BRIEF, SOUND, Operator
 from tests.ssh.proxy import Proxy
 from tests.ssh.sshd import Sshd, wait_until
 
@@ -26,7 +26,7 @@ Start = Callable[..., Sshd]
 
 @pytest.fixture
 def brisk(operator: Operator) -> Operator:
-    operator.prelude = BRIEF
+    operator.prelude = BRIEF + SOUND  # an INVALID cell would be measured anew
     return operator
 
 
