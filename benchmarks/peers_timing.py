@@ -101,8 +101,8 @@ def agreement(ours: list[float], theirs: list[float]) -> dict[str, Any]:
 def by_edgebench(model: Path, threads: int, home: Path) -> float:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "EDGEBENCH_"))}
     done = subprocess.run(
-        [sys.executable, "-c", "from edge.cli import main; main()", "deploy", str(model), "--processes", "1", "--option", f"threads={threads}",
-         "--option", "provider=cpu", "--backend", "onnxruntime", "--json"],
+        [sys.executable, "-c", "from edge.cli import main; main()", "deploy", str(model), "--processes", "1",
+         "--option", f"threads={threads}", "--option", "provider=cpu", "--backend", "onnxruntime", "--json"],
         capture_output=True, text=True, timeout=600, check=False, cwd=home,
         env={**kept, "HOME": str(home), "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
