@@ -113,7 +113,7 @@ def by_edgebench(model: Path, threads: int, home: Path) -> float:
 
 
 def by_peer(model: Path, threads: int, _home: Path) -> float:
-    """With the lock of the processor, as a job of edgebench has it: else other jobs here would disturb the peer alone."""
+    """With the lock of the processor, as a job of edgebench has it: else other jobs here would disturb it alone."""
     argv = [sys.executable, "-c", BY_PEER, str(model), str(threads)]
     lock = locks.open_lock(locks.accelerator_path("cpu"))
     try:
