@@ -42,6 +42,8 @@ batches = [1, 2, 4]
 sizes = ["64"]
 weights = "random"
 quick = true
+[limits]
+repeat_invalid = 0
 """
 CELLS_A_HOST = 12
 LEAST_S, MOST_S = 20.0, 90.0

@@ -25,11 +25,17 @@ _SPIN_NS = 200_000  # a sleeping process wakes tens of microseconds late (timer 
 
 
 class Tape:
-    """What a window takes down: latencies and, where the backend tells them, parts; allocated before it begins."""
+    """What a window takes down: latencies and, where the backend tells them, parts; allocated before it begins. One of
+    no size takes up those of windows."""
 
     def __init__(self, size: int, parts: bool) -> None:
         self.samples: Samples[int] = array("q", bytes(8 * size))
         self.parts: List[Samples[int]] = [array("q", bytes(8 * size)) for _ in ProcessResult.PARTS if parts]
+
+    def extend(self, later: "Tape") -> None:
+        self.samples.extend(later.samples)
+        for part, more in zip(self.parts, later.parts):
+            part.extend(more)
 
 
 class Loop:
@@ -287,9 +293,9 @@ class Requests(_Arrivals):
 
 def create(backend: Backend, slots: int, pattern: LoadPattern, seed: int) -> Loop:
     """The loop of a load pattern. Errors: ValueError when it needs more slots."""
-    if pattern.kind == "pipelined":
+    if pattern.loop == "pipelined":
         return Pipelined(backend, slots)
-    if pattern.kind == "serial":
+    if pattern.loop == "serial":
         return Serial(backend, slots)
     return Requests(backend, slots, pattern.per_s, seed) if pattern.poisson else Camera(backend, slots, pattern.per_s)
 

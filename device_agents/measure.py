@@ -11,7 +11,7 @@ import statistics
 import time
 from array import array
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from device_agents import loops
 from device_agents.backends.base import Backend
@@ -23,6 +23,7 @@ __all__ = ["Samples", "Timed", "measure", "slots_needed", "timer_overhead_ns"]
 
 _STABLE_WINDOWS = 3
 _STABLE_SPREAD = 0.05
+_MOST = 10_000_000  # samples of a process: 80 MB, and 400 with the parts of each. A soak ends there
 
 
 @dataclass(frozen=True)
@@ -58,21 +59,18 @@ def measure(backend: Backend, slots: int, pattern: LoadPattern, timing: Timing, 
     gc.disable()
     try:
         warmup, warmup_ns, stable = _warm_up(loop, backend, timing)
-        tapes: List[Tape] = []
-        count = elapsed = 0
+        whole = Tape(0, loop.tells)
+        elapsed = 0
         begin = loop.restart()
-        while not count or not _enough(count, elapsed, timing):
-            tapes.append(loop.window(_end_ns(loop, begin, count, timing)))
-            count += len(tapes[-1].samples)
+        while not whole.samples or not _enough(len(whole.samples), elapsed, timing):
+            whole.extend(loop.window(_end_ns(loop, begin, len(whole.samples), timing)))
             elapsed = time.perf_counter_ns() - begin
-        tapes.append(loop.finish())
+        whole.extend(loop.finish())
         elapsed = time.perf_counter_ns() - begin
     finally:
         gc.enable()
-    timed = _joined([tape.samples for tape in tapes])
-    parts = [_joined(part) for part in zip(*(tape.parts for tape in tapes))]
-    named = dict(zip(ProcessResult.PARTS, parts))
-    return Timed(warmup, timed, elapsed, warmup_ns, stable, named, loop.counts(timed), begin)
+    parts = dict(zip(ProcessResult.PARTS, whole.parts))
+    return Timed(warmup, whole.samples, elapsed, warmup_ns, stable, parts, loop.counts(whole.samples), begin)
 
 
 def timer_overhead_ns(kind: str = "serial", in_flight: int = 2, inferences: int = 2_000) -> int:
@@ -116,7 +114,7 @@ def _stable(medians: List[float]) -> bool:
 
 
 def _enough(count: int, elapsed_ns: int, timing: Timing) -> bool:
-    if elapsed_ns >= timing.cap_s * 1e9:
+    if elapsed_ns >= timing.cap_s * 1e9 or count >= _MOST:
         return True
     return elapsed_ns >= timing.duration_s * 1e9 and count >= timing.iterations
 
@@ -128,10 +126,3 @@ def _end_ns(loop: Loop, begin_ns: int, count: int, timing: Timing) -> int:
     if missing > 0:
         wanted = max(wanted, loop.ready_ns(missing))
     return min(wanted, begin_ns + round(timing.cap_s * 1e9))
-
-
-def _joined(pieces: Iterable[Samples[int]]) -> Samples[int]:
-    whole: Samples[int] = array("q")
-    for piece in pieces:
-        whole.extend(piece)
-    return whole

@@ -96,11 +96,26 @@ class Peak:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where a verdict's rules draw the line; shares are of 1. Fixed before a trial, never after."""
+    """Where a verdict's rules draw the line; shares are of 1. Fixed before a trial, never after.
+
+    `spread`: how much the processes' medians may vary. `drift`: from the first to the last quarter of one. `steady`:
+    what the medians of a soak may change by and be called steady. `foreign_work`: how busy others may keep the device
+    before and during timing. `steal`: what a hypervisor may take. `throttled`: the share of the timed part in which
+    clocks may be held back. `limited`: for which a cgroup's CPU limit may stop the job. `clock_spread`: between the 5th
+    and the 95th percentile of a clock; above it is a flag, or INVALID with `locked_clocks`. `temperature_c`: above it
+    is too hot, in degrees Celsius; None sets no limit.
+    """
 
     spread: float = 0.05
     drift: float = 0.05
     foreign_work: float = 0.05
+    steal: float = 0.01
+    throttled: float = 0.02
+    limited: float = 0.01
+    clock_spread: float = 0.05
+    locked_clocks: bool = False
+    temperature_c: float | None = None
+    steady: float = 0.03
 
 
 @dataclass(frozen=True)

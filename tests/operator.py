@@ -28,7 +28,8 @@ from dataclasses import replace
 import profiles.load
 from profiles.schema import Thresholds
 _read = profiles.load.device_profile
-profiles.load.device_profile = lambda name: replace(_read(name), thresholds=Thresholds({0}, {0}, {0}))
+_lines = Thresholds({0}, {0}, {0}, {0}, {0}, {0}, {0})
+profiles.load.device_profile = lambda name: replace(_read(name), thresholds=_lines)
 """
 SOUND = JUDGED.format(9.0)
 """A prelude whose verdict forgives a busy machine: nothing is INVALID for want of quiet."""

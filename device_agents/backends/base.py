@@ -153,7 +153,7 @@ class OwnTimes(NamedTuple):
 
 def check_request(backend: Backend, spec: JobSpec) -> None:
     """Refuse a load pattern or an option that the backend does not have. Errors: DeviceError `unsupported`."""
-    if spec.pattern.kind not in backend.patterns:
+    if spec.pattern.loop not in backend.patterns:
         can = ", ".join(backend.patterns)
         raise DeviceError(
             "unsupported", "load", f"{spec.backend} cannot run the load pattern {spec.pattern}", fix=f"it can: {can}"

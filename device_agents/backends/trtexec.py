@@ -203,7 +203,7 @@ class Backend(base.SelfTimed):
             profile_index=_profile_index(spec),
             dla_core=whole(build_options(spec).dla_core),
             streams=options.streams,
-            serial=spec.pattern.kind == "serial",
+            serial=spec.pattern.loop == "serial",
             spin_wait=options.spin,
             cuda_graph=options.cuda_graph,
             transfers=spec.transfers,
@@ -221,7 +221,7 @@ class Backend(base.SelfTimed):
         return "weak" if weak else "strong"
 
     def _refuse(self, spec: JobSpec) -> None:
-        if spec.pattern.kind not in self.patterns:
+        if spec.pattern.loop not in self.patterns:
             fix = f"it can: {', '.join(self.patterns)}"
             raise DeviceError("unsupported", "load", f"trtexec cannot run the load pattern {spec.pattern}", fix=fix)
         if not run_options(spec).pinned:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from device_agents.codec import SchemaViolation
@@ -12,33 +12,49 @@ from device_agents.contract.terms import SCHEMA, ErrorInfo, FileEntry, Precision
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{3,127}\Z")
 _YEAR_S = 366 * 86_400.0
+_UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
 class LoadPattern:
     """How inferences are asked for. `serial`: a closed loop, as an application calls. `pipelined`: the next batch is
     enqueued before the last one is awaited, as trtexec does. `rate`: `per_s` arrivals a second, at fixed intervals as
-    a camera makes them or, with `poisson`, as requests come; latency counts from the arrival."""
+    a camera makes them or, with `poisson`, as requests come; latency counts from the arrival. `soak`: serial for
+    `soak_s` seconds, however warm the device gets."""
 
     kind: str = "serial"
     per_s: float = 0.0
     poisson: bool = False
+    soak_s: float = 0.0
 
-    KINDS = ("serial", "pipelined", "rate")
+    KINDS = ("serial", "pipelined", "rate", "soak")
 
     def __post_init__(self) -> None:
         if self.kind not in self.KINDS:
-            raise SchemaViolation("kind", f"unknown load pattern {self.kind!r}; allowed: serial, pipelined, rate:FPS")
+            known = "serial, pipelined, rate:FPS, soak:DURATION"
+            raise SchemaViolation("kind", f"unknown load pattern {self.kind!r}; allowed: {known}")
+        if self.kind == "soak" and not 1 <= self.soak_s <= 86_400:
+            raise SchemaViolation("soak_s", f"a soak of {self.soak_s:g} s is not between a second and a day")
+        if self.kind != "soak" and self.soak_s:
+            raise SchemaViolation("soak_s", f"the load pattern {self.kind} has no duration")
         if self.kind == "rate" and not 0.01 <= self.per_s <= 100_000:
             raise SchemaViolation("per_s", f"{self.per_s:g} arrivals a second are not between 0.01 and 100,000")
         if self.kind != "rate" and (self.per_s or self.poisson):
             raise SchemaViolation("per_s", f"the load pattern {self.kind} has no rate")
 
+    @property
+    def loop(self) -> str:
+        """The kind of loop that a backend has to run: a soak is serial for long."""
+        return "serial" if self.kind == "soak" else self.kind
+
     @staticmethod
     def parse(text: str) -> LoadPattern:
-        """`serial`, `pipelined`, `rate:FPS` or `rate:FPS,poisson`. Errors: SchemaViolation."""
-        kind, _, rate = text.partition(":")
-        number, _, arrivals = rate.partition(",")
+        """`serial`, `pipelined`, `rate:FPS`, `rate:FPS,poisson` or `soak:10m` (s, m, min, h). Errors:
+        SchemaViolation."""
+        kind, _, rest = text.partition(":")
+        if kind == "soak":
+            return LoadPattern("soak", soak_s=_seconds(rest))
+        number, _, arrivals = rest.partition(",")
         if kind != "rate":
             return LoadPattern(text)
         if not re.match(r"[0-9]+(\.[0-9]+)?\Z", number) or arrivals not in ("", "poisson"):
@@ -46,9 +62,19 @@ class LoadPattern:
         return LoadPattern("rate", float(number), arrivals == "poisson")
 
     def __str__(self) -> str:
+        if self.kind == "soak":
+            minutes = self.soak_s / 60
+            return f"soak:{minutes:g}m" if minutes == int(minutes) else f"soak:{self.soak_s:g}s"
         if self.kind != "rate":
             return self.kind
         return f"rate:{self.per_s:g}" + (",poisson" if self.poisson else "")
+
+
+def _seconds(text: str) -> float:
+    match = re.match(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(s|m|min|h)\Z", text)
+    if match is None:
+        raise SchemaViolation("soak_s", f"{text!r} is no duration; write soak:90s, soak:10m or soak:1h")
+    return float(match.group(1)) * _UNITS_S[match.group(2)]
 
 
 @dataclass(frozen=True)
@@ -77,6 +103,14 @@ class Timing:
             raise SchemaViolation("iterations", f"{self.iterations} is not between 1 and 10,000,000")
         if not 0 < self.cap_s <= 86_400:
             raise SchemaViolation("cap_s", f"{self.cap_s:g} is not between 0 and 86,400 seconds")
+
+    def for_pattern(self, pattern: LoadPattern, processes: Optional[int] = None) -> Timing:
+        """As it is for that load, in so many processes: a soak has its own duration, and one process unless more are
+        asked. Errors: SchemaViolation."""
+        if pattern.kind == "soak":
+            long_s = pattern.soak_s
+            return replace(self, processes=processes or 1, duration_s=long_s, iterations=1, cap_s=long_s)
+        return self if processes is None else replace(self, processes=processes)
 
     @staticmethod
     def quick() -> Timing:

@@ -111,7 +111,7 @@ class _Trial:
         self.first_inference_ns = clock.lap("first_inference")
         self.before = _check(backend, spec, data.golden, len(buffers))
         clock.lap("parity_before")
-        self.overhead_ns = measure.timer_overhead_ns(spec.pattern.kind, backend.in_flight)
+        self.overhead_ns = measure.timer_overhead_ns(spec.pattern.loop, backend.in_flight)
         clock.lap("calibration")
         self.timed = measure.measure(backend, len(buffers), spec.pattern, spec.timing, spec.seed + work.index)
         clock.lap("loop")

@@ -11,7 +11,6 @@ from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, load
 from edge.cli.export import WeightsHelp
 
 if TYPE_CHECKING:
-    from device_agents.contract import Timing
     from edge.inventory.devices import Fleet
     from edge.releases.making import Wish
 
@@ -46,10 +45,12 @@ def deploy(
     ] = None,
     pattern: Annotated[
         str | None,
-        typer.Option(help="Load: serial, pipelined, rate:FPS or rate:FPS,poisson arrivals.", show_default="serial"),
+        typer.Option(
+            help="Load: serial, pipelined, rate:FPS or rate:FPS,poisson arrivals, soak:10m.", show_default="serial"
+        ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One process, at most 4 s: a first look.")] = False,
-    processes: Annotated[int | None, typer.Option(help="Fresh processes a cell.", show_default="5")] = None,
+    processes: Annotated[int | None, typer.Option(help="Fresh processes a cell.", show_default="5; soak 1")] = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", help="KEY=VALUE for the backend, of docs/options.md; repeat it.")
     ] = None,
@@ -81,6 +82,9 @@ def deploy(
         typer.Option(help="What a release has to keep: 'p99<33ms,throughput>=30/s'.", show_default="no INVALID"),
     ] = None,
     activate: Annotated[bool, typer.Option("--activate", help="Make the release the current one there.")] = False,
+    repeat_invalid: Annotated[
+        int, typer.Option(help="Measure anew what is INVALID for what may pass, so often.", min=0, max=10)
+    ] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure anew, do not take up an unfinished run.")] = False,
     fleet: FleetOption = None,
     json: JsonOption = False,
@@ -91,7 +95,7 @@ def deploy(
     """
     import time
 
-    from device_agents.contract import Precision
+    from device_agents.contract import Precision, Timing
     from edge import deploy as work
     from edge.agent.expansion import pick
     from edge.cli.outcome import as_json, print_deployment, say_choices
@@ -107,6 +111,7 @@ def deploy(
     from edge.planning.request import Request
     from edge.releases.making import check_plan
     from edge.running.journal import Begin
+    from edge.running.policy import Policy
     from export.artifact import Store
 
     begin = time.monotonic()
@@ -123,7 +128,8 @@ def deploy(
         batches=_batches(batch) if batch is not None else None,
         weights=weights,
         pattern=pattern,
-        timing=_timing(quick, processes),
+        timing=Timing.quick() if quick else Timing(),
+        processes=processes,
         options=parse_options(option or []),
         hot_input=hot_input,
         transfers=transfers,
@@ -147,7 +153,16 @@ def deploy(
     say_choices(choices, err=json)
     with drawn() as progress:
         deployment = work.deploy(
-            request, plan, devices, places(), progress, survey=found, begin=again, since=begin, wish=wish
+            request,
+            plan,
+            devices,
+            places(),
+            progress,
+            survey=found,
+            begin=again,
+            since=begin,
+            wish=wish,
+            policy=Policy(repeat_invalid=repeat_invalid),
         )
     if json:
         print_json(as_json(deployment, choices))
@@ -195,16 +210,3 @@ def _batches(text: str) -> tuple[int, ...]:
     if not all(word.isascii() and word.isdigit() and 1 <= int(word) <= 4096 for word in words):
         raise ConfigError(f"{text!r} is no list of numbers from 1 to 4096", where="--batch", fix="for example 1,8,32")
     return tuple(dict.fromkeys(map(int, words)))
-
-
-def _timing(quick: bool, processes: int | None) -> Timing:
-    from dataclasses import replace
-
-    from device_agents.contract import SchemaViolation, Timing
-    from profiles.errors import ConfigError
-
-    timing = Timing.quick() if quick else Timing()
-    try:
-        return timing if processes is None else replace(timing, processes=processes)
-    except SchemaViolation as error:
-        raise ConfigError(error.message, where="--processes") from None

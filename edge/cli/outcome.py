@@ -32,12 +32,19 @@ def as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
     from edge.report.rows import as_json as row_as_json
     from edge.report.rows import lotteries_as_json
 
-    earlier = deployment.report.earlier
+    earlier, others = deployment.report.earlier, deployment.report.others
     return {
         "run": deployment.run,
         "choices": choices.lines,
         "notes": choices.notes,
-        "measurements": [{**row_as_json(row), "earlier": row.measurement.id in earlier} for row in deployment.rows],
+        "measurements": [
+            {
+                **row_as_json(row),
+                "earlier": row.measurement.id in earlier,
+                "other_measurements": others.get(row.measurement.id, ()),
+            }
+            for row in deployment.rows
+        ],
         "lotteries": lotteries_as_json(deployment.rows),
         "failed": [
             {"device": f.cell.device, "cell": f.cell, "attempt": f.attempt, "goes_on": f.goes_on, "error": f.error}
@@ -78,6 +85,11 @@ def _print_rows(deployment: Deployment) -> None:
         typer.echo(f"\n{table.measurements(rows, ids=False, width=console_width())}\n")
     if report.earlier:
         say(f"measured before in this run: {len(report.earlier)} of these; --fresh measures all anew")
+    for row in rows:
+        others = report.others.get(row.measurement.id)
+        if others:
+            what = f"{row.measurement.cell.device} {row.measurement.cell.label}"
+            say(f"{what}: measured {len(others) + 1} times, as it was INVALID; not counted: {', '.join(others)}")
     for (device, why), labels in _changed(report.anew).items():
         say(f"{device} has changed since this run was interrupted ({why}): measured anew: {', '.join(labels)}")
     for note in table.notes(rows) if len(rows) <= _MOST_ROWS else ():

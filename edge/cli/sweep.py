@@ -48,6 +48,15 @@ def sweep(
     max_failures: Annotated[
         int | None, typer.Option(help="Begin no new cell after so many have failed.", min=1)
     ] = None,
+    repeat_invalid: Annotated[
+        int | None,
+        typer.Option(
+            help="Measure anew what is INVALID for what may pass, so often.",
+            show_default="the plan's, else 1",
+            min=0,
+            max=10,
+        ),
+    ] = None,
     wait_online: Annotated[
         str | None, typer.Option(help="How long a device may be out of reach: 12h.", show_default="the plan's, else 0")
     ] = None,
@@ -79,7 +88,7 @@ def sweep(
     since = time.monotonic()
     asked = load_sweep(_plan_file(plan), weights=weights)
     begin = _begin(resume=resume, failed_only=failed_only, fresh=fresh)
-    policy = _policy(asked.policy, max_failures, wait_online)
+    policy = _policy(asked.policy, max_failures, repeat_invalid, wait_online)
     known = load_fleet(fleet)
     with drawn() as progress:
         devices = _devices(asked, known, device, progress)
@@ -282,7 +291,7 @@ def _begin(*, resume: bool, failed_only: bool, fresh: bool) -> Begin:
     return Begin.RESUME if resume else Begin.FRESH if fresh else Begin.GO_ON
 
 
-def _policy(policy: Policy, max_failures: int | None, wait_online: str | None) -> Policy:
+def _policy(policy: Policy, max_failures: int | None, repeat_invalid: int | None, wait_online: str | None) -> Policy:
     from dataclasses import replace
 
     from edge.quantities import parse_duration
@@ -290,6 +299,8 @@ def _policy(policy: Policy, max_failures: int | None, wait_online: str | None) -
 
     if max_failures is not None:
         policy = replace(policy, max_failures=max_failures)
+    if repeat_invalid is not None:
+        policy = replace(policy, repeat_invalid=repeat_invalid)
     if wait_online is None:
         return policy
     try:

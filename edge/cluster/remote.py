@@ -111,7 +111,9 @@ class RemoteRun(DeviceRun):
         left = [cell for cell in self._orders.cells if cell.id not in ended]
         for cell in left:
             if cell.id in self._done:
-                self._end(Ok(cell, self._done[cell.id]))
+                done = self._done[cell.id]
+                others = tuple(one for one in self._journal.of(cell).invalid if one != done)
+                self._end(Ok(cell, done, others=others))
         return [cell for cell in left if cell.id not in self._done]
 
     def _start(self, left: list[Cell]) -> Start:

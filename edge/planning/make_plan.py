@@ -48,7 +48,7 @@ def make_plan(
             batch=batch,
             weights=sources.weights(ref, framework, precision),
             pattern=request.load,
-            timing=request.timing,
+            timing=request.timed,
             options=dict(request.options),
             hot_input=request.hot_input,
             transfers=request.transfers,
@@ -155,15 +155,19 @@ def _say_opsets(cells: Sequence[Cell], survey: Survey, choices: Choices) -> None
 
 
 def _say_timing(request: Request, choices: Choices) -> None:
-    timing = request.timing
+    timing = request.timed
     if request.batches is None:
         choices.say("batch 1")
     if request.pattern is None:
         choices.say("pattern serial")
     plural = "process" if timing.processes == 1 else "processes"
+    warm_up = f"warm-up {timing.warmup_s:g} s or until stable, max {timing.warmup_cap_s:g} s"
+    if request.load.kind == "soak":
+        choices.say(f"timing {timing.processes} {plural} of {timing.duration_s:g} s; {warm_up}")
+        return
     choices.say(
         f"timing {timing.processes} {plural}, at least {timing.duration_s:g} s and {timing.iterations} inferences "
-        f"but at most {timing.cap_s:g} s; warm-up {timing.warmup_s:g} s or until stable, max {timing.warmup_cap_s:g} s"
+        f"but at most {timing.cap_s:g} s; {warm_up}"
     )
 
 

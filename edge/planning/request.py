@@ -31,6 +31,7 @@ class Request:
     weights: str | None = None
     pattern: str | None = None
     timing: Timing = field(default_factory=Timing)
+    processes: int | None = None
     options: Mapping[str, Scalar] = field(default_factory=dict)
     hot_input: bool = False
     transfers: bool = True
@@ -46,7 +47,7 @@ class Request:
         self._check_names()
         self._check_engines()
         self._check_opinion()
-        _ = self.inputs_sha256
+        _ = self.inputs_sha256, self.timed
 
     @property
     def load(self) -> LoadPattern:
@@ -55,6 +56,14 @@ class Request:
             return LoadPattern() if self.pattern is None else LoadPattern.parse(self.pattern)
         except SchemaViolation as error:
             raise ConfigError(error.message, where="--pattern") from None
+
+    @property
+    def timed(self) -> Timing:
+        """The timing of its load, in as many processes as were asked for. Errors: ConfigError."""
+        try:
+            return self.timing.for_pattern(self.load, self.processes)
+        except SchemaViolation as error:
+            raise ConfigError(error.message, where="--processes") from None
 
     @functools.cached_property
     def inputs_sha256(self) -> str | None:

@@ -9,6 +9,7 @@ from rich.table import Table
 from device_agents.contract import EngineUse, Layer, LoadPattern, Opinion
 from edge.agent.engine_cache import SHORT
 from edge.report.columns import render
+from edge.report.conditions import explained, meanwhile, soaked
 from edge.report.engines import size
 from edge.report.engines import special as special_engine
 from edge.report.opinion import caveats, figures, ratios
@@ -41,14 +42,12 @@ def _lines(row: Row) -> Iterator[Line]:
     more = f", with {', '.join(special(cell))}" if special(cell) else ""
     serial = ", serial" if cell.pattern == LoadPattern() else ""
     yield "request", f"{cell.device}: {cell.label}{whose}{serial}{more}"
-    yield "verdict", row.verdict.short
-    for finding in row.verdict.findings:
-        yield "", f"{'broken' if finding.broken else 'not judged'}: {finding.rule}: {finding.reason}"
-    for flag in row.verdict.flags:
-        yield "", f"flag: {flag.name}: {flag.reason}"
+    yield from explained(row.verdict)
     yield from _latencies(row.summary)
+    yield from soaked(row.summary.soak)
     yield from _parts(row.summary)
     yield from _run(row)
+    yield from meanwhile(row.watched)
     yield from _engine(row.measurement.result.engine)
     yield from _layers(layers_of(row.measurement.result))
     if row.measurement.result.command:
@@ -63,11 +62,25 @@ def _latencies(summary: Summary) -> Iterator[Line]:
         yield "latency", f"not given: inferences overlap on {summary.streams} streams"
     else:
         yield "median ms", interval(summary.median, summary.samples)
-        yield "mean ms", milliseconds(summary.mean_ns)
-        for name, tail_ns in (("p90 ms", summary.p90_ns), ("p95 ms", summary.p95_ns)):
-            yield name, milliseconds(tail_ns) if tail_ns is not None else unsupported
-        yield "p99 ms", interval(summary.p99, summary.samples) if summary.p99 else unsupported
+        trimmed = f"; {milliseconds(summary.trimmed_ns)} without a tenth at either end" if summary.trimmed_ns else ""
+        yield "mean ms", f"{milliseconds(summary.mean_ns)}{trimmed}"
+        tails = {90.0: _plain(summary.p90_ns), 95.0: _plain(summary.p95_ns), 99.9: _plain(summary.p999_ns)}
+        tails[99.0] = interval(summary.p99, summary.samples) if summary.p99 else ""
+        for p, told in sorted(tails.items()):
+            yield f"p{p:g} ms", f"{told}{_proved(summary, p)}" if told else unsupported
+        if summary.p99_own is not None:
+            yield "p99 of a process ms", interval(summary.p99_own, summary.samples)
     yield "throughput", f"{summary.throughput_per_s:.1f} images/s"
+
+
+def _plain(ns: int | None) -> str:
+    return "" if ns is None else milliseconds(ns)
+
+
+def _proved(summary: Summary, p: float) -> str:
+    """What the samples prove, if they are independent: LoadGen's early stopping."""
+    bound_ns = summary.bounds_ns.get(p)
+    return "" if bound_ns is None else f"; at most {milliseconds(bound_ns)} at 99 % confidence"
 
 
 def _parts(summary: Summary) -> Iterator[Line]:

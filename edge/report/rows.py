@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from device_agents.contract import Scalar
 from edge.planning.plan import OWN, Cell
 from edge.report.opinion import ratios
+from edge.results.judged import judged
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.lottery import build_lottery
-from edge.results.stats import Estimate, Summary, milliseconds, summarise
+from edge.results.stats import Estimate, Summary, milliseconds
 from edge.results.store import Measurement, Store
-from edge.results.verdict import Verdict, judge
+from edge.results.verdict import Verdict
 from edge.results.watched import Watched
 
 CLOCKS = {
@@ -96,10 +97,8 @@ def specials(rows: Sequence[Row]) -> list[list[str]]:
 def read(store: Store, measurement_id: str) -> Row:
     """Errors: ResultError when the measurement is missing or damaged."""
     measurement = store.get(measurement_id)
-    samples = store.samples_ns(measurement)
-    summary = summarise(measurement.result, samples, measurement.cell.batch)
-    watched = Watched(measurement.result, samples)
-    return Row(measurement, summary, judge(measurement, summary, watched), watched)
+    found = judged(measurement, store.samples_ns(measurement))
+    return Row(measurement, found.summary, found.verdict, found.watched)
 
 
 class Rows:
@@ -155,6 +154,13 @@ def as_json(row: Row) -> dict[str, object]:
         "p95_ms": _ms(summary.p95_ns),
         "p99_ms": _ms(summary.p99.value_ns if summary.p99 else None),
         "p99_half_width_ms": _ms(summary.p99.half_width_ns if summary.p99 else None),
+        "p99_own_ms": _ms(summary.p99_own.value_ns if summary.p99_own else None),
+        "p99_bootstrap_ms": [ns / 1e6 for ns in summary.p99_bootstrap_ns] if summary.p99_bootstrap_ns else None,
+        "p99_9_ms": _ms(summary.p999_ns),
+        "bounds_ms": {f"p{p:g}": ns / 1e6 for p, ns in summary.bounds_ns.items()},
+        "trimmed_mean_ms": _ms(summary.trimmed_ns),
+        "two_speeds": summary.kinds,
+        "soak": summary.soak,
         "throughput_per_s": summary.throughput_per_s,
         "load_ms": summary.load_ns / 1e6,
         "first_inference_ms": _ms(summary.first_inference_ns or None),
@@ -169,6 +175,7 @@ def as_json(row: Row) -> dict[str, object]:
         "verdict": row.verdict.status,
         "findings": list(row.verdict.findings),
         "flags": list(row.verdict.flags),
+        "held": list(row.verdict.held),
         "inputs": measurement.origin.inputs,
         "memory_bytes": row.memory,
         **_engine_as_json(row),

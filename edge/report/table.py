@@ -12,6 +12,7 @@ from edge.report.columns import Column, Spare, listing
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.rows import Row, interval, specials
 from edge.results.lottery import build_lottery, undrawn
+from edge.results.stats import Soak, milliseconds
 from edge.results.verdict import Status
 from profiles.errors import printable, sentence
 
@@ -80,8 +81,8 @@ def notes(rows: Sequence[Row]) -> list[str]:
     lines += [f"no build lottery, {why}" for why in undrawn(rows)]
     lines += [line for row in rows for line in _second_opinion(row)]
     lines += _invalid([row for row in rows if row.verdict.broken])
-    for row in rows:
-        lines += [f"flag {_label(row)}: {flag.name}: {flag.reason}" for flag in row.verdict.flags]
+    lines += _flagged(rows)
+    lines += [f"{_label(row)}: {_soaked(row.summary.soak)}" for row in rows if row.summary.soak]
     for rules, reason, labels in _unjudged(rows):
         lines.append(f"UNJUDGED {rules}: {reason}" + (f" ({labels})" if labels else ""))
     return lines
@@ -159,6 +160,23 @@ def _arrivals(row: Row) -> str:
     told = [f"{counts[name]} {name} ({counts[name] / arrivals:.0%})" for name in ("late", "dropped", "waiting")
             if counts.get(name)]  # fmt: skip
     return f"{counts.get('arrivals', 0)} arrivals, " + (", ".join(told) or "none late, none dropped")
+
+
+def _flagged(rows: Sequence[Row]) -> Iterable[str]:
+    """A line a flag and reason: what a machine does not tell is so of each of its measurements."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for flag in row.verdict.flags:
+            where.setdefault((flag.name, flag.reason), []).append(_label(row))
+    for (name, reason), labels in where.items():
+        more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
+        yield f"flag {labels[0]}{more}: {name}: {reason}"
+
+
+def _soaked(soak: Soak) -> str:
+    reached = "equilibrium was reached" if soak.equilibrium else "no equilibrium yet"
+    what = f"burst {milliseconds(soak.burst_ns)} ms, steady {milliseconds(soak.steady_ns)} ms ({soak.change:+.1%})"
+    return f"{what}, {reached}"
 
 
 def _unjudged(rows: Sequence[Row]) -> Iterable[tuple[str, str, str]]:

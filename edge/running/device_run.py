@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from concurrent import futures
 from dataclasses import dataclass
 
+import numpy as np
+
 from device_agents.contract import ENGINE_FILE, ErrorInfo, GivenEngine
 from edge.agent.finding import Found
 from edge.agent.session import Session
@@ -14,12 +16,15 @@ from edge.inventory.devices import Device
 from edge.planning.ahead import BUILDER, engine_for
 from edge.planning.classes import Build, build_of
 from edge.planning.plan import AHEAD, Cell
+from edge.results.judged import judged
 from edge.results.store import Measurement, Origin
+from edge.results.verdict import Status, Verdict
 from edge.running.builder_run import BuilderRun
 from edge.running.device_work import DeviceWork, Tools, check_request
 from edge.running.jobspec import bounded, job_spec
 from edge.running.journal import Journal
 from edge.running.policy import was_killed
+from edge.running.repeating import counting, is_worth_repeating, rules_of
 from edge.running.resuming import changed
 from edge.running.supply import Supplied, Supply
 from export.artifact import Artifact
@@ -31,11 +36,13 @@ _LOOK_S = 0.2  # while a builder builds: nothing is measured then that looking c
 
 @dataclass(frozen=True)
 class Ok:
-    """A cell whose measurement is stored. `earlier` says that an earlier process of this run had finished it."""
+    """A cell whose measurement is stored. `earlier` says that an earlier process of this run had finished it, `others`
+    are measurements of it that were INVALID and do not count."""
 
     cell: Cell
     measurement: str
     earlier: bool = False
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,7 @@ class DeviceRun(DeviceWork):
         self.pythons: list[str] = []
         self.anew: list[tuple[Cell, str]] = []
         self._orders = orders
+        self._verdicts: dict[str, Verdict] = {}  # of measurements that came just now
         self._rested_c: float | None = None  # before the first cell that it measured
         self._place = (0, len(orders.cells))  # in the queue, for the progress
 
@@ -136,9 +144,27 @@ class DeviceRun(DeviceWork):
             else:
                 self._fail(cell, error, link=was_killed(error))
         else:
-            self._journal.done(cell, measurement)
-            self._tools.stored(measurement)
-            self._end(Ok(cell, measurement))
+            self._judge(session, cell, found, measurement)
+
+    def _judge(self, session: Session, cell: Cell, found: Mapping[str, Found], measurement: str) -> None:
+        """Measure an INVALID cell anew, as often as the run does that; the first that is not INVALID counts."""
+        verdict, progress = self._verdicts.pop(measurement), self._journal.of(cell)
+        if verdict.status is Status.INVALID and (progress.invalid or self._repeats(cell, verdict)):
+            repeats = self._repeats(cell, verdict)
+            self._journal.invalid(cell, measurement, rules_of(verdict))
+            if repeats:
+                self._say(f"{cell.label} is {verdict.short}; measuring it anew")
+                self._one(session, cell, found)
+                return
+            measurement = counting(progress.invalid)
+        others = tuple(one for one in progress.invalid if one != measurement)
+        self._journal.done(cell, measurement)
+        self._tools.stored(measurement)
+        self._end(Ok(cell, measurement, others=others))
+
+    def _repeats(self, cell: Cell, verdict: Verdict) -> bool:
+        before = len(self._journal.of(cell).invalid)
+        return is_worth_repeating(verdict, before, self._tools.policy.repeat_invalid)
 
     def _take_up(self, session: Session, cell: Cell, found: Mapping[str, Found]) -> str | None:
         """Collect the job that an earlier controller began, unless the device has changed since it ended."""
@@ -211,7 +237,9 @@ class DeviceRun(DeviceWork):
             self._rested_c = float(rested.value)
         self._under_way = None
         collected_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._tools.results.add(Measurement(job, self._journal.run, cell, origin, collected_at, result), samples)
+        made = Measurement(job, self._journal.run, cell, origin, collected_at, result)
+        self._tools.results.add(made, samples)
+        self._verdicts[job] = judged(made, np.frombuffer(samples, dtype="<i8").astype(np.int64)).verdict
         if self._tools.rebuild and result.engine is not None and cell.id not in self._orders.builds:
             build = build_of(cell, self._supplied(cell).artifact, self.device.name)
             if self._anew(build):

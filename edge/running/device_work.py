@@ -242,7 +242,7 @@ def check_request(cell: Cell, found: Mapping[str, Found], device: str) -> None:
             message = f"{backend} is not there ({absent})"
             raise RunError(message, where=device, stage="probe", fix=how_to_install(backend, found[backend].python))
     report = found[cell.backend].report
-    if cell.pattern.kind not in report.patterns:
+    if cell.pattern.loop not in report.patterns:
         message = f"{cell.backend} cannot run the load pattern {cell.pattern}"
         raise RunError(message, where=device, stage="probe", fix=f"use one of: {', '.join(report.patterns)}")
     _check_options(cell.options, {**report.options, **report.build_options}, f"{cell.backend}", device)

@@ -48,6 +48,12 @@ class Report:
         )
 
     @property
+    def others(self) -> dict[str, tuple[str, ...]]:
+        """By the measurement that counts, those of the same cell that were INVALID and do not."""
+        ends = [outcome for outcome in self.outcomes if isinstance(outcome, Ok)]
+        return {outcome.measurement: outcome.others for outcome in ends if outcome.others}
+
+    @property
     def unfinished(self) -> bool:
         """Whether the same command is to try a cell again: its device was lost or not reached, or it was not begun."""
         return any(isinstance(one, Skipped) or (isinstance(one, Failed) and one.link) for one in self.outcomes)
@@ -144,7 +150,8 @@ def _earlier(plan: Plan, journal: Journal, tools: Tools, report: Report) -> Iter
         if why:
             report.anew.append((cell, why))
         else:
-            yield cell.id, Ok(cell, done, earlier=True)
+            others = tuple(one for one in journal.of(cell).invalid if one != done)
+            yield cell.id, Ok(cell, done, earlier=True, others=others)
 
 
 def _by_device(cells: list[Cell]) -> dict[str, list[Cell]]:

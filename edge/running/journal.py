@@ -61,7 +61,7 @@ class Task(Protocol):
 class Progress:
     """Where a task stands in a run: how often it was tried, the job under way, what came of it: the measurement of a
     cell, the artifact of an engine. `failed` is the last word of a task that is not done, `took_s` how long the attempt
-    took that it was done with."""
+    took that it was done with. `invalid` are its measurements that were INVALID, with the rules that each broke."""
 
     attempts: int = 0
     job: str | None = None
@@ -70,6 +70,25 @@ class Progress:
     failed: bool = False
     took_s: float = 0.0
     begun: float = 0.0
+    invalid: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def apply(self, line: Mapping[str, Any]) -> None:
+        """What a line of the journal says of it. Errors: DAMAGED."""
+        event = line["event"]
+        if event == "submitted":
+            self.attempts, self.job = self.attempts + 1, line["job"]
+            self.origin, self.begun = from_json(Origin, line["origin"]), _unix(line["at"])
+        else:
+            self.job = None
+        self.failed = event == "failed"
+        if event == "done":
+            self.done, self.took_s = line["measurement"], _unix(line["at"]) - self.begun
+        if event == "built":
+            self.done = line["engine"]
+        if event == "invalid":
+            self.invalid[line["measurement"]] = tuple(line["rules"])
+        if event == "outdated":
+            self.invalid = {}
 
 
 @dataclass
@@ -116,6 +135,10 @@ class Journal:
 
     def done(self, task: Task, measurement: str) -> None:
         self._append("done", cell=task.id, measurement=measurement)
+
+    def invalid(self, task: Task, measurement: str, rules: tuple[str, ...]) -> None:
+        """A measurement that is kept, and is not to count if another one is better."""
+        self._append("invalid", cell=task.id, measurement=measurement, rules=list(rules))
 
     def built(self, task: Task, engine: str) -> None:
         """`engine` is the id of its artifact, or the SHA-256 of one that stays on the device."""
@@ -191,18 +214,9 @@ class Journal:
         if "cell" not in line:
             return
         progress = self.cells.setdefault(line["cell"], Progress())
-        if event == "submitted":
-            progress.attempts, progress.job = progress.attempts + 1, line["job"]
-            progress.origin, progress.begun = from_json(Origin, line["origin"]), _unix(line["at"])
-        else:
-            progress.job = None
-        progress.failed = event == "failed"
+        progress.apply(line)
         if progress.failed:
             self._stages[line["cell"]] = line["error"]["stage"] or line["error"]["code"]
-        if event == "done":
-            progress.done, progress.took_s = line["measurement"], _unix(line["at"]) - progress.begun
-        if event == "built":
-            progress.done = line["engine"]
 
 
 def job_id(task: Task, run: str, attempt: int) -> str:

@@ -26,7 +26,8 @@ class Policy:
     cells no new one is begun. `cell_timeout_s` ends a cell on the device. `wait_online_s`: how long a device may be
     out of reach. `max_bytes`: what may be sent to a device in this run. Where a device tells its temperature, it waits
     before a cell until it is within `cool_within_c` degrees Celsius of where it was before its first one, at most
-    `cool_cap_s`. With `overlap`, devices measure while this machine exports what they need next.
+    `cool_cap_s`. `repeat_invalid`: how often a cell is measured anew whose measurement is INVALID for what may pass.
+    With `overlap`, devices measure while this machine exports what they need next.
     """
 
     link_retries: int = 0
@@ -38,6 +39,9 @@ class Policy:
     cool_within_c: float | None = None
     cool_cap_s: float = 0.0
     overlap: bool = False
+    repeat_invalid: int = 0
+
+    MOST_REPEATS = 10
 
 
 def link_may_return(error: EdgebenchError) -> bool:

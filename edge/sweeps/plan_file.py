@@ -6,7 +6,7 @@ precisions = ["fp16", "int8"]             without it, each device profile's own
 batches = [1, 8, 32]
 sizes = ["224", "384x320"]                of images, height first
 backends = ["tensorrt", "onnxruntime"]    without it, auto
-patterns = ["serial", "rate:30"]
+patterns = ["serial", "rate:30", "soak:10m"]
 devices = "orin or a100"                  as --device has it; without it, all
 
 weights = "random"                        these concern every cell: as the options of `edgebench deploy`
@@ -26,6 +26,7 @@ wait_online = "12 h"                      how long a device may be out of reach
 max_bytes = "50 MB"                       what may be sent to a device
 cool_within = 5                           degrees Celsius above the device's first cell, to wait for before others
 cool_for = "2 min"                        how long to wait for that
+repeat_invalid = 1                        how often a cell is measured anew that is INVALID for what may pass
 
 [[include]]                               further axes; what they leave out is the plan's
 models = ["resnet50"]
@@ -128,6 +129,7 @@ class _Limits:
     max_bytes: str | None = None
     cool_within: float = 5.0
     cool_for: str = "2 min"
+    repeat_invalid: int = 1
 
     def __post_init__(self) -> None:
         for key in ("max_failures", "link_retries", "run_retries"):
@@ -135,6 +137,9 @@ class _Limits:
             value = getattr(self, key)
             if value is not None and not least <= value <= 10**6:
                 raise SchemaViolation(key, f"{value} is not between {least} and a million")
+        if not 0 <= self.repeat_invalid <= Policy.MOST_REPEATS:
+            most = Policy.MOST_REPEATS
+            raise SchemaViolation("repeat_invalid", f"{self.repeat_invalid} is not between 0 and {most}")
         if not 0 <= self.cool_within <= 100:
             raise SchemaViolation("cool_within", f"{self.cool_within:g} is not between 0 and 100 degrees")
         durations = ("cell_timeout", "wait_online", "cool_for")
@@ -157,6 +162,7 @@ class _Limits:
             cool_within_c=self.cool_within,
             cool_cap_s=parse_duration(self.cool_for),
             overlap=True,
+            repeat_invalid=self.repeat_invalid,
         )
 
 
@@ -255,15 +261,11 @@ def _content(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _base(file: _File, source: Path, models: tuple[str, ...], weights: str | None) -> Request:
-    timing = Timing.quick() if file.quick else Timing()
-    try:
-        timing = timing if file.processes is None else replace(timing, processes=file.processes)
-    except SchemaViolation as error:
-        raise ConfigError(error.message, where="--processes") from None
     return Request(
         models=models,
         weights=weights or file.weights,
-        timing=timing,
+        timing=Timing.quick() if file.quick else Timing(),
+        processes=file.processes,
         options=file.options,
         hot_input=file.hot_input,
         transfers=file.transfers,

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from cluster_lab import Cluster, Process, authority, running
 
-from tests.operator import BRIEF, Operator
+from tests.operator import BRIEF, SOUND, Operator
 from tests.ssh.sshd import Sshd, wait_until
 from tests.stand_ins.tensorrt_fixture import ScriptedTensorRT
 
 PATIENCE_S = 120.0
 IMPATIENT = "import edge.cluster.scheduler\nedge.cluster.scheduler.WORKER_S = 2.0\n"
-LONG = BRIEF.replace("Timing(1, 0.0, 5, 0.1, 0.05, 20, 1.0)", "Timing(1, 0.0, 5, 0.1, 4.0, 20, 4.0)")
+LONG = SOUND + BRIEF.replace("Timing(1, 0.0, 5, 0.1, 0.05, 20, 1.0)", "Timing(1, 0.0, 5, 0.1, 4.0, 20, 4.0)")
 """Cells of four seconds, in which something can be killed."""
 
 Start = Callable[..., Sshd]
@@ -50,7 +50,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, tiny_onnx: Path) -> Path:
 @pytest.fixture
 def operator(operator: Operator, exported: Path) -> Operator:
     shutil.copytree(exported, operator.home / ".cache/edgebench")
-    operator.prelude = BRIEF
+    operator.prelude = BRIEF + SOUND
     return operator
 
 

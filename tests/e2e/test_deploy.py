@@ -49,7 +49,6 @@ def test_a_table_names_device_backend_precision_verdict_and_choices(operator: Op
     assert second[6] == "8"
     for chosen in ("precision fp32 (profile local)", "backend onnxruntime (profile local)", "pattern serial"):
         assert f"chosen: {chosen}" in answer.out
-    assert "throttled, clocks_floating, too_hot, incomplete_state: this version does not watch" in answer.out
 
 
 def test_what_was_measured_is_listed_and_shown(operator: Operator, tiny_onnx: Path) -> None:
@@ -74,6 +73,22 @@ def test_a_program_that_is_missing_is_no_matter_of_a_python(operator: Operator, 
     assert "on trtexec): trtexec is not there (" in line, "the device is named once"
     assert "no trtexec: it is neither on PATH nor at" in line
     assert line.endswith("; install the package libnvinfer-bin there, or name the program with EDGEBENCH_TRTEXEC")
+
+
+def test_a_soak_has_a_burst_a_steady_part_and_a_curve(operator: Operator, tiny_onnx: Path) -> None:
+    answer = operator.run("deploy", tiny_onnx, "--pattern", "soak:2s", "--json")
+    assert answer.code in (0, 4), answer.err
+    assert "chosen: timing 1 process of 2 s; warm-up 1 s or until stable" in answer.err
+    (made,) = answer.json["measurements"]
+    assert (made["pattern"], made["processes"], len(made["soak"]["curve_ns"])) == ("soak:2s", 1, 40)
+    assert made["soak"]["length_s"] == pytest.approx(2.0, abs=0.5)
+    assert "unstable" not in [finding["rule"] for finding in made["findings"]]
+    shown = operator.run("results", "show", made["id"]).out
+    for word in ("burst ms", "steady ms", "medians over time", "held: unstable: not asked of a soak"):
+        assert word in shown
+    refused = operator.run("deploy", tiny_onnx, "--pattern", "soak:2")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "write soak:90s, soak:10m or soak:1h" in refused.err
 
 
 def test_the_second_deploy_sends_no_model(operator: Operator, tiny_onnx: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.faults.devices import entry, find, fleet, kill
 from tests.faults.test_controller_faults import said
-from tests.operator import BRIEF, Operator
+from tests.operator import BRIEF, SOUND, Operator
 from tests.ssh.proxy import Proxy
 from tests.ssh.sshd import Sshd, wait_until
 
@@ -27,7 +27,7 @@ Start = Callable[..., Sshd]
 
 @pytest.fixture
 def brisk(operator: Operator) -> Operator:
-    operator.prelude = BRIEF
+    operator.prelude = BRIEF + SOUND  # an INVALID cell would be measured anew
     return operator
 
 
@@ -159,7 +159,7 @@ def test_what_failed_is_measured_alone(brisk: Operator, start_sshd: Start, tiny_
     server = start_sshd()
     write(brisk, [server], [tiny_onnx], 'batches = [1]\n[limits]\ncell_timeout = "1 s"\nrun_retries = 0\n')
     plan = brisk.home / "plan.toml"
-    brisk.prelude = ""  # `--quick` takes its usual seconds: more than the cell may
+    brisk.prelude = SOUND  # `--quick` takes its usual seconds: more than the cell may
     first = brisk.run("sweep", "plan.toml", "--json")
     assert first.code == 1
     assert first.json["failed"][0]["error"]["code"] == "deadline"
@@ -178,7 +178,7 @@ def test_what_failed_is_measured_alone(brisk: Operator, start_sshd: Start, tiny_
 def test_a_worker_that_is_killed_is_begun_again_once(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
     server = start_sshd()
     write(brisk, [server], [tiny_onnx], "processes = 2\n")
-    brisk.prelude = ""
+    brisk.prelude = SOUND
     child = brisk.start("sweep", "plan.toml", "--json")
     status = server.home / ".cache" / "edgebench"
     wait_until(lambda: _workers(status), "the worker to run")
@@ -197,7 +197,7 @@ def test_a_cell_that_restarts_its_device_is_begun_again_once(
     server = start_sshd()
     write(brisk, [server], [tiny_onnx], "processes = 3\n")
     fleet(brisk, entry(server))  # with an accelerator that nobody else waits for
-    brisk.prelude = ""
+    brisk.prelude = SOUND
     child = brisk.start("sweep", "plan.toml", "--json")
     for attempt in (1, 2):
         wait_until(lambda n=attempt: events(brisk).count("submitted") == n and find(server, " worker "), "it runs")  # type: ignore[misc]
@@ -317,7 +317,7 @@ def test_ctrl_c_says_what_becomes_of_the_jobs_and_the_same_command_goes_on(
 ) -> None:
     servers = [start_sshd(name=f"board-{number}") for number in range(2)]
     write(brisk, servers, [tiny_onnx], "processes = 3\n")
-    brisk.prelude = ""
+    brisk.prelude = SOUND
     child = brisk.start("sweep", "plan.toml")
     wait_until(lambda: events(brisk).count("submitted") == 2, "both run")
     os.killpg(child.pid, signal.SIGINT)
@@ -337,7 +337,7 @@ def test_ctrl_c_says_what_becomes_of_the_jobs_and_the_same_command_goes_on(
 def test_another_terminal_sees_what_every_device_does(brisk: Operator, start_sshd: Start, tiny_onnx: Path) -> None:
     server = start_sshd()
     write(brisk, [server], [tiny_onnx], "processes = 4\n")
-    brisk.prelude = ""
+    brisk.prelude = SOUND
     child = brisk.start("sweep", "plan.toml")
     wait_until(lambda: "measuring tiny" in brisk.run("sweeps", "status", "plan").out, "the other terminal to see it")
     told = brisk.run("sweeps", "status", "plan", "--json").json

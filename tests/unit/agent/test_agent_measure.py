@@ -10,12 +10,14 @@ import statistics
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from device_agents.backends.base import Backend, Parts
 from device_agents.calibration import KnownDelay
-from device_agents.contract import LoadPattern, ProcessResult, Timing
+from device_agents.contract import LoadPattern, ProcessResult, SchemaViolation, Timing
 from device_agents.measure import measure, slots_needed, timer_overhead_ns
+from edge.results.stats import soaked
 
 SERIAL, PIPELINED = LoadPattern("serial"), LoadPattern("pipelined")
 SHORT = Timing(processes=1, warmup_s=0.02, warmup_iterations=5, warmup_cap_s=0.2, duration_s=0.05, iterations=20)
@@ -52,6 +54,19 @@ class BusyHost(KnownDelay):
         end = time.perf_counter_ns() + self._prepare_ns
         while time.perf_counter_ns() < end:
             pass
+        super().enqueue(slot)
+
+
+class Heating(KnownDelay):
+    """Takes longer with every inference until it is warm."""
+
+    def __init__(self, cold_ns: int, warm_ns: int, inferences: int) -> None:
+        super().__init__(cold_ns)
+        self._cold_ns, self._more_ns, self._inferences, self._done = cold_ns, warm_ns - cold_ns, inferences, 0
+
+    def enqueue(self, slot: int) -> None:
+        self._done += 1
+        self._delay_ns = self._cold_ns + round(self._more_ns * min(1.0, self._done / self._inferences))
         super().enqueue(slot)
 
 
@@ -98,6 +113,43 @@ class TestALatency:
         found = measure(KnownDelay(1_000_000), 2, SERIAL, SHORT)
         assert sum(found.timed) <= found.elapsed_ns
         assert sum(found.timed) >= 0.5 * found.elapsed_ns
+
+
+class TestASoak:
+    def test_shows_how_a_device_gets_slower_and_settles(self) -> None:
+        """0.2 ms at first, 0.4 ms after 1,500 inferences and from there on; the least disturbed of several tries."""
+        pattern = LoadPattern("soak", soak_s=1.2)
+        timing = replace(SHORT, warmup_s=0.0, warmup_cap_s=0.01).for_pattern(pattern)
+        for _ in range(8):
+            found = measure(Heating(200_000, 400_000, 1_500), 2, pattern, timing)
+            assert found.elapsed_ns >= 1.2e9
+            soak = soaked([np.array(found.timed)], found.elapsed_ns / 1e9, 0.05)
+            if soak.equilibrium and soak.change > 0.7:
+                break
+        assert 200_000 <= soak.burst_ns < 240_000
+        assert soak.steady_ns == pytest.approx(400_000, rel=0.05)
+        assert soak.equilibrium
+
+    def test_lasts_as_long_as_asked_whatever_the_timing_says_and_takes_one_process(self) -> None:
+        timing = Timing().for_pattern(LoadPattern("soak", soak_s=90.0))
+        assert (timing.processes, timing.duration_s, timing.cap_s, timing.iterations) == (1, 90.0, 90.0, 1)
+        assert Timing().for_pattern(LoadPattern("soak", soak_s=90.0), 3).processes == 3
+        assert Timing().for_pattern(SERIAL) == Timing()
+        assert Timing().for_pattern(SERIAL, 2) == replace(Timing(), processes=2)
+
+    def test_ends_where_its_samples_would_fill_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("device_agents.measure._MOST", 1_000)
+        pattern = LoadPattern("soak", soak_s=60.0)
+        found = measure(KnownDelay(), 1, pattern, SHORT.for_pattern(pattern))
+        assert len(found.timed) >= 1_000
+        assert found.elapsed_ns < 10e9
+
+    @pytest.mark.parametrize(
+        "text", ["soak", "soak:", "soak:10", "soak:10d", "soak:0s", "soak:25h", "soak:m", "soak:1m,2"]
+    )
+    def test_of_another_length_is_refused_in_one_sentence(self, text: str) -> None:
+        with pytest.raises(SchemaViolation, match="soak"):
+            LoadPattern.parse(text)
 
 
 class TestWarmingUp:

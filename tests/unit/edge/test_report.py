@@ -87,7 +87,8 @@ def row(
     source = Origin("local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0")
     cell = replace(cell, **(asked or {}))
     found = Measurement(f"job-{build}", run, cell, replace(source, **(origin or {})), "now", made)
-    summary, watched = summarise(made, data, 1), Watched(made, data)
+    summary = summarise(made, data, 1, 0.03 if pattern.kind == "soak" else None)
+    watched = Watched(made, data)
     return Row(found, summary, judge(found, summary, watched), watched)
 
 
@@ -129,6 +130,47 @@ class TestARate:
 
     def test_has_no_column_where_all_is_serial(self) -> None:
         assert "pattern" not in measurements([row()], ids=False)
+
+
+class TestASoak:
+    def test_tells_burst_and_steady_wherever_its_figures_stand(self) -> None:
+        slower = np.repeat([10 * MS, 13 * MS], [200, 600])
+        made = row(pattern=LoadPattern("soak", soak_s=600.0), latencies=slower)
+        assert "burst ms" in shown(made)
+        assert "steady ms" in shown(made)
+        assert "soak:10m" in measurements([made, row()], ids=False)
+        assert any(
+            "burst 10.00 ms, steady 13.00 ms (+30.0%), equilibrium was reached" in note for note in notes([made])
+        )
+        told = as_data(made)["soak"]
+        assert told["burst_ns"] == 10 * MS  # type: ignore[index]
+        assert len(told["curve_ns"]) == 40  # type: ignore[index]
+
+    def test_is_none_of_another_load(self) -> None:
+        assert as_data(row())["soak"] is None
+        assert "burst" not in shown(row())
+
+
+class TestTheTail:
+    def test_is_told_with_what_the_samples_prove_of_it(self) -> None:
+        made = row(latencies=np.arange(COUNT) * 1000 + 10 * MS)
+        assert "p99 ms" in shown(made)
+        assert "10.79; at most 10.80 at 99 % confidence" in shown(made)
+        assert "p99.9 ms                    not supported by 800 samples" in shown(made)
+        assert "10.40; 10.40 without a tenth at either end" in shown(made)
+        data = as_data(made)
+        assert set(data["bounds_ms"]) == {"p90", "p95", "p99"}  # type: ignore[call-overload]
+        assert (data["p99_9_ms"], data["p99_bootstrap_ms"]) == (None, None)
+
+
+class TestAFlag:
+    def test_of_many_is_told_once(self) -> None:
+        two = np.tile([10 * MS, 12 * MS], COUNT // 2)
+        rows = [row(latencies=two, build=build) for build in (1, 2, 3)]
+        (told,) = [note for note in notes(rows) if note.startswith("flag")]
+        assert told.startswith(
+            "flag orin-1 resnet18/pytorch fp16 batch 1 build 1 on tensorrt and 2 more: two_speeds: 50%"
+        )
 
 
 class TestASize:

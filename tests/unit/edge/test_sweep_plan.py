@@ -98,6 +98,15 @@ def test_every_other_round_goes_backwards(tmp_path: Path) -> None:
     assert len({cell.id for cell in found}) == 12
 
 
+def test_a_soak_is_one_process_of_its_own_length_unless_more_are_asked(tmp_path: Path) -> None:
+    axes = 'patterns = ["serial", "soak:10m"]\n'
+    timings = {str(cell.pattern): cell.timing for cell in cells(tmp_path, SMALL + axes)}
+    assert (timings["soak:10m"].processes, timings["soak:10m"].duration_s, timings["soak:10m"].cap_s) == (1, 600, 600)
+    assert timings["serial"].processes == 5
+    asked = {cell.timing.processes for cell in cells(tmp_path, SMALL + axes + "processes = 3\n")}
+    assert asked == {3}
+
+
 def test_devices_are_not_mixed_up_in_the_order(tmp_path: Path) -> None:
     found = cells(tmp_path, SMALL)
     shuffled = in_fair_order([*found[::2], *found[1::2]], 1)
@@ -127,6 +136,11 @@ def test_devices_are_not_mixed_up_in_the_order(tmp_path: Path) -> None:
         ('models = ["resnet18"]\ninputs = "no.npz"\n', ["key 'inputs'", "no.npz"]),
         ('models = ["resnet18"]\n[limits]\ncell_timeout = "soon"\n', ["limits.cell_timeout", "'soon' is no duration"]),
         ('models = ["resnet18"]\n[limits]\nmax_bytes = "5"\n', ["limits.max_bytes", "no amount of data"]),
+        (
+            'models = ["resnet18"]\n[limits]\nrepeat_invalid = 11\n',
+            ["limits.repeat_invalid", "11 is not between"],
+        ),
+        ('models = ["resnet18"]\npatterns = ["soak:10"]\n', ["key 'patterns'", "write soak:90s"]),
         ('models = ["resnet18"]\n[limits]\nmax_failures = 0\n', ["limits.max_failures", "0 is not between"]),
         ('models = ["resnet18"]\n[[exclude]]\n', ["exclude[0]", "has no key"]),
         ('models = ["resnet18"]\n[[exclude]]\nbatches = [1]\n', ["exclude[0]", "did you mean 'batch'?"]),

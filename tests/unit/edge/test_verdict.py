@@ -9,23 +9,29 @@ import pytest
 
 from device_agents.contract import (
     SCHEMA,
+    Controlled,
     EngineReport,
     EngineUse,
     FileEntry,
     JobResult,
     Layer,
+    LoadPattern,
     ParityCheck,
     Precision,
     ProcessResult,
     Reading,
     SampleRange,
+    Series,
+    Watch,
 )
 from edge.planning.plan import Cell
 from edge.results.stats import summarise
 from edge.results.store import Measurement, Origin, OwnInputs
-from edge.results.verdict import Status, Verdict, judge
+from edge.results.verdict import ADVICE, MENDED_BY_REPEATING, Status, Verdict, judge
+from edge.results.verdict.completeness import NEEDED, WISHED
 from edge.results.watched import Watched
-from profiles.schema import Thresholds
+from profiles.load import device_profile_names
+from profiles.schema import DeviceProfile, Thresholds
 
 PASSED = ParityCheck(1e-6, 1e-3, "logits")
 IDLE = {"busy_share_idle_window_before": Reading(0.01, "/proc/stat")}
@@ -244,3 +250,178 @@ def test_several_streams_are_judged_without_a_latency() -> None:
     made = measurement(timer_overhead_ns=10**9)
     found = verdict(replace(made, result=replace(made.result, switches={"streams": 2})))
     assert broken(found) == []
+
+
+QUIET: dict[str, object] = {
+    "cpu_busy": 0.5, "cpu_foreign": 0.01, "cpu_steal": 0.0, "cpu_clock": 3e9, "temperature": 50.0, "memory_used": 1e9,
+    "throttled_limit": 2.0, "gpu_clock": 1.3e9, "memory_clock": 3e9, "power": 20.0, "energy": 5.0,
+    "throttled_thermal": 0.0, "throttled_power": 0.0, "throttled_other": 0.0, "gpu_foreign_processes": 0.0,
+}  # fmt: skip
+"""A quiet device: each series at one value, or a list of twenty of them, in the ten timed seconds."""
+
+PER_UNIT = 1_000
+
+
+def watched(
+    *,
+    kind: str = "local",
+    limits: Thresholds = Thresholds(),  # noqa: B008 - frozen
+    without: tuple[str, ...] = (),
+    began_ns: int = 10**9,
+    process: dict[str, object] | None = None,
+    result: dict[str, object] | None = None,
+    pattern: LoadPattern = LoadPattern(),  # noqa: B008 - frozen
+    latencies: object = None,
+    **series: object,
+) -> Verdict:
+    """The verdict on a measurement with these series, watched twice a second."""
+    from device_agents.contract import QUANTITIES
+
+    samples = [np.full(100, 10_000_000) if latencies is None else np.asarray(latencies)]
+    times = 10**9 + np.arange(20) * 500_000_000
+    told, place = [], 100
+    for name, value in {**QUIET, **series}.items():
+        if name in without:
+            continue
+        samples += [times, np.round(np.broadcast_to(np.asarray(value), 20) * PER_UNIT).astype(np.int64)]
+        ranges = SampleRange(place, 20), SampleRange(place + 20, 20)
+        told.append(Series(name, QUANTITIES[name], f"/sys/{name}", PER_UNIT, *ranges))
+        place += 40
+    data = np.concatenate(samples)
+    watch = Watch(tuple(told), 2.0, 0.001, unknown={name: f"no {name} there" for name in without})
+    made = measurement(elapsed_ns=10**10, began_ns=began_ns, **(process or {}))
+    found = replace(made.result, watch=watch, samples_count=len(data), **(result or {}))
+    origin = replace(made.origin, thresholds=limits, device_profile=kind)
+    made = replace(made, result=found, origin=origin, cell=replace(made.cell, pattern=pattern))
+    return judge(made, summarise(found, data, 1), Watched(found, data))
+
+
+class TestADeviceThatWasWatched:
+    @pytest.mark.parametrize("profile", device_profile_names())
+    def test_and_was_quiet_is_valid_and_every_rule_says_what_held(self, profile: str) -> None:
+        found = watched(kind=profile)
+        assert (found.status, found.findings, found.flags) == (Status.VALID, (), ())
+        assert {held.rule for held in found.held} >= {
+            "too_few_samples", "unstable", "parity_failed", "timer_overhead", "foreign_work", "throttled",
+            "clocks_floating", "incomplete_state",
+        }  # fmt: skip
+        assert all(held.source and held.figure for held in found.held)
+
+    @pytest.mark.parametrize(
+        ("rule", "reason", "series"),
+        [
+            ("throttled", "heat held its clocks back for 10.0% of the timed part, over 2%",
+             {"throttled_thermal": [1.0] * 2 + [0.0] * 18}),
+            ("throttled", "the power limit held", {"throttled_power": 1.0}),
+            ("throttled", "something else held", {"throttled_other": 1.0}),
+            ("throttled", "a cgroup's CPU limit stopped its processes for 20.0% of the timed part, over 1%",
+             {"throttled_limit": np.linspace(3.0, 4.9, 20)}),
+            ("foreign_work", "other processes took 30.0% of the processors during timing, over 5%",
+             {"cpu_foreign": 0.3}),
+            ("foreign_work", "the hypervisor took 2.0% of the processors", {"cpu_steal": 0.02}),
+            ("foreign_work", "up to 1 other processes used the GPU", {"gpu_foreign_processes": [1.0] + [0.0] * 19}),
+        ],
+    )  # fmt: skip
+    def test_and_was_disturbed_is_invalid(self, rule: str, reason: str, series: dict[str, object]) -> None:
+        found = watched(**series)
+        assert broken(found) == [rule]
+        assert reason in found.broken[0].reason
+        assert found.broken[0].source
+
+    @pytest.mark.parametrize(
+        "series",
+        [
+            {"throttled_thermal": [0.0] * 20}, {"cpu_foreign": 0.049}, {"cpu_steal": 0.009},
+            {"throttled_limit": np.linspace(3.0, 3.09, 20)}, {"temperature": 94.0},
+        ],
+    )  # fmt: skip
+    def test_and_stayed_below_its_thresholds_is_valid(self, series: dict[str, object]) -> None:
+        assert watched(limits=Thresholds(temperature_c=95.0), **series).status is Status.VALID
+
+    def test_is_judged_by_the_thresholds_that_came_with_it(self) -> None:
+        assert broken(watched(cpu_foreign=0.3, limits=Thresholds(foreign_work=0.4))) == []
+        assert broken(watched(temperature=[50.0] * 19 + [80.0], limits=Thresholds(temperature_c=79.0))) == ["too_hot"]
+        assert broken(watched(temperature=80.0)) == [], "no limit is set"
+
+    def test_with_floating_clocks_is_flagged_and_invalid_only_where_they_were_to_be_locked(self) -> None:
+        floating = {"gpu_clock": np.linspace(1.0e9, 1.3e9, 20)}
+        found = watched(**floating)
+        assert (found.status, [flag.name for flag in found.flags]) == (Status.VALID, ["clocks_floating"])
+        assert "the gpu clock varied by" in found.flags[0].reason
+        assert "1000 to 1300 MHz" in found.flags[0].reason
+        assert broken(watched(limits=Thresholds(locked_clocks=True), **floating)) == ["clocks_floating"]
+        locked = (Controlled("lock_clocks", "floating", "1300 MHz", "floating"),)
+        assert broken(watched(result={"controlled": locked}, **floating)) == ["clocks_floating"]
+
+    def test_whose_governor_changed_has_floating_clocks(self) -> None:
+        state = {**IDLE, "cpu_governor_before": Reading("powersave", "/sys/g")}
+        other = {**state, "cpu_governor_after": Reading("performance", "/sys/g")}
+        found = watched(process={"state": other})
+        assert broken(found) == ["clocks_floating"]
+        assert found.broken[0].reason == "the governor was powersave before and performance after timing"
+        same = {**state, "cpu_governor_after": Reading("powersave", "/sys/g")}
+        assert watched(process={"state": same}).findings == ()
+
+    @pytest.mark.parametrize(("profile", "kind"), [("local", "cpu"), ("t4-16gb", "nvidia_gpu"),
+                                                   ("jetson-agx-orin-64gb", "jetson")])  # fmt: skip
+    def test_without_what_every_user_can_read_is_unjudged(self, profile: str, kind: str) -> None:
+        for name in NEEDED[kind]:
+            found = watched(kind=profile, without=(name,))
+            assert unjudged(found) == ["incomplete_state"]
+            assert f"{name} (no {name} there)" in found.unjudged[0].reason
+
+    @pytest.mark.parametrize(("profile", "kind"), [("local", "cpu"), ("t4-16gb", "nvidia_gpu"),
+                                                   ("jetson-agx-orin-64gb", "jetson")])  # fmt: skip
+    def test_without_what_root_alone_can_read_is_valid_with_a_flag(self, profile: str, kind: str) -> None:
+        found = watched(kind=profile, without=WISHED[kind])
+        assert found.status is Status.VALID
+        assert [flag.name for flag in found.flags] == ["not_read"]
+        assert all(name in found.flags[0].reason for name in WISHED[kind])
+
+    def test_has_a_table_for_every_kind(self) -> None:
+        assert set(NEEDED) == set(WISHED) == set(DeviceProfile.KINDS)
+
+    def test_by_a_tool_that_hides_its_timed_part_is_unjudged(self) -> None:
+        found = watched(began_ns=0)
+        assert unjudged(found) == ["incomplete_state"]
+        assert "does not tell when its timed part began" in found.unjudged[0].reason
+
+    def test_and_timed_its_processor_is_judged_as_one_whatever_gpu_it_has(self) -> None:
+        gpu = ("gpu_clock", "power", "throttled_thermal", "throttled_power", "throttled_other")
+        found = watched(kind="a100-80gb", without=gpu, result={"switches": {"provider": "cpu"}})
+        assert "incomplete_state" not in unjudged(found)
+
+    def test_under_a_cpu_limit_below_its_threads_is_told(self) -> None:
+        """Where the limit's strikes are counted they are judged, else nobody knows."""
+        told = {
+            "switches": {"provider": "cpu", "threads": 0},
+            "identity": {"cpus": Reading(2, "sched_getaffinity")},
+            "context": {"cgroup_cpu_limit": Reading(0.5, "cpu.max")},
+        }
+        found = watched(result=told)
+        assert (found.status, [flag.name for flag in found.flags]) == (Status.VALID, ["cpu_limit"])
+        assert found.flags[0].reason == "the cgroup's CPU limit is 0.5 processors, the runtime uses 2"
+        assert unjudged(watched(result=told, without=("throttled_limit",))) == ["throttled"]
+        enough = {**told, "context": {"cgroup_cpu_limit": Reading("none", "cpu.max")}}
+        assert watched(result=enough).flags == ()
+
+
+class TestASoak:
+    def test_may_get_slower_and_a_serial_load_may_not(self) -> None:
+        slower = np.linspace(10_000_000, 14_000_000, 100)
+        assert broken(watched(latencies=slower)) == ["unstable"]
+        assert watched(latencies=slower, pattern=LoadPattern("soak", soak_s=60.0)).status is Status.VALID
+
+
+class TestTwoSpeeds:
+    def test_are_a_flag(self) -> None:
+        found = watched(latencies=np.tile([10_000_000, 12_000_000, 12_010_000, 10_010_000, 12_020_000], 20))
+        assert [flag.name for flag in found.flags] == ["two_speeds"]
+        assert "40% of the inferences take 10.01 ms and 60% take 12.01 ms" in found.flags[0].reason
+        assert found.status is Status.VALID
+
+
+def test_every_rule_has_an_advice_of_one_sentence() -> None:
+    assert all(advice and "\n" not in advice and not advice.endswith(".") for advice in ADVICE.values())
+    assert set(ADVICE) > MENDED_BY_REPEATING
+    assert not MENDED_BY_REPEATING & {"parity_failed", "not_fp16", "wrong_power_mode", "timer_overhead"}

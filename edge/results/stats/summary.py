@@ -1,8 +1,4 @@
-"""What the samples say, and what they cannot say. Latencies in nanoseconds.
-
-Percentiles are samples, never interpolated, picked as trtexec does. Intervals are Student t over per-process figures:
-run-to-run spread is larger than the spread within a run, so the samples of one run say little about the next.
-"""
+"""One measurement in figures."""
 
 from __future__ import annotations
 
@@ -14,25 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from device_agents.contract import JobResult, ProcessResult
+from edge.results.stats.intervals import bootstrap95, half_width
+from edge.results.stats.percentiles import SUPPORT, bound, percentile, supported
+from edge.results.stats.shape import Kinds, kinds, trimmed_mean
+from edge.results.stats.soak import Soak, soaked
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Samples = NDArray[np.int64]
-
-# Samples that support a percentile at 99 % confidence with at most one sample beyond it: the least n with
-# q^n + n (1 - q) q^(n-1) <= 0.01. MLPerf LoadGen's early stopping (https://arxiv.org/abs/1911.02549).
-SUPPORT = {50.0: 11, 90.0: 64, 95.0: 130, 99.0: 662, 99.9: 6636}
+    from edge.results.stats.percentiles import Samples
 
 _STRETCHES = 10  # of a run, for the spread within it
 _ADDED = ("arrivals", "late", "dropped", "waiting")
 _APPROXIMATE_BELOW = 10  # processes: under that the interval of a percentile in the tail is called approximate
-
-# Two-sided 95 % points of Student's t for 1 to 30 degrees of freedom (NIST/SEMATECH e-Handbook, 1.3.6.7.2).
-_T95 = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,6 +41,9 @@ class Summary:
     that of the medians of ten stretches of a run (root mean square over processes; None for short runs), `drift` the
     largest relative change from the first to the last quarter of a process. `parts` are medians in ns of an inference
     taken apart, `counts` those of a rate: summed over processes, but the largest `wake_lag_ns` and the first `seed`.
+    `trimmed_ns` is the mean of the middle 80 %, `bounds_ns` what a percentile does not exceed at 99 % confidence by
+    LoadGen's early stopping, `p99_own` the p99 of a process, `p99_bootstrap_ns` the pooled one's interval by drawing
+    processes, `kinds` what shows two speeds, `soak` what a load of that pattern has shown.
     """
 
     samples: int
@@ -71,20 +62,29 @@ class Summary:
     parts: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     streams: int = 1
+    p999_ns: int | None = None
+    trimmed_ns: float | None = None
+    bounds_ns: dict[float, int] = field(default_factory=dict)
+    p99_own: Estimate | None = None
+    p99_bootstrap_ns: tuple[float, float] | None = None
+    kinds: Kinds | None = None
+    soak: Soak | None = None
 
     @property
     def within_run(self) -> bool:
         return self.processes == 1
 
 
-def summarise(result: JobResult, samples_ns: Samples, batch: int) -> Summary:
-    """Derive the figures of a measurement from its raw samples, int64 ns; warm-up never enters."""
+def summarise(result: JobResult, samples_ns: Samples, batch: int, soak_bound: float | None = None) -> Summary:
+    """Derive the figures of a measurement from its raw samples, int64 ns; warm-up never enters. `soak_bound` is what
+    the medians of a soak may change by and be called steady, None for another load."""
     runs = [samples_ns[p.timed.offset : p.timed.offset + p.timed.count] for p in result.processes]
     pooled = np.concatenate(runs)
     medians = [float(percentile(run, 50.0)) for run in runs]
     elapsed_s = sum(process.elapsed_ns for process in result.processes) / 1e9
     streams = result.switches.get("streams", 1)
     alone = not isinstance(streams, int) or streams <= 1
+    p99, p99_own = _p99(runs, pooled) if alone else (None, None)
     return Summary(
         samples=len(pooled),
         processes=len(runs),
@@ -92,7 +92,7 @@ def summarise(result: JobResult, samples_ns: Samples, batch: int) -> Summary:
         mean_ns=float(pooled.mean()) if alone else None,
         p90_ns=supported(pooled, 90.0) if alone else None,
         p95_ns=supported(pooled, 95.0) if alone else None,
-        p99=_p99(runs, pooled) if alone else None,
+        p99=p99,
         throughput_per_s=batch * len(pooled) / elapsed_s,
         spread=float(np.std(medians, ddof=1) / np.mean(medians)) if len(medians) > 1 else None,
         drift=max((drift(run) for run in runs), key=abs),
@@ -102,44 +102,26 @@ def summarise(result: JobResult, samples_ns: Samples, batch: int) -> Summary:
         parts=_parts(result.processes, samples_ns),
         counts=_counts(result.processes),
         streams=int(streams) if isinstance(streams, int) else 1,
+        p999_ns=supported(pooled, 99.9) if alone else None,
+        trimmed_ns=trimmed_mean(pooled) if alone else None,
+        bounds_ns=_bounds(pooled) if alone else {},
+        p99_own=p99_own,
+        p99_bootstrap_ns=bootstrap95(runs, 99.0) if alone and len(pooled) >= SUPPORT[99.0] else None,
+        kinds=kinds(pooled) if alone else None,
+        soak=None if soak_bound is None else soaked(runs, elapsed_s / len(runs), soak_bound),
     )
+
+
+def _bounds(samples_ns: Samples) -> dict[float, int]:
+    """By the percentiles that are given, what each does not exceed; as far as the samples support that."""
+    found = {p: bound(samples_ns, p) for p in SUPPORT if p > 50.0}
+    return {p: value for p, value in found.items() if value is not None}
 
 
 def milliseconds(ns: float) -> str:
     """Three significant digits or two decimals, whichever says more."""
     ms = ns / 1e6
     return f"{ms:.3g}" if ms < 1 else f"{ms:.2f}"
-
-
-def percentile(samples_ns: Samples, p: float) -> int:
-    """The p-th percentile as trtexec picks it: sorted, no interpolation, the index computed in float32.
-
-    In doubles p99 of 5,000 would be another sample. Source: TensorRT samples/common/sampleReporting.cpp.
-    """
-    count = len(samples_ns)
-    excluded = int((np.float32(1) - np.float32(p) / np.float32(100)) * np.float32(count))
-    return int(np.sort(samples_ns)[max(count - 1 - excluded, 0)])
-
-
-def supported(samples_ns: Samples, p: float) -> int | None:
-    """The percentile in ns, or None where there are too few samples for it at 99 % confidence."""
-    return percentile(samples_ns, p) if len(samples_ns) >= SUPPORT[p] else None
-
-
-def half_width(per_process: Sequence[float]) -> float | None:
-    """Half-width of the 95 % Student t interval of the mean of per-process figures; None for fewer than two."""
-    count = len(per_process)
-    if count < 2:
-        return None
-    return t95(count - 1) * float(np.std(per_process, ddof=1)) / math.sqrt(count)
-
-
-def t95(degrees: int) -> float:
-    """Two-sided 95 % point of Student's t. Beyond 30 degrees by Cornish-Fisher, within 1e-4 of the exact value."""
-    if degrees <= len(_T95):
-        return _T95[degrees - 1]
-    z = 1.959964
-    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
 
 
 def drift(samples_ns: Samples) -> float:
@@ -185,10 +167,15 @@ def _counts(processes: Sequence[ProcessResult]) -> dict[str, int]:
     return counts
 
 
-def _p99(runs: Sequence[Samples], pooled: Samples) -> Estimate | None:
-    """p99 of all samples, with the t half-width of the processes' own p99 around it."""
+def _p99(runs: Sequence[Samples], pooled: Samples) -> tuple[Estimate | None, Estimate | None]:
+    """p99 of all samples, with the t half-width of the processes' own p99 around it; and the mean of those with the
+    same half-width, which holds a process' p99 in 95 % of trials. Where processes differ more than their samples do,
+    the two lie apart, and the first is approximate however many there are."""
     value = supported(pooled, 99.0)
     if value is None:
-        return None
-    width = half_width([float(percentile(run, 99.0)) for run in runs])
-    return Estimate(float(value), width, approximate=len(runs) < _APPROXIMATE_BELOW)
+        return None, None
+    own = [float(percentile(run, 99.0)) for run in runs]
+    width, mean = half_width(own), float(np.mean(own))
+    apart = width is not None and abs(value - mean) > width / 2
+    pooled_one = Estimate(float(value), width, approximate=apart or len(runs) < _APPROXIMATE_BELOW)
+    return pooled_one, Estimate(mean, width) if width is not None else None
