@@ -44,6 +44,7 @@ from device_agents.contract.release import (
 from device_agents.contract.result import (
     BackendReport,
     Controlled,
+    ControlReport,
     GpuReport,
     JobResult,
     Opinion,
@@ -75,6 +76,7 @@ __all__ = [
     "BackendReport",
     "Container",
     "Control",
+    "ControlReport",
     "Controlled",
     "DataSet",
     "Dim",
