@@ -37,7 +37,7 @@ from device_agents.contract.release import (
     Releases,
     ReleaseState,
     Removal,
-    check_hook,
+    check_command,
     check_model,
     check_version,
 )
@@ -114,7 +114,7 @@ __all__ = [
     "TensorSpec",
     "Timing",
     "Watch",
-    "check_hook",
+    "check_command",
     "check_model",
     "check_version",
     "dumps",

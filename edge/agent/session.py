@@ -13,6 +13,7 @@ from typing import TypeVar
 from device_agents.contract import (
     ENGINE_FILE,
     ENGINE_MANIFEST,
+    ControlReport,
     EngineReport,
     ErrorInfo,
     FileEntry,
