@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.recorded import Recorded, jetson
 
 FLOATING, LOCKED = ("306000000", "1300500000"), ("1300500000", "1300500000")
+_FILES = ("clocks", "clocks-before-mode")
 _GPU, _CPU = "/sys/class/devfreq/17000000.gpu", "/sys/devices/system/cpu/cpufreq/policy0"
 
 _NVPMODEL = """\
@@ -62,10 +63,7 @@ class Board:
         places = {"state": self._state, "gpu": self._path(_GPU), "cpu": self._path(_CPU)}
         self.device.tool("nvpmodel", _NVPMODEL.format(**places))
         self.device.tool("jetson_clocks", _JETSON_CLOCKS.format(**places))
-        sudo = self.device.tools / "sudo"
-        text = Path(__file__).with_name("stand_ins").joinpath("sudo.py").read_text()
-        sudo.write_text(f"#!{sys.executable} -SE\n{text}")
-        sudo.chmod(0o755)
+        install_sudo(self.device.tools)
         self.roots = self._path("/var/lib/edgebench")
         self.roots.mkdir(parents=True)
         for each in (self.device.root, *self.roots.parents, self.roots):
@@ -106,6 +104,11 @@ class Board:
         files = [f"jetson_clocks --{word} {{roots}}/{name}" for word in ("store", "restore") for name in _FILES]
         self.allow("jetson_clocks", *files, "nvpmodel -m 0", "nvpmodel -m 1", "nvpmodel -m 2")
 
+    def restore_slowly(self) -> None:
+        """Make the way back take long enough to be seen on it."""
+        path = self.device.tools / "jetson_clocks"
+        path.write_text(path.read_text().replace("--restore)", "--restore)\n    sleep 0.5"))
+
     def sudoers(self, line: str) -> None:
         (self.device.tools / "sudoers").write_text(f"{line}\n")
 
@@ -113,4 +116,8 @@ class Board:
         return self.device.root / path.lstrip("/")
 
 
-_FILES = ("clocks", "clocks-before-mode")
+def install_sudo(tools: Path) -> None:
+    """tests/stand_ins/sudo.py, which lets nobody do anything until `sudoers` beside it does."""
+    text = Path(__file__).with_name("stand_ins").joinpath("sudo.py").read_text()
+    (tools / "sudo").write_text(f"#!{sys.executable} -SE\n{text}")
+    (tools / "sudo").chmod(0o755)

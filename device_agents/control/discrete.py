@@ -6,12 +6,12 @@ from typing import Dict, List, Tuple
 
 from device_agents.control.knob import Knob
 from device_agents.control.root import Command, Root, program
-from device_agents.errors import DeviceError
 from device_agents.formats.nvidia_smi import parse_query
 from device_agents.system import System
 
 _SM, _MEMORY = "clocks.sm", "clocks.mem"
 _MOST = ("clocks.max.sm", "clocks.max.mem")
+_UNSUPPORTED = "not supported"  # many boards cannot lock their memory's clock: no reason not to lock the other
 _NONE = "nvidia-smi tells no highest clock"
 
 
@@ -60,11 +60,11 @@ class Clocks(_OfBoard):
         graphics, *memory = self._lock()
         self._root.run(graphics)
         for command in memory:
-            _unless_unsupported(self._root, command)
+            self._root.run(command, or_says=_UNSUPPORTED)
 
     def put_back(self, before: str) -> None:  # noqa: ARG002 - nobody tells what was locked
         self._root.run(self._set("-rgc"))
-        _unless_unsupported(self._root, self._set("-rmc"))
+        self._root.run(self._set("-rmc"), or_says=_UNSUPPORTED)
 
     def _lock(self) -> List[Command]:
         most = zip(("-lgc", "-lmc"), self._told(*_MOST))
@@ -91,12 +91,3 @@ class Persistence(_OfBoard):
     def put_back(self, before: str) -> None:
         if self.show() != before:
             self._root.run(self._set("-pm", "0"))
-
-
-def _unless_unsupported(root: Root, command: Command) -> None:
-    """Many boards cannot lock their memory's clock, which is no reason not to lock the other."""
-    try:
-        root.run(command)
-    except DeviceError as error:
-        if "support" not in error.info.message:
-            raise

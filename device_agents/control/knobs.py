@@ -23,8 +23,8 @@ def wanted(control: Control, system: System, log: Path) -> List[Knob]:
     product = [Product(control.quiesce, control.resume, log)] if control.quiesce else []
     asked = {
         discrete.Persistence.name: control.persistence,
-        jetson.ClocksOfMode.name: control.power_mode is not None,
         jetson.PowerMode.name: control.power_mode is not None,
+        jetson.ClocksOfMode.name: control.power_mode is not None,
         jetson.Clocks.name: control.lock_clocks,
     }
     there = {knob.name: knob for knob in _of_kind(system, control.power_mode or "")}

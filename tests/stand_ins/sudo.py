@@ -1,6 +1,6 @@
 """A stand-in for sudo: `-n -l` and `-n COMMAND`, by the lines of a sudoers file beside it (`sudoers`), which it reads
-as sudoers(5) says: commands with all of their arguments, `""` for none, marks escaped. Whoever is not allowed is refused
-as `sudo -n` refuses, exit code 1. Each command that is run, or refused, gets a line in `sudo.log`.
+as sudoers(5) says: commands with all of their arguments, `""` for none, marks escaped. Whoever is not allowed is
+refused as `sudo -n` refuses, exit code 1. Each command that is run, or refused, gets a line in `sudo.log`.
 
 The words are those of sudo 1.9; no machine with a sudo was at hand.
 """

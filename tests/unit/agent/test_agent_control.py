@@ -5,6 +5,7 @@ The tools are stand-ins (tests/boards.py, tests/stand_ins/sudo.py)."""
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -215,8 +216,13 @@ class TestProduct:
     def test_heeds_signals_that_a_job_ignores(self, board: Board, tmp_path: Path) -> None:
         said = tmp_path / "said"
         control = Control(quiesce=("true",), resume=_words(f"grep SigIgn /proc/self/status > {said}"))
-        with held(board, control):
-            pass
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN), signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            with held(board, control):
+                pass
+        finally:
+            signal.signal(signal.SIGTERM, before[0])
+            signal.signal(signal.SIGHUP, before[1])
         ignored = int(said.read_text().split()[1], 16)
         assert not ignored & (1 << 14 | 1 << 0), "SIGTERM and SIGHUP"
 
