@@ -1,5 +1,5 @@
-"""`deploy --lock-clocks --power-mode` over a real SSH server, to a Jetson of stand-ins (tests/boards.py): what is turned
-there is put back when the job ends, the link is lost, or the controller is killed."""
+"""`deploy --lock-clocks --power-mode` over a real SSH server, to a Jetson of stand-ins (tests/boards.py): what is
+turned there is put back when the job ends, the link is lost, or the controller is killed."""
 
 from __future__ import annotations
 

@@ -173,9 +173,8 @@ class TestTheDoctor:
         return {one.check: one for one in examine(Patient(ORIN, found, (0.0, 0.0), control))}
 
     def test_names_what_can_be_turned_and_what_sudo_lacks_as_a_note(self) -> None:
-        report = ControlReport(
-            {"lock_clocks": "", "power_mode": "there is no nvpmodel"}, "nvidia ALL=(root) NOPASSWD: /x", "sudo install -d"
-        )  # fmt: skip
+        knobs = {"lock_clocks": "", "power_mode": "there is no nvpmodel"}
+        report = ControlReport(knobs, "nvidia ALL=(root) NOPASSWD: /x", "sudo install -d")
         note = self.findings(report)["control"]
         assert note.severity == "note"
         assert note.what == "--lock-clocks can be asked for, once sudo lets its user"
