@@ -6,7 +6,7 @@ from typing import List, Tuple
 
 from device_agents.contract import Reading
 from device_agents.control.knob import Knob
-from device_agents.control.root import FOLDER, STAGE, Command, Root, check_folder, make_folder, program
+from device_agents.control.root import FOLDER, STAGE, Command, Root, program, require_folder
 from device_agents.errors import DeviceError
 from device_agents.formats import l4t
 from device_agents.kinds import jetson
@@ -38,11 +38,7 @@ class Clocks(Knob):
         return f"GPU {_mhz(*self._gpu())}, CPU {_mhz(low, high)}"
 
     def store(self) -> None:
-        """Errors: DeviceError where somebody else could change what root will read back."""
-        why = check_folder(self._system)
-        if why:
-            message = f"what root reads back would not be safe: {why}"
-            raise DeviceError("unsafe_folder", STAGE, message, fix=make_folder(self._system))
+        require_folder(self._system)
         self._root.run(self._store(), stdin=b"Y\n")  # it asks before it writes over a file: this one is ours
 
     def write(self) -> None:
@@ -53,6 +49,7 @@ class Clocks(Knob):
             raise DeviceError("control_failed", STAGE, message, fix="look what sudo jetson_clocks --show says there")
 
     def put_back(self, before: str) -> None:  # noqa: ARG002 - it is in root's file, with more than is shown
+        require_folder(self._system)
         self._root.run(self._restore())
 
     def _store(self) -> Command:

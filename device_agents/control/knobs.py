@@ -10,7 +10,7 @@ from device_agents.control import discrete, jetson
 from device_agents.control.knob import Knob
 from device_agents.control.product import Product
 from device_agents.control.record import Record
-from device_agents.control.root import STAGE, Root, check_folder, line, make_folder, refused
+from device_agents.control.root import STAGE, Root, check_folder, line, make_folder, refused, require_folder
 from device_agents.errors import DeviceError
 from device_agents.state import detect_kind
 from device_agents.system import System
@@ -55,8 +55,11 @@ def check(chosen: Sequence[Knob], system: System) -> None:
             raise DeviceError("no_control", STAGE, f"{knob.name} cannot be had here: {why}")
     turning = [knob for knob in chosen if not knob.is_turned()]
     commands = Root(system).missing(command for knob in turning for command in knob.commands())
+    stores = any(isinstance(knob, jetson.Clocks) for knob in turning)
     if commands:
-        raise refused(commands)
+        raise refused(commands, make_folder(system) if stores and check_folder(system) else "")
+    if stores:
+        require_folder(system)
 
 
 def report(system: System) -> ControlReport:

@@ -61,8 +61,10 @@ class Shelf:
 
     def lock(self, job: str) -> int:
         """A descriptor of the lock of a job's record. Not locked yet."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return locks.open_lock(self._folder / f"{job}.lock")
+        while True:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another job's end took the folder away
+                return locks.open_lock(self._folder / f"{job}.lock")
 
     def jobs(self) -> List[str]:
         return sorted(path.stem for path in self._folder.glob("*.json"))

@@ -24,6 +24,7 @@ _SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
 _TIMEOUT_S = 60.0
 _OTHERS_MAY_WRITE = 0o022
 _ENTRY = re.compile(r"^\s*\((?P<as>[^)]*)\)\s*(?P<commands>.*)$")
+_FOLDED = re.compile(r"\n\s+(?=[^\s(])")
 _TAGS = re.compile(r"((?:[A-Z_]+:\s*)*)(.*)")
 
 Command = List[str]
@@ -72,12 +73,15 @@ class Root:
         return done.returncode, said
 
 
-def refused(commands: Sequence[Command]) -> DeviceError:
-    """sudo wants a password: with the line that makes it do without."""
+def refused(commands: Sequence[Command], before: str = "") -> DeviceError:
+    """sudo wants a password: with the line that makes it do without, and what else is to be done `before`."""
     first = " ".join(_absolute(commands[0]))
     more = f" and {len(commands) - 1} more" if len(commands) > 1 else ""
-    fix = f"have `sudo visudo -f /etc/sudoers.d/edgebench` there hold the line: {line(commands)}"
-    return DeviceError("sudo_refused", STAGE, f"sudo does not run {first}{more} without a password", fix=fix)
+    steps = [before] if before else []
+    steps.append(f"sudo visudo -f /etc/sudoers.d/edgebench, and add: {line(commands)}")
+    return DeviceError(
+        "sudo_refused", STAGE, f"sudo does not run {first}{more} without a password", fix="; then ".join(steps)
+    )
 
 
 def line(commands: Sequence[Command]) -> str:
@@ -107,6 +111,14 @@ def check_folder(system: System) -> str:
     return ""
 
 
+def require_folder(system: System) -> None:
+    """Errors: DeviceError where somebody else could change what root reads back."""
+    why = check_folder(system)
+    if why:
+        message = f"what root reads back would not be safe: {why}"
+        raise DeviceError("unsafe_folder", STAGE, message, fix=make_folder(system))
+
+
 def make_folder(system: System) -> str:
     return f"sudo install -d -o root -m 0755 {system.path(FOLDER)}"
 
@@ -130,7 +142,7 @@ def _allows(listing: str, argv: Command) -> bool:
     as in sudoers(5)."""
     wanted = {"ALL", argv[0], _plain(_as_rule(argv))}
     allowed = False
-    for text in listing.splitlines():
+    for text in _FOLDED.sub(" ", listing).splitlines():
         entry = _ENTRY.match(text)
         if entry is None or not re.search(r"\b(root|ALL)\b", entry.group("as")):
             continue

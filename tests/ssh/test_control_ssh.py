@@ -96,7 +96,7 @@ def test_a_sudo_that_refuses_is_one_sentence_and_nothing_is_changed(orin: Orin) 
     assert "sudo does not run" in line
     assert orin.as_it_was
     assert orin.board.calls == []
-    orin.board.sudoers(line.partition("hold the line: ")[2].rstrip(")."))
+    orin.board.sudoers(line.partition("and add: ")[2].rstrip(")."))
     assert orin.deploy().code in (0, 4), "the line that it told is the one that helps"
     assert orin.as_it_was
 

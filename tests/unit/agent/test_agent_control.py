@@ -124,7 +124,7 @@ class TestSudo:
         assert found.message == (
             f"sudo does not run {tools}/jetson_clocks --store {board.roots}/clocks and 2 more without a password"
         )
-        _, _, rule = found.fix.partition("hold the line: ")
+        _, _, rule = found.fix.partition("and add: ")
         assert rule.endswith(
             f"ALL=(root) NOPASSWD: {tools}/jetson_clocks --store {board.roots}/clocks, "
             f'{tools}/jetson_clocks "", {tools}/jetson_clocks --restore {board.roots}/clocks'
@@ -152,6 +152,7 @@ class TestSudo:
             ("    (root) NOPASSWD: /bin/y, PASSWD: /bin/x\n", True),
             ("    (root) NOPASSWD: SETENV: /bin/x\n", False),
             ("    (ALL) NOPASSWD: ALL\n    (ALL : ALL) ALL\n", True),
+            ("    (root) NOPASSWD: /bin/y 1,\n        /bin/x\n", False),
             ("    (operator) NOPASSWD: ALL\n", True),
         ],
     )
@@ -181,6 +182,28 @@ class TestTheFolderOfRoot:
             assert f"others than root may write into {each}" in refused(board, Control(lock_clocks=True)).message
             each.chmod(0o755)
         assert check_folder(system(board)) == ""
+
+    def test_is_asked_for_together_with_the_line_of_sudoers(self, board: Board) -> None:
+        board.roots.rmdir()
+        fix = refused(board, Control(lock_clocks=True)).fix
+        assert fix.startswith(f"sudo install -d -o root -m 0755 {board.roots}; then sudo visudo")
+
+    def test_is_missed_before_anything_is_turned(self, board: Board, tmp_path: Path) -> None:
+        board.allow_all()
+        board.roots.chmod(0o777)
+        product = Control(lock_clocks=True, quiesce=_words(f"touch {tmp_path}/stopped"), resume=("true",))
+        refused(board, product)
+        assert not (tmp_path / "stopped").exists()
+
+    def test_that_others_may_write_by_now_is_not_read_back(self, board: Board) -> None:
+        board.allow_all()
+        with held(board, Control(lock_clocks=True)) as controlled:
+            board.roots.chmod(0o777)
+        assert "others than root may write into" in controlled[0].problem
+        assert board.clocks == LOCKED
+        board.roots.chmod(0o755)
+        assert holding.recover(workdir(board), system(board), "gpu-of-test")[1] == []
+        assert board.clocks == FLOATING
 
     def test_must_be_root_s(self, board: Board) -> None:
         if os.geteuid() != 0:
