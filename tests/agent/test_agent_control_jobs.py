@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from agent_lab import LONG, Lab, alive, pids, until
+from agent_lab import LONG, Lab, alive, has_open, pids, until
 from agent_lab import _stat as stat
 
+from device_agents import jobs
 from device_agents.contract import Control, JobResult
 from device_agents.control import holding
 from device_agents.system import System
@@ -111,6 +112,16 @@ def test_a_job_that_is_cancelled(lab: BoardLab) -> None:
     assert lab.as_it_was
 
 
+def test_a_job_that_is_cancelled_has_the_time_to_put_things_back(lab: BoardLab) -> None:
+    """It is not killed in the midst of it after the time that other jobs have."""
+    lab.of.restore_slowly()
+    lab.run(lab.spec(control=WANTED, timing=LONG), wait_s=0)
+    lab.measuring()
+    assert jobs.cancel(lab.workdir, "job-0001", grace_s=0.1).state == "cancelled"
+    assert lab.of.calls.count("jetson_clocks --restore clocks") == 1
+    assert lab.as_it_was
+
+
 def test_a_supervisor_that_is_killed_and_the_job_that_waits_behind_it(lab: BoardLab) -> None:
     """The second one begins when everything is put back, and not before."""
     lab.of.restore_slowly()
@@ -128,6 +139,7 @@ def test_a_supervisor_that_is_killed_and_the_job_that_waits_behind_it(lab: Board
 def test_a_watchdog_is_not_ended_by_what_ends_a_session(lab: BoardLab) -> None:
     lab.run(lab.spec(control=WANTED, timing=LONG), wait_s=0)
     supervisor, _, watchdog = lab.measuring()
+    assert not has_open(watchdog, lab.folder() / "preparing"), "by which callers know that the job measures"
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         os.kill(watchdog, number)
     os.kill(supervisor, signal.SIGKILL)

@@ -256,6 +256,16 @@ def test_a_device_without_knobs_says_so(tmp_path: Path, monkeypatch: pytest.Monk
         knobs.wanted(Control(lock_clocks=True), System(tmp_path), tmp_path / "log")
 
 
+def test_a_record_that_is_damaged_stops_jobs_in_one_sentence(board: Board) -> None:
+    path = Shelf(workdir(board)).path("job-0")
+    path.parent.mkdir(parents=True)
+    path.write_text('{"job": "job-0", "steps"')
+    mended, (left,) = holding.recover(workdir(board), system(board), "gpu-of-test")
+    assert mended == []
+    assert str(left).startswith("the record of what job-0 has changed here is damaged (")
+    assert left.info.fix == "put it back by hand, then remove that file"
+
+
 def test_what_was_turned_is_on_the_disk_before_it_is_turned(board: Board) -> None:
     board.allow_all()
     with held(board, ALL):
