@@ -91,6 +91,17 @@ def test_it_is_measured_as_asked_and_put_back_before_the_result_is_there(lab: Bo
     assert "control" not in {path.name for path in lab.workdir.iterdir()}
 
 
+def test_on_the_pythons_that_devices_have(lab: BoardLab, device_python: str) -> None:
+    lab.python = device_python
+    lab.run(lab.spec(control=WANTED, timing=LONG), wait_s=0)
+    supervisor, _, _ = lab.measuring()
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: lab.as_it_was)
+    assert lab.run(lab.spec("job-0002", control=WANTED)).status.state == "done"
+    assert measured_at(lab.result("job-0002"))[0] == "MODE_15W"
+    assert lab.as_it_was
+
+
 def test_a_job_that_asks_for_nothing_changes_nothing(lab: BoardLab) -> None:
     assert lab.run(lab.spec()).status.state == "done"
     assert lab.result().controlled == ()
