@@ -25,11 +25,18 @@ def hold(system: System, spec: JobSpec) -> "Tuple[int, Optional[Choice]]":
             if lock is not None:
                 return lock, choice
     first = choices[0] if choices else None
-    key = first.gpu.uuid if first else {"cpu": "cpu"}.get(kind, "gpu0")
+    key = key_of(system, first)
     lock = _taken(key, spec.lock_timeout_s, spec.job)
     if lock is None:
         raise _held(key)
     return lock, first
+
+
+def key_of(system: System, choice: "Optional[Choice]") -> str:
+    """What the lock of a job's accelerator is named after."""
+    if choice is not None:
+        return choice.gpu.uuid
+    return "cpu" if state.detect_kind(system) == "cpu" else "gpu0"
 
 
 def _taken(key: str, timeout_s: float, job: str) -> Optional[int]:

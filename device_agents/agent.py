@@ -17,6 +17,7 @@ from device_agents.contract import (
     SCHEMA,
     Activation,
     BackendReport,
+    ControlReport,
     JobSpec,
     ProbeReport,
     Reading,
@@ -30,7 +31,7 @@ from device_agents.contract import (
 )
 from device_agents.errors import DeviceError, io_error
 
-_OPTIONAL = {"--preparing": None, "--gpu": "", "--backend": ""}
+_OPTIONAL = {"--preparing": None, "--gpu": "", "--backend": "", "--put-back": "yes"}
 T = TypeVar("T")
 
 
@@ -55,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="agent.pyz", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, function, options in (
-        ("probe", _probe, ("--workdir", "--backend", "--gpu")),
+        ("probe", _probe, ("--workdir", "--backend", "--gpu", "--put-back")),
+        ("control", _control, ("--workdir", "--gpu")),
         ("run", _run, ("--workdir", "--timeout", "--preparing")),
         ("wait", _wait, ("--workdir", "--job", "--timeout", "--preparing")),
         ("cancel", _cancel, ("--workdir", "--job")),
@@ -77,14 +79,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _probe(arguments: argparse.Namespace) -> ProbeReport:
-    """What this device is, and what the named backends (comma between) find here."""
-    from device_agents import gpus, state
+    """What this device is, and what the named backends (comma between) find here. What a job left changed that was
+    killed is put back first; in a container, which cannot, `--put-back no` leaves that to the host."""
+    from device_agents import state
     from device_agents.system import System
 
     workdir, system = Path(arguments.workdir), System.here()
     workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    choices = gpus.choices(system, arguments.gpu) if state.detect_kind(system) == "nvidia_gpu" else []
-    choice = choices[0] if choices else None
+    choice = _best(system, arguments.gpu)
+    left = _put_back(workdir, system) if arguments.put_back == "yes" else {}
     if choice is not None:
         system = choice.seen(system)
         os.environ.update(choice.environment)  # before any backend is asked
@@ -96,10 +99,38 @@ def _probe(arguments: argparse.Namespace) -> ProbeReport:
         workdir=str(workdir),
         free_bytes=shutil.disk_usage(str(workdir)).free,
         identity=identity,
-        context=context,
+        context={**context, **left},
         backends={name: _report(name) for name in arguments.backend.split(",") if name},
         gpus=choice.of if choice else (),
     )
+
+
+def _best(system: Any, gpu: str) -> Any:
+    """The GPU that a job would take; None where there is no choice."""
+    from device_agents import gpus, state
+
+    choices = gpus.choices(system, gpu) if state.detect_kind(system) == "nvidia_gpu" else []
+    return choices[0] if choices else None
+
+
+def _put_back(workdir: Path, system: Any) -> Dict[str, Reading]:
+    """What came of it, to be shown. What cannot be put back keeps jobs from starting, not a look at the device."""
+    from device_agents.control import holding
+
+    mended, left = holding.recover(workdir, system)
+    told = {"put_back": "; ".join(mended), "not_put_back": "; ".join(str(error) for error in left)}
+    told["remedy"] = "; ".join(error.info.fix for error in left)
+    return {name: Reading(text, "control") for name, text in told.items() if text}
+
+
+def _control(arguments: argparse.Namespace) -> ControlReport:
+    """What a job may change here."""
+    from device_agents.control import knobs
+    from device_agents.system import System
+
+    system = System.here()
+    choice = _best(system, arguments.gpu)
+    return knobs.report(system if choice is None else choice.seen(system))
 
 
 def _report(name: str) -> BackendReport:

@@ -1,4 +1,5 @@
-"""The operator's own command that tells a service of a new release: `release_hook` of fleet.toml."""
+"""The operator's own commands of fleet.toml: `release_hook` tells a service of a new release, `quiesce` and `resume`
+stop and start a product around a measurement."""
 
 from __future__ import annotations
 
@@ -6,22 +7,21 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import Sequence
+from typing import Mapping, Sequence
 
 _TAIL = 4096  # bytes of stderr in which its last line is looked for
 
 
-def run(argv: Sequence[str], model: str, release: Path, timeout_s: float, log: Path) -> str:
-    """Run the hook for the version whose folder is `release`. Why it failed, in a few words; "" where it did not.
+def run(argv: Sequence[str], told: Mapping[str, str], timeout_s: float, log: Path) -> str:
+    """Run it with the variables `told`. Why it failed, in a few words; "" where it did not.
 
     Its stderr goes to `log`: a file, as a pipe would end with us, and a service that it started may live on.
     """
-    told = {"EDGEBENCH_MODEL": model, "EDGEBENCH_VERSION": release.name, "EDGEBENCH_RELEASE": str(release)}
     try:
         with log.open("wb") as errors:
             child = subprocess.Popen(
                 list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, cwd="/",
-                env={**os.environ, **told}, start_new_session=True,
+                env={**os.environ, **told}, start_new_session=True, preexec_fn=_heed_signals,  # noqa: PLW1509
             )  # fmt: skip
     except OSError as error:
         return f"{argv[0]} cannot be run: {error.strerror or error}"
@@ -35,6 +35,12 @@ def run(argv: Sequence[str], model: str, release: Path, timeout_s: float, log: P
         return ""
     how = f"exit status {code}" if code > 0 else f"ended by signal {_signal(-code)}"
     return f"{how}{_last_line(log)}"
+
+
+def _heed_signals() -> None:
+    """What a job ignores, and one that is cancelled, would be ignored by a service that is started here."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _last_line(log: Path) -> str:

@@ -22,6 +22,7 @@ from typing import Optional
 from device_agents import locks, supervisor
 from device_agents import status as status_file
 from device_agents.contract import ErrorInfo, JobSpec, JobStatus, dumps
+from device_agents.control.record import Shelf
 from device_agents.errors import DeviceError
 from device_agents.files import write_atomic
 from device_agents.status import FINISHED
@@ -29,6 +30,7 @@ from device_agents.supervisor import PREPARING
 from device_agents.tasks import BUILDING
 
 _SOON_S = 5.0  # for a lock that nobody holds for long
+_PUT_BACK_S = 45.0  # less than a caller waits for an answer
 
 
 def folder(workdir: Path, job: str) -> Path:
@@ -106,10 +108,13 @@ def wait(
 
 
 def cancel(workdir: Path, job: str, grace_s: float = 5.0) -> JobStatus:
-    """End a job: ask its supervisor, then kill its process group. A job that has ended stays as it is."""
+    """End a job: ask its supervisor, then kill its process group. A job that has ended stays as it is; one that has
+    changed something on the device gets the time to put it back."""
     found = status(workdir, job)
     if found.state in FINISHED:
         return found
+    if Shelf(workdir).path(job).exists():
+        grace_s = _PUT_BACK_S
     _signal_group(found, signal.SIGTERM)
     ended = wait(workdir, job, grace_s)
     if ended.state not in FINISHED:

@@ -285,7 +285,12 @@ def _run_hook(home: Path, version: str, order: Activation, log: Path) -> str:
     """Why it failed; "" where it did not, or there is none."""
     if not order.hook:
         return ""
-    return hook.run(order.hook, order.model, home / version, order.hook_timeout_s, log)
+    told = {
+        "EDGEBENCH_MODEL": order.model,
+        "EDGEBENCH_VERSION": version,
+        "EDGEBENCH_RELEASE": str(home / version),
+    }
+    return hook.run(order.hook, told, order.hook_timeout_s, log)
 
 
 def _log(home: Path) -> Path:

@@ -35,9 +35,11 @@ from device_agents.contract import (
     from_json,
     loads,
 )
+from device_agents.control import holding
 from device_agents.cooling import cool_down
 from device_agents.errors import DeviceError, io_error
 from device_agents.files import verify, write_atomic
+from device_agents.gpus import Choice
 from device_agents.kinds import cpu
 from device_agents.processes import Processes
 from device_agents.system import Readings, System
@@ -96,12 +98,25 @@ class _Job:
         system = System.here()
         lock, choice = accelerator.hold(system, self._spec)  # waiting for it has a limit of its own
         system = system if choice is None else choice.seen(system)
-        environment = {} if choice is None else choice.environment
-        self._processes = Processes(self._folder, self._spec, lock, environment)
-        _, identity, context = state.describe(system, choice)
-        identity.update(self._spec.container.identity if self._spec.container else {})
+        self._environment = {} if choice is None else choice.environment
+        self._processes = Processes(self._folder, self._spec, lock, self._environment)
         started_at = locks.now()
         waited_s = time.monotonic() - self._begin
+        key = accelerator.key_of(system, choice)
+        _, left = holding.recover(self._workdir, system, key)
+        if left:
+            raise left[0]
+        with holding.held(self._workdir, self._spec.job, self._spec.control, system, key, [self._preparing]) as held:
+            result = self._measure(system, choice, started_at, waited_s)
+            self._say("running", "putting back what was changed")
+        self._say("running", "writing the result")
+        result = replace(result, controlled=tuple(held))
+        write_atomic(self._folder / "result.json", dumps(result).encode())
+
+    def _measure(self, system: System, choice: Optional[Choice], started_at: str, waited_s: float) -> JobResult:
+        """On a device that stands as the job wants it: what it is then is what is measured."""
+        _, identity, context = state.describe(system, choice)
+        identity.update(self._spec.container.identity if self._spec.container else {})
         self._say("running", "checking the artifact")
         self._verify()
         verify_s = time.monotonic() - self._begin - waited_s
@@ -109,7 +124,7 @@ class _Job:
         build_s = time.monotonic() - self._begin - waited_s - verify_s
         cooled_s = self._cool_down(system)
         context["temperature_c"] = state.temperature(system)
-        with Watcher(self._folder, environment) as self._watcher:
+        with Watcher(self._folder, self._environment) as self._watcher:
             processes, samples, engine = self._trials(system, engine)
             watch, seen = self._watcher.stop(len(samples) // 8) if processes else (None, b"")
         samples += seen
@@ -117,9 +132,8 @@ class _Job:
         if reason:
             context["layer_profile"] = Reading(unknown=reason)
         opinion = self._opinion(engine)
-        self._say("running", "writing the result")
         write_atomic(self._folder / "samples.i64le", samples)
-        result = JobResult(
+        return JobResult(
             schema=SCHEMA,
             job=self._spec.job,
             artifact=self._spec.artifact,
@@ -142,7 +156,6 @@ class _Job:
             opinion=opinion,
             watch=watch,
         )  # fmt: skip
-        write_atomic(self._folder / "result.json", dumps(result).encode())
 
     def _cool_down(self, system: System) -> float:
         if self._spec.cool_to_c is None or self._spec.task == "build":

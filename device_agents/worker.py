@@ -5,7 +5,6 @@ It runs as a child of the supervisor, holds the accelerator's lock with it, and 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -20,8 +19,7 @@ from device_agents.backends.base import first_line
 from device_agents.contract import ErrorInfo, JobSpec, dumps, from_json, loads, to_json
 from device_agents.errors import DeviceError, io_error, with_log
 from device_agents.files import write_atomic
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+from device_agents.parent import signal_at_death
 
 STDIN = "stdin"
 """In place of the supervisor's pid where a worker is in another pid namespace."""
@@ -50,8 +48,7 @@ def main(job: Path, task: str, index: int) -> int:
 
 def die_with(supervisor: int) -> None:
     """Have the kernel kill this process when its parent dies, so that no measurement outlives its supervisor."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal_at_death(signal.SIGKILL)
     if os.getppid() != supervisor:  # it died before the kernel was asked
         sys.exit("the supervisor is gone")
 

@@ -143,15 +143,15 @@ class Activation:
         check_model(self.model)
         if self.version is not None:
             check_version(self.version)
-        check_hook(self.hook)
+        check_command(self.hook, "release_hook")
         if not 0 < self.hook_timeout_s <= _DAY_S:
             raise SchemaViolation("hook_timeout_s", f"{self.hook_timeout_s:g} is not between 0 seconds and a day")
 
 
-def check_hook(argv: Tuple[str, ...]) -> None:
-    """Errors: SchemaViolation for what can be no command."""
+def check_command(argv: Tuple[str, ...], key: str) -> None:
+    """Errors: SchemaViolation, of that key, for what can be no command."""
     if len(argv) > _LONGEST_HOOK or (argv and not argv[0]) or any("\0" in word for word in argv):
-        raise SchemaViolation("release_hook", f"is no command: a program and its words, at most {_LONGEST_HOOK}")
+        raise SchemaViolation(key, f"is no command: a program and its words, at most {_LONGEST_HOOK}")
 
 
 @dataclass(frozen=True)

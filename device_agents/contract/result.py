@@ -140,6 +140,16 @@ class Controlled:
 
 
 @dataclass(frozen=True)
+class ControlReport:
+    """What a job may change on the device: of each knob why it cannot be turned there, "" where it can; the line of
+    sudoers and the command for root's folder that are missing for it, "" for none."""
+
+    knobs: Dict[str, str]
+    rule: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True)
 class JobResult:
     """What came of a job. `identity` is compared between measurements, `context` is shown, `switches` were set.
 

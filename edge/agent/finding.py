@@ -162,5 +162,5 @@ class Runtimes:
         if key is None or self.host is None:
             return self._calls.probe(self._calls.argv(*asked, "--gpu", self._device.gpu, python=python))
         within, name = self._container(key, python), f"edgebench-probe-{secrets.token_hex(4)}"
-        agent = self._calls.argv(*asked, python=python)[1:]
+        agent = self._calls.argv(*asked, "--put-back", "no", python=python)[1:]
         return merged(self.host, self._calls.probe(within.argv(agent, name, {})), within)

@@ -13,6 +13,7 @@ from typing import TypeVar
 from device_agents.contract import (
     ENGINE_FILE,
     ENGINE_MANIFEST,
+    ControlReport,
     EngineReport,
     ErrorInfo,
     FileEntry,
@@ -146,6 +147,13 @@ class Session:
     def engines(self) -> list[EngineReport]:
         """The engines that this device built, newest first. Call `prepare` before. Errors: AgentError."""
         return list(self.ask("engines", _Engines, timeout=CALL_S).engines)
+
+    def control(self) -> ControlReport:
+        """What a job may change there, and what its user is missing for it. Call `prepare` before. Errors: AgentError,
+        TransportError."""
+        gpu = ("--gpu", self.device.gpu)
+        done = self._calls.run("control", *gpu, python=self._python, timeout=CALL_S, max_output=_ANSWER_LIMIT)
+        return self._calls.read(ControlReport, self._calls.answer(done), "control")
 
     def pull_engine(self, report: EngineReport, folder: Path) -> None:
         """Bring an engine that this device built into `folder` as model.engine and engine.json, its hash checked.

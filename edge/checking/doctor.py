@@ -15,6 +15,7 @@ from edge.agent.serials import another_board, cure
 from edge.checking.patient import Finding, Patient, Severity, numbers
 from edge.checking.remedies import OLDEST_DRIVER, install, install_cudart, install_onnxruntime, new_driver
 from edge.inventory.devices import Device
+from edge.planning.control import LOCK_CLOCKS, PERSISTENCE, POWER_MODE
 from profiles.errors import EdgebenchError
 
 SPACE_STOPS = 500_000_000
@@ -281,6 +282,37 @@ def _kills_jobs(patient: Patient) -> Iterable[Finding]:
         yield Finding("kills_jobs", Severity.NOTE, what, f"KillUserProcesses=yes in {reading.source}", _SPARE_JOBS)
 
 
+def _left(patient: Patient) -> Iterable[Finding]:
+    """What a job that was killed had changed, and nobody was left to put back. The probe itself has tried."""
+    contexts = [found.probe.context for found in patient.found.values()]
+    for context in contexts:
+        if "not_put_back" in context:
+            what, remedy = str(context["not_put_back"].value), str(context["remedy"].value)
+            yield Finding("not_put_back", Severity.STOPS, what, "no job is begun there until it is", remedy)
+            return
+    for context in contexts:
+        if "put_back" in context:
+            yield Finding("put_back", Severity.NOTE, str(context["put_back"].value), "", "")
+            return
+
+
+_OPTIONS = {"lock_clocks": LOCK_CLOCKS, "power_mode": POWER_MODE, "persistence": PERSISTENCE}
+
+
+def _control(patient: Patient) -> Iterable[Finding]:
+    """Which knobs can be turned there, and what is missing for it."""
+    report = patient.control
+    if report is None or not report.knobs or not patient.on_gpu:
+        return
+    there = [option for name, option in _OPTIONS.items() if report.knobs.get(name) == ""]
+    absent = [f"{_OPTIONS[name]}: {why}" for name, why in report.knobs.items() if why and name in _OPTIONS]
+    mend = [report.folder] if report.folder else []
+    mend += [f"sudo visudo -f /etc/sudoers.d/edgebench, and add: {report.rule}"] if report.rule else []
+    able = f"{', '.join(there)} can be asked for" if there else "nothing of it can be changed for a measurement"
+    what = f"{able}, once sudo lets its user" if mend else able
+    yield Finding("control", Severity.NOTE, what, "; ".join(absent), "; then ".join(mend))
+
+
 def _recorded(patient: Patient) -> Iterable[Finding]:
     reading = patient.reading("recorded_system")
     if reading.value is not None:
@@ -291,5 +323,6 @@ def _recorded(patient: Patient) -> Iterable[Finding]:
 
 CHECKS: tuple[Check, ...] = (
     _board, _profile, _container, _silent_driver, _runtimes, _gpu_provider, _cuda_runtime, _driver, _space, _memory,
-    _power_mode, _foreign_work, _clocks, _clock, _kills_jobs, _recorded,
+    _power_mode, _foreign_work, _clocks, _clock, _kills_jobs, _left, _control,
+    _recorded,
 )  # fmt: skip

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from device_agents.contract import Reading, Scalar
+from device_agents.contract import ControlReport, Reading, Scalar
 from device_agents.formats import l4t
 from edge.agent.finding import Found
 from edge.inventory.devices import Device
@@ -38,11 +38,13 @@ class Finding:
 @dataclass(frozen=True)
 class Patient:
     """A device that answered. `found` is by backend, never empty; `asked` is our clock before and after, in seconds
-    (unix): with many devices there may be minutes between."""
+    (unix): with many devices there may be minutes between. `control` is what a job may change there, None where
+    nobody asked."""
 
     device: Device
     found: Mapping[str, Found]
     asked: tuple[float, float]
+    control: ControlReport | None = None
 
     @property
     def any(self) -> Found:

@@ -74,6 +74,15 @@ def deploy(
     check_with: Annotated[
         Literal["trtexec"] | None, typer.Option(help="A second opinion on the same engine.", show_default="none")
     ] = None,
+    lock_clocks: Annotated[
+        bool, typer.Option("--lock-clocks", help="At their highest while it measures; put back afterwards.")
+    ] = False,
+    power_mode: Annotated[
+        str | None,
+        typer.Option(help="Of a Jetson, while it measures; put back afterwards.", show_default="the one that is set"),
+    ] = None,
+    persistence: Annotated[bool, typer.Option("--persistence", help="A driver that stays loaded meanwhile.")] = False,
+    shared: Annotated[bool, typer.Option("--shared", help="Beside its product: no `quiesce` of fleet.toml.")] = False,
     release: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Keep what was measured on its device.", show_default="none")
     ] = None,
@@ -104,6 +113,7 @@ def deploy(
     from edge.places import places
     from edge.planning.choosing import Choices
     from edge.planning.classes import builders
+    from edge.planning.control import Wishes
     from edge.planning.make_plan import make_plan
     from edge.planning.options import parse_bounds, parse_options, parse_sizes
     from edge.planning.plan import OWN, PER_CLASS
@@ -140,7 +150,10 @@ def deploy(
         check_with=check_with,
         engines=engines,
         sizes=parse_sizes(size) if size is not None else None,
+        wishes=Wishes(lock_clocks, power_mode, persistence, shared),
     )
+    for each in devices:
+        request.wishes.check(each)
     builds_for = builders(known, devices) if engines == PER_CLASS else None
     choices = Choices()
     again = Begin.FRESH if fresh else Begin.GO_ON

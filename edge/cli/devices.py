@@ -105,21 +105,21 @@ def doctor(expr: Expression = None, fleet: FleetOption = None, json: JsonOption 
 
     from edge.agent.expansion import pick
     from edge.checking.doctor import examine, healthy, unanswered
+    from edge.checking.looking import look
     from edge.checking.patient import Patient
     from edge.cli.progress import drawn
     from edge.inventory.selector import ARGUMENT
     from edge.places import places
-    from edge.planning.probing import probe_all
 
     with drawn() as progress:
         devices = pick(load_fleet(fleet), expr or "all", places(), progress, ARGUMENT)
         earliest = time.time()
-        found, failed = probe_all(devices, places(), progress)
+        found, failed = look(devices, places(), progress)
     asked = (earliest, time.time())
     findings = {
         device.name: unanswered(device, failed[device.name])
         if device.name in failed
-        else examine(Patient(device, found[device.name], asked))
+        else examine(Patient(device, found[device.name].backends, asked, found[device.name].control))
         for device in devices
     }
     if json:

@@ -25,8 +25,8 @@ class Device:
     lead to it, the first one first; () for none, None where ~/.ssh/config says. `bandwidth`: bytes a second;
     `max_bytes`: how many a run may send to it; `metered`: its link costs by the byte. `serial` is its board's. `gpu` is
     the one that work is pinned to, of the `entry` of the file; `all_gpus` says that each is to be a device, which it
-    takes a look at the device to know. `site`: the resource that a cluster's worker needs to have for it, None for any
-    worker."""
+    takes a look at the device to know. `quiesce` and `resume` stop and start its product around a
+    measurement. `site`: the resource that a cluster's worker needs to have for it, None for any worker."""
 
     name: str
     host: str
@@ -51,6 +51,8 @@ class Device:
     gpu: str = ""
     all_gpus: bool = False
     release_hook: tuple[str, ...] = ()
+    quiesce: tuple[str, ...] = ()
+    resume: tuple[str, ...] = ()
     site: str | None = None
 
     def on_gpu(self, gpu: str, *, first: bool) -> Device:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from device_agents.contract import SchemaViolation, check_hook
+from device_agents.contract import SchemaViolation, check_command
 from edge.inventory.devices import LOCAL
 from edge.inventory.expression import RESERVED, WORD, WORD_RULE
 from edge.inventory.runtime_keys import RuntimeKeys, container_of
@@ -25,6 +25,8 @@ class LocalEntry(RuntimeKeys):
     workdir: str | None = None
     builder: bool = False
     release_hook: tuple[str, ...] | None = None
+    quiesce: tuple[str, ...] | None = None
+    resume: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,6 +72,8 @@ class Defaults(_Reach, RuntimeKeys):
     metered: bool | None = None
     max_bytes: str | None = None
     release_hook: tuple[str, ...] | None = None
+    quiesce: tuple[str, ...] | None = None
+    resume: tuple[str, ...] | None = None
     site: str | None = None
 
     def __post_init__(self) -> None:
@@ -133,7 +137,11 @@ def _check_common(entry: LocalEntry | Defaults) -> None:
         raise SchemaViolation("workdir", f"{entry.workdir!r} is not absolute; write the whole path from /")
     if entry.workdir is not None and "," in entry.workdir and container_of(entry.container) is not None:
         raise SchemaViolation("workdir", f"{entry.workdir!r} has a comma, and no container can be given such a folder")
-    check_hook(entry.release_hook or ())
+    for key in ("release_hook", "quiesce", "resume"):
+        check_command(getattr(entry, key) or (), key)
+    if bool(entry.quiesce) != bool(entry.resume):
+        there, missing = ("quiesce", "resume") if entry.quiesce else ("resume", "quiesce")
+        raise SchemaViolation(missing, f"is missing beside {there}: what is stopped is started again")
 
 
 def _plain_absolute(path: str) -> bool:

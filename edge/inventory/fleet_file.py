@@ -18,6 +18,9 @@
     site = "site-a"         whose worker reaches it, when a sweep runs on a cluster (--scheduler)
     release_hook = ["systemctl", "--user", "restart", "camera"]
                             what is run there when another release becomes current
+    quiesce = ["systemctl", "--user", "stop", "camera"]
+    resume = ["systemctl", "--user", "start", "camera"]
+                            what stops the product that runs there before a measurement, and starts it afterwards
 
     [groups]                a name for an expression of --device, or for a list of them; groups may use groups
     edge-site = "orin and lab"
@@ -214,6 +217,8 @@ def _device(
         setup=values["setup"],
         container=container_of(values["container"]),
         release_hook=values["release_hook"] or (),
+        quiesce=values["quiesce"] or (),
+        resume=values["resume"] or (),
         site=values["site"],
     )
     return device, values["gpus"]
@@ -233,6 +238,8 @@ def _local(entry: LocalEntry) -> tuple[Device, Any]:
         setup=entry.setup,
         container=container,
         release_hook=entry.release_hook or (),
+        quiesce=entry.quiesce or (),
+        resume=entry.resume or (),
     )
     return device, entry.gpus
 

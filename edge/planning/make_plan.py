@@ -35,6 +35,8 @@ def make_plan(
 ) -> Plan:
     """Expand the request into cells, device by device. `builders` says who builds for whom, and is None where every
     device builds its own. Errors: ConfigError for whatever cannot be meant."""
+    for device in devices:
+        request.wishes.check(device)
     refs = [resolve(text) for text in request.models]
     survey = survey or Survey()
     sources = Sources(request, store, choices, _oldest_opset(request, devices, survey))
@@ -58,6 +60,10 @@ def make_plan(
             check_with=_second_opinion(request, backend, choices),
             engines=engines,
             size=size,
+            lock_clocks=request.wishes.lock_clocks,
+            power_mode=request.wishes.power_mode,
+            persistence=request.wishes.persistence,
+            shared=request.wishes.shared,
         )
         for device in devices
         for precision in [_precision(request, device, choices)]

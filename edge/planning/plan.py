@@ -23,7 +23,8 @@ class Cell:
     `weights` is pretrained, random or sha256:<hex>. `build` numbers the engines of a lottery from 1; 0 is the engine
     that the device keeps. `profiles` bound the batch of an engine. `inputs` is the SHA-256 of the operator's own data,
     `engines` says whose engine is timed: own, per-class or ahead. `size` is height and width of the images, None for
-    the only ones that the model takes, or those that it is tuned for.
+    the only ones that the model takes, or those that it is tuned for. `lock_clocks`, `power_mode`, `persistence` and
+    `shared` are what is changed on the device, as edge.planning.control says.
     What equals its default does not enter the id, so that a new field leaves old ids alone. Artifacts and hardware are
     recorded, not hashed.
     """
@@ -47,6 +48,10 @@ class Cell:
     check_with: str | None = None
     engines: str = OWN
     size: tuple[int, int] | None = None
+    lock_clocks: bool = False
+    power_mode: str | None = None
+    persistence: bool = False
+    shared: bool = False
 
     def __post_init__(self) -> None:
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
@@ -63,8 +68,9 @@ class Cell:
         size = f" at {self.size[0]}x{self.size[1]}" if self.size else ""
         build = f" build {self.build}" if self.build else ""
         pattern = "" if self.pattern == LoadPattern() else f" at {self.pattern}"
+        mode = f" in {self.power_mode}" if self.power_mode else ""
         again = f", repeat {self.repeat + 1}" if self.repeat else ""
-        what = f"{self.model}/{self.framework} {self.precision} batch {self.batch}{size}{build}{pattern}"
+        what = f"{self.model}/{self.framework} {self.precision} batch {self.batch}{size}{build}{pattern}{mode}"
         return f"{what} on {self.backend}{again}"
 
 

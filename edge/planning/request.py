@@ -10,6 +10,7 @@ from pathlib import Path
 from device_agents.contract import DimRange, LoadPattern, Precision, Scalar, SchemaViolation, Timing
 from edge.agent import bundle
 from edge.planning.choosing import AUTO
+from edge.planning.control import Wishes
 from edge.planning.models import resolve
 from edge.planning.plan import AHEAD, OWN
 from edge.planning.sizes import Size
@@ -42,6 +43,7 @@ class Request:
     check_with: str | None = None
     engines: str = OWN
     sizes: tuple[Size, ...] | None = None
+    wishes: Wishes = Wishes()
 
     def __post_init__(self) -> None:
         self._check_names()

@@ -53,6 +53,7 @@ def _lines(row: Row) -> Iterator[Line]:
     if row.measurement.result.command:
         yield "the same by hand", row.measurement.result.command
     yield from _opinion(row)
+    yield from _controlled(row)
     yield from _provenance(row)
 
 
@@ -118,6 +119,12 @@ def _run(row: Row) -> Iterator[Line]:
     yield "waited for the accelerator", f"{result.seconds.get('waited', 0.0):.1f} s"
     if result.seconds.get("cooled"):
         yield "waited to cool down", f"{result.seconds['cooled']:.1f} s"
+
+
+def _controlled(row: Row) -> Iterator[Line]:
+    for index, one in enumerate(row.measurement.result.controlled):
+        told = f"{one.name}: {one.before}; while measured {one.during}; afterwards {one.after or 'not known'}"
+        yield "changed there" if index == 0 else "", told + (f" (NOT PUT BACK: {one.problem})" if one.problem else "")
 
 
 def _parity(row: Row) -> Iterator[Line]:

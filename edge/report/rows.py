@@ -77,6 +77,10 @@ def special(cell: Cell, own_inputs: str = "own inputs") -> list[str]:
     told += ["hot input"] if cell.hot_input else []
     told += [] if cell.transfers else ["no transfers"]
     told += [] if cell.engines == OWN else [f"engines {cell.engines}"]
+    told += ["locked clocks"] if cell.lock_clocks else []
+    told += [f"power mode {cell.power_mode}"] if cell.power_mode else []
+    told += ["persistence"] if cell.persistence else []
+    told += ["shared"] if cell.shared else []
     told += [f"build {cell.build}"] if cell.build else []
     told += [f"repeat {cell.repeat + 1}"] if cell.repeat else []
     return told
@@ -144,6 +148,10 @@ def as_json(row: Row) -> dict[str, object]:
         "transfers": cell.transfers,
         "bounds": cell.profiles,
         "engines": cell.engines,
+        "lock_clocks": cell.lock_clocks,
+        "power_mode": cell.power_mode,
+        "persistence": cell.persistence,
+        "shared": cell.shared,
         "build": cell.build,
         "repeat": cell.repeat,
         "median_ms": _ms(summary.median.value_ns if summary.median else None),
@@ -179,6 +187,7 @@ def as_json(row: Row) -> dict[str, object]:
         "inputs": measurement.origin.inputs,
         "memory_bytes": row.memory,
         **_engine_as_json(row),
+        "controlled": list(measurement.result.controlled),
         "started_at": measurement.result.started_at,
         "measuring_s": row.measuring_s,
         "waited_s": row.waited_s,

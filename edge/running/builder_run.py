@@ -10,6 +10,7 @@ from edge.agent.finding import Found
 from edge.agent.session import Session
 from edge.inventory.devices import Device
 from edge.planning.classes import Build
+from edge.planning.control import control_of
 from edge.running.device_work import DeviceWork, Tools, check_request
 from edge.running.engines import bring_home
 from edge.running.jobspec import job_spec
@@ -104,11 +105,12 @@ class BuilderRun(DeviceWork):
         if not found[build.cell.backend].report.builds:
             raise RunError(f"{build.cell.backend} builds no engine", where=self.device.name, stage="probe")
         self._ship(session, build.artifact)
-        job, _ = self._journal.begin(build, self._origin(build.artifact))
+        job, _ = self._journal.begin(build, self._origin(build.cell, build.artifact))
         self._under_way = (build, job)
         doing, rebuild = f"building {build.label}", self._anew(build)
         self._say(doing)
-        spec = job_spec(job, build.cell, build.artifact, task="build", builds=True, rebuild=rebuild)
+        control = control_of(build.cell, self.device)
+        spec = job_spec(job, build.cell, build.artifact, task="build", builds=True, rebuild=rebuild, control=control)
         session.run(spec, self._follower(doing, build))
         return job
 

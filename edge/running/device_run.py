@@ -15,6 +15,7 @@ from edge.agent.session import Session
 from edge.inventory.devices import Device
 from edge.planning.ahead import BUILDER, engine_for
 from edge.planning.classes import Build, build_of
+from edge.planning.control import control_of
 from edge.planning.plan import AHEAD, Cell
 from edge.results.judged import judged
 from edge.results.store import Measurement, Origin
@@ -190,11 +191,12 @@ class DeviceRun(DeviceWork):
             self._send(session, own.data.artifact, own.folder, own.files)
         builds = found[cell.backend].report.builds and given is None
         rebuild = builds and self._anew(build_of(cell, artifact, self.device.name))
-        job, origin = self._journal.begin(cell, self._origin(artifact, own.used if own else None))
+        job, origin = self._journal.begin(cell, self._origin(cell, artifact, own.used if own else None))
         self._under_way = (cell, job)
         doing, data = f"measuring {cell.label}", own.data if own else None
         self._say(doing)
-        spec = job_spec(job, cell, artifact, builds=builds, rebuild=rebuild, given=given, data=data)
+        control = control_of(cell, self.device)
+        spec = job_spec(job, cell, artifact, builds=builds, rebuild=rebuild, given=given, data=data, control=control)
         session.run(bounded(spec, self._tools.policy, self._rested_c), self._follower(doing, cell))
         return self._collect(session, cell, job, origin)
 

@@ -214,10 +214,10 @@ class DeviceWork:
         """Whether to pass over a cached engine: once a run, as cells share engines and a run may be taken up."""
         return self._tools.rebuild and self._journal.of(build).done is None
 
-    def _origin(self, artifact: Artifact, inputs: OwnInputs | None = None) -> Origin:
+    def _origin(self, cell: Cell, artifact: Artifact, inputs: OwnInputs | None = None) -> Origin:
         return Origin(
             device_profile=self.device.profile.name,
-            power_mode=self.device.expected_power_mode,
+            power_mode=cell.power_mode or self.device.expected_power_mode,
             thresholds=self.device.profile.thresholds,
             artifact=artifact.id,
             weights=artifact.weights,

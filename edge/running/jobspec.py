@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from device_agents.contract import (
     SCHEMA,
+    Control,
     DataSet,
     DimRange,
     EngineRequest,
@@ -41,12 +42,13 @@ def job_spec(
     rebuild: bool = False,
     given: GivenEngine | None = None,
     data: DataSet | None = None,
+    control: Control | None = None,
 ) -> JobSpec:
     """The job that measures `cell` with `artifact`, inputs fixed to the cell's batch and size, or builds its engine
     alone.
 
-    `builds` says that the device may have to build, which takes its time. Errors: RunError when the artifact has
-    another batch or size, or declares bounds that they are outside of.
+    `builds` says that the device may have to build, which takes its time; `control` is what it changes there. Errors:
+    RunError when the artifact has another batch or size, or declares bounds that they are outside of.
     """
     where = f"{cell.model}, artifact {artifact.short_id}"
     inputs, outputs, free = _shapes(cell, artifact, where)
@@ -78,6 +80,7 @@ def job_spec(
         check_with=cell.check_with,
         check=DETECTION if _is_detection(artifact) else RELATIVE,
         limits=_limits(artifact),
+        control=control or Control(),
     )
 
 

@@ -54,6 +54,8 @@ def changed(measurement: Measurement, found: Found | None) -> str:
     result, version = measurement.result, found.report.version
     was = {name: reading.value for name, reading in result.identity.items()}
     now = {name: reading.value for name, reading in found.probe.identity.items()}
+    if measurement.cell.power_mode is not None:  # it was in that mode for as long as it was measured
+        now.pop("power_mode", None)
     facts = [("runtime_version", result.switches.get("runtime_version"), version.value)]
     facts += [(name, was[name], value) for name, value in now.items() if name in was]
     unlike = [f"{name} was {old}, is {new}" for name, old, new in facts if None not in (old, new) and old != new]

@@ -115,6 +115,7 @@ def _rule(rule: Exclude, fleet: Fleet, where: str) -> Callable[[Cell], bool]:
             (rule.size, sizes.told(cell.size) if cell.size else ""),
             (rule.backend, cell.backend),
             (rule.pattern, str(cell.pattern)),
+            (rule.power_mode, cell.power_mode or ""),
         )
         return (
             all(wanted is None or fnmatch.fnmatchcase(given, wanted) for wanted, given in texts)

@@ -7,6 +7,7 @@ batches = [1, 8, 32]
 sizes = ["224", "384x320"]                of images, height first
 backends = ["tensorrt", "onnxruntime"]    without it, auto
 patterns = ["serial", "rate:30", "soak:10m"]
+power_modes = ["15W", "MAXN"]             of Jetsons; without it, the one that is set there
 devices = "orin or a100"                  as --device has it; without it, all
 
 weights = "random"                        these concern every cell: as the options of `edgebench deploy`
@@ -16,6 +17,9 @@ repeats = 2                               every cell so often, every other round
 options = { threads = 4 }
 bounds = ["1:8:32"]
 inputs = "data.npz"
+lock_clocks = true                        for as long as a cell is measured, as docs/control.md has it
+persistence = true
+shared = true                             beside the product that runs there
 
 [limits]
 max_failures = 20                         after so many failed cells no new one is begun
@@ -51,6 +55,7 @@ from typing import Any
 
 from device_agents.contract import Precision, Scalar, SchemaViolation, Timing, dumps
 from edge.planning.choosing import AUTO
+from edge.planning.control import Wishes
 from edge.planning.options import parse_bounds, parse_sizes
 from edge.planning.request import Request
 from edge.quantities import parse_bytes, parse_duration
@@ -62,6 +67,7 @@ _KEYS = {
     "MODEL": "models", "--framework": "frameworks", "--backend": "backends", "--batch": "batches", "--size": "sizes",
     "--pattern": "patterns", "--bounds": "bounds", "--engines": "engines", "--check-with": "check_with",
     "--processes": "processes", "--inputs": "inputs", "--device": "devices",
+    "--power-mode": "power_modes", "--lock-clocks": "lock_clocks", "--persistence": "persistence",
 }  # fmt: skip
 _MOST_REPEATS = 1000
 
@@ -77,6 +83,7 @@ class Axes:
     sizes: tuple[str, ...] | None = None
     backends: tuple[str, ...] | None = None
     patterns: tuple[str, ...] | None = None
+    power_modes: tuple[str, ...] | None = None
     devices: str | None = None
 
     def __post_init__(self) -> None:
@@ -112,6 +119,7 @@ class Exclude:
     size: str | None = None
     backend: str | None = None
     pattern: str | None = None
+    power_mode: str | None = None
     devices: str | None = None
 
     def __post_init__(self) -> None:
@@ -179,6 +187,9 @@ class _File(Axes):
     transfers: bool = True
     engines: str = "own"
     check_with: str | None = None
+    lock_clocks: bool = False
+    persistence: bool = False
+    shared: bool = False
     limits: _Limits = field(default_factory=_Limits)
     include: tuple[Axes, ...] = ()
     exclude: tuple[Exclude, ...] = ()
@@ -213,8 +224,8 @@ class Sweep:
         return tuple(dict.fromkeys(name for axes in self.axes for name in axes.backends or (AUTO,)))
 
     def requests(self, axes: Axes) -> list[Request]:
-        """One for each framework, precision and load pattern; the other axes are a request's own. Errors: ConfigError
-        that names the file and the key."""
+        """One for each framework, precision, load pattern and power mode; the other axes are a request's own.
+        Errors: ConfigError that names the file and the key."""
         with located(self.source):
             shared = replace(
                 self.base,
@@ -224,10 +235,17 @@ class Sweep:
                 backends=axes.backends or (AUTO,),
             )
             return [
-                replace(shared, framework=framework, precision=precision, pattern=pattern)
+                replace(
+                    shared,
+                    framework=framework,
+                    precision=precision,
+                    pattern=pattern,
+                    wishes=replace(shared.wishes, power_mode=power_mode),
+                )
                 for framework in axes.frameworks or (None,)
                 for precision in axes.precisions or (None,)
                 for pattern in axes.patterns or (None,)
+                for power_mode in axes.power_modes or (None,)
             ]
 
 
@@ -273,6 +291,7 @@ def _base(file: _File, source: Path, models: tuple[str, ...], weights: str | Non
         inputs=source.absolute().parent / Path(file.inputs).expanduser() if file.inputs else None,
         check_with=file.check_with,
         engines=file.engines,
+        wishes=Wishes(lock_clocks=file.lock_clocks, persistence=file.persistence, shared=file.shared),
     )
 
 

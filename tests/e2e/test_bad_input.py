@@ -41,6 +41,11 @@ def one_sentence(err: str) -> str:
         (["deploy", "resnet18", "--weights", "no/such.pth"], ["no/such.pth", "pretrained, random or the path"]),
         (["deploy", "resnet18", "resnet18"], ["resnet18 is named twice"]),
         (["deploy", "resnet18", "--option", "threads"], ["--option", "KEY=VALUE"]),
+        (
+            ["deploy", "resnet18", "--lock-clocks"],
+            ["--lock-clocks", "is for a Jetson or a discrete NVIDIA GPU; local is"],
+        ),
+        (["deploy", "resnet18", "--power-mode", "MAXN"], ["--power-mode", "is for a Jetson; local is a CPU"]),
         (["deploy", "resnet18", "--fleet", "no.toml"], ["no.toml", "edgebench init"]),
         (["export", "resnet18", "--batch", "many"], ["--batch", "'many'"]),
         (["results", "show", "abc"], ["no measurement begins with 'abc'", "results list"]),

@@ -21,7 +21,7 @@ _IDLE = "busy_share_idle_window_before"
 
 
 def foreign_work(given: Evidence) -> Iterable[Answer]:
-    if _shared(given.measurement):
+    if given.measurement.cell.shared:
         yield Held("foreign_work", "not asked: it was measured beside other work on purpose", "the request")
         return
     yield _idle_window(given)
@@ -147,8 +147,3 @@ def too_hot(given: Evidence) -> Iterable[Answer]:
         yield Finding("too_hot", True, f"it reached {track.most:.1f} C, over {limit:g} C", track.source)
     else:
         yield Held("too_hot", f"it reached {track.most:.1f} C, at most {limit:g} C", track.source)
-
-
-def _shared(_measurement: Measurement) -> bool:
-    """Whether it was measured beside other work on purpose."""
-    return False

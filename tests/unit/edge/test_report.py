@@ -11,6 +11,7 @@ import pytest
 
 from device_agents.contract import (
     SCHEMA,
+    Controlled,
     DimRange,
     EngineReport,
     EngineUse,
@@ -373,6 +374,21 @@ class TestTheOperatorsData:
     def test_without_a_reference_does_not_pass_off_the_golden_check_as_its_own(self) -> None:
         own = OwnInputs("c" * 64, 1, "none: one sample, so an error has no scale", checked=False)
         assert "(logits) on the artifact's golden samples" in shown(row(origin={"inputs": own}))
+
+
+class TestWhatWasChangedOnTheDevice:
+    CHANGED = (Controlled("power_mode", "MAXN", "15W", "MAXN"), Controlled("lock_clocks", "a", "b", "", "sudo said no"))
+
+    def test_is_shown_with_what_was_not_put_back(self) -> None:
+        told = shown(row(controlled=self.CHANGED))
+        assert "power_mode: MAXN; while measured 15W; afterwards MAXN" in told
+        assert "lock_clocks: a; while measured b; afterwards not known (NOT PUT BACK: sudo said no)" in told
+        assert "changed there" not in shown(row())
+
+    def test_is_there_for_programs(self) -> None:
+        data = as_data(row(controlled=self.CHANGED, asked={"lock_clocks": True, "power_mode": "15W"}))
+        assert (data["lock_clocks"], data["power_mode"], data["shared"]) == (True, "15W", False)
+        assert [one["problem"] for one in data["controlled"]] == ["", "sudo said no"]  # type: ignore[attr-defined]
 
 
 def test_what_a_device_sends_moves_no_cursor_and_is_no_markup() -> None:
