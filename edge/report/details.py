@@ -14,6 +14,7 @@ from edge.report.engines import special as special_engine
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.rows import CLOCKS, Row, interval, special
 from edge.report.table import escape
+from edge.results.energy import COUNTER, NotKnown
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.stats import Summary, milliseconds
 from edge.results.verdict import Status
@@ -47,6 +48,7 @@ def _lines(row: Row) -> Iterator[Line]:
     for flag in row.verdict.flags:
         yield "", f"flag: {flag.name}: {flag.reason}"
     yield from _latencies(row.summary)
+    yield from _energy(row)
     yield from _parts(row.summary)
     yield from _run(row)
     yield from _engine(row.measurement.result.engine)
@@ -68,6 +70,19 @@ def _latencies(summary: Summary) -> Iterator[Line]:
             yield name, milliseconds(tail_ns) if tail_ns is not None else unsupported
         yield "p99 ms", interval(summary.p99, summary.samples) if summary.p99 else unsupported
     yield "throughput", f"{summary.throughput_per_s:.1f} images/s"
+
+
+def _energy(row: Row) -> Iterator[Line]:
+    found = row.energy
+    if isinstance(found, NotKnown):
+        yield "energy", f"not known: {found.reason}"
+        return
+    inference, sample = f"{found.joules_per_inference:.3g} J", f"{found.joules_per_sample:.3g} J"
+    whole = f"{inference} an inference, {sample} an image" if row.measurement.cell.batch > 1 else f"{sample} an image"
+    yield "energy", f"{whole}; {found.watts:.3g} W while timed"
+    how = "its counter" if found.of == COUNTER else "its power, integrated over the timed part"
+    idle = "not looked at" if found.idle_w is None else f"{found.idle_w:.3g} W"
+    yield "", f"by {found.source}, {how}, a reading every {found.interval_s * 1e3:.3g} ms; idle {idle}"
 
 
 def _parts(summary: Summary) -> Iterator[Line]:
