@@ -120,10 +120,10 @@ def deploy(
         framework=framework,
         backends=tuple(backend.split(",")),
         precision=Precision(precision) if precision else None,
-        batches=_batches(batch) if batch is not None else None,
+        batches=batches_of(batch) if batch is not None else None,
         weights=weights,
         pattern=pattern,
-        timing=_timing(quick, processes),
+        timing=timing_of(quick, processes),
         options=parse_options(option or []),
         hot_input=hot_input,
         transfers=transfers,
@@ -188,7 +188,7 @@ def _models(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
     raise ConfigError(f"no model is named; these could be deployed: {known}", fix="name one, or set [deploy] models")
 
 
-def _batches(text: str) -> tuple[int, ...]:
+def batches_of(text: str) -> tuple[int, ...]:
     from profiles.errors import ConfigError
 
     words = text.split(",")
@@ -197,7 +197,7 @@ def _batches(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, words)))
 
 
-def _timing(quick: bool, processes: int | None) -> Timing:
+def timing_of(quick: bool, processes: int | None) -> Timing:
     from dataclasses import replace
 
     from device_agents.contract import SchemaViolation, Timing

@@ -20,8 +20,8 @@ _ID_DIGITS = 8
 _MOST_REASONS = 12
 _SPARES = (
     Spare("framework", if_alike=True), Spare("pattern", if_alike=True), Spare("precision", if_alike=True),
-    Spare("backend", if_alike=True), Spare("size", if_alike=True), Spare("started"), Spare("W"), Spare("p99 ms"), Spare("with"),
-    Spare("J/image"), Spare("pattern"), Spare("framework"), Spare("precision"),
+    Spare("backend", if_alike=True), Spare("size", if_alike=True), Spare("started"), Spare("W"), Spare("p99 ms"),
+    Spare("with"), Spare("J/image"), Spare("pattern"), Spare("framework"), Spare("precision"),
 )  # fmt: skip
 _STYLES = {Status.VALID: "green", Status.INVALID: "red", Status.UNJUDGED: "yellow"}
 

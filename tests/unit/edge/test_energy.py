@@ -91,7 +91,7 @@ def test_a_counter_that_fell_leaves_it_to_the_power() -> None:
     [
         (TIMES, (3 * S, 0), "when the timed part of process 1 began is not known"),
         (TIMES * 20, (3 * S, 6 * S), "1 readings of VDD_IN fell into the timed part of process 0, and it takes 2"),
-        (np.where(TIMES > 7 * S, TIMES + 5 * S, TIMES), (3 * S, 6 * S), "was not read for 1 s of the timed part of process 1"),
+        (np.where(TIMES > 7 * S, TIMES + 5 * S, TIMES), (3 * S, 6 * S), "for 1 s of the timed part of process 1"),
         (TIMES, (9 * S, 2 * S), "was not read for 1 s of the timed part of process 0"),
     ],
 )  # fmt: skip
