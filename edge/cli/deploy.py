@@ -112,7 +112,7 @@ def deploy(
     begin = time.monotonic()
     wish = _wish(release, require, activate)
     known = load_fleet(fleet)
-    names = _models(models, known)
+    names = models_of(models, known)
     with drawn() as progress:
         devices = pick(known, any_of(device or ["local"]), places(), progress)
     request = Request(
@@ -169,7 +169,7 @@ def _wish(version: str | None, require: list[str] | None, activate: bool) -> Wis
     return None
 
 
-def _models(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
+def models_of(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
     from edge.planning.models import resolve
     from profiles.errors import ConfigError
     from profiles.load import model_profile_names

@@ -68,9 +68,13 @@ def print_deployment(deployment: Deployment) -> None:
 
 def print_failures(deployment: Deployment, *, err: bool = False) -> None:
     """What failed and why, and what was not begun."""
-    for failures in _alike(deployment.failures):
-        _print_failures(failures, err=err)
+    say_failures(deployment.failures, err=err)
     _print_skipped(deployment, err=err)
+
+
+def say_failures(failures: Sequence[Failed], *, err: bool) -> None:
+    for alike in _alike(failures):
+        _print_failures(alike, err=err)
 
 
 def _print_rows(deployment: Deployment) -> None:
