@@ -25,7 +25,7 @@ def test_it_measures_the_ends_and_the_second_time_nothing(brief: Operator, tiny_
     assert (told["grid"], told["full"], told["spared"]) == (5, 2, 3)
     assert told["short"] <= 3
     before = len(brief.measurements())
-    again = brief.run(*arguments[:-1], "--weights", "pretrained", "--json")
+    again = brief.run(*arguments)
     assert again.code == 0, again.err
     assert all(row["reused"] for row in again.json["measurements"])
     assert again.json["full"] == 0
