@@ -11,6 +11,7 @@ from edge.answers.measuring import Bench
 from edge.answers.naming import journals, sided
 from edge.deploy import Deployment
 from edge.inventory.devices import Device
+from edge.planning.plan import Cell
 from edge.planning.request import Request
 from edge.report.rows import Row, read
 from edge.results.likeness import DEVICE, differences, request_key
@@ -67,12 +68,17 @@ def request(model: str | None, *, quick: bool) -> Request:
     )
 
 
-def run(bench: Bench) -> Canary:
-    """Measure and compare. Errors: ConfigError for a model of several frameworks; those of a run."""
+def cells_of(bench: Bench) -> tuple[Cell, ...]:
+    """One of each device. Errors: ConfigError for a model of several frameworks."""
     cells = bench.cells(bench.base)
     if len(cells) > len(bench.devices):
         found = ", ".join(dict.fromkeys(cell.framework for cell in cells))
         raise ConfigError(f"a canary is one cell, and there is one of each of {found}", where="--model")
+    return cells
+
+
+def run(cells: Sequence[Cell], bench: Bench) -> Canary:
+    """Measure and compare. Errors: those of a run."""
     deployment = bench.measure(cells, name=NAME)
     store = Store(bench.places.results)
     earlier = _earlier(bench, store, deployment)

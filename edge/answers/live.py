@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from edge.answers.measuring import Bench
@@ -30,6 +31,13 @@ class Live:
     comparison: Comparison | None
     deployment: Deployment
 
+    @property
+    def unsound(self) -> str:
+        """What is INVALID and how often, the most frequent first: `INVALID foreign_work (12 processes)`."""
+        found = Counter(row.verdict.short for row in self.deployment.rows if row.verdict.status is Status.INVALID)
+        told = [f"{short} ({count} of {len(self.deployment.rows)} processes)" for short, count in found.most_common()]
+        return ", ".join(told)
+
 
 def parse_side(text: str, store: Store) -> Wish | Cell:
     """A cell in words, or that of the stored measurement whose id begins so. Errors: ConfigError for neither."""
@@ -50,12 +58,17 @@ def models(a: Wish | Cell, b: Wish | Cell) -> tuple[str, ...]:
     return tuple(dict.fromkeys(side.model for side in (a, b)))
 
 
-def run(a: Wish | Cell, b: Wish | Cell, bench: Bench, *, rounds: int, threshold: float, invalid: bool) -> Live:
-    """Measure and compare. Errors: ConfigError for sides that are one, or no single cell; those of a run."""
+def cells_of(a: Wish | Cell, b: Wish | Cell, bench: Bench) -> tuple[Cell, Cell]:
+    """What is to be measured on the one device. Errors: ConfigError for sides that are one, or no single cell."""
     (device,) = bench.devices
-    cells = [_cell(side, bench, device.name) for side in (a, b)]
-    if cells[0].id == cells[1].id:
-        raise ConfigError(f"A and B are one cell: {cells[0].label}", where="--live", fix="say what differs")
+    ours, theirs = (_cell(side, bench, device.name) for side in (a, b))
+    if ours.id == theirs.id:
+        raise ConfigError(f"A and B are one cell: {ours.label}", where="--live", fix="say what differs")
+    return ours, theirs
+
+
+def run(cells: tuple[Cell, Cell], bench: Bench, *, rounds: int, threshold: float, invalid: bool) -> Live:
+    """Measure and compare. Errors: those of a run."""
     deployment = bench.measure(in_fair_order(cells, rounds * _TURNS))
     whole = [_rows(deployment, cell) for cell in cells]
     sound = [number for number in range(rounds) if all(_complete(rows, number, invalid=invalid) for rows in whole)]

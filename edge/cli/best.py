@@ -58,9 +58,12 @@ def best(
 
     Example: edgebench best resnet18 --p99 50ms --precision fp32,fp16 --backend tensorrt,onnxruntime
     """
+    from dataclasses import replace
+
     from edge.answers.best import hunt
     from edge.cli.bench import bench_of, picked
     from edge.cli.deploy import batches_of, models_of
+    from edge.cli.outcome import say_choices
     from edge.cli.progress import drawn
     from edge.planning.request import Request
 
@@ -77,10 +80,10 @@ def best(
     requests = _by_precision(base, precision)
     with drawn() as progress:
         bench = bench_of(base, base.backends, picked(device, fleet, progress), progress, abilities=True)
-        grid = _grid(bench, requests)
-        for line in bench.choices.lines:
-            say(f"chosen: {line}", err=json)
-        found = hunt(bench, grid, screen, wanted)
+    grid = _grid(bench, requests)
+    say_choices(bench.choices, err=json)
+    with drawn() as progress:
+        found = hunt(replace(bench, progress=progress), grid, screen, wanted)
     return _print(found, json=json)
 
 

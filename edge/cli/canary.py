@@ -30,10 +30,12 @@ def canary(
 
     Example: edgebench devices canary orin
     """
+    from dataclasses import replace
+
     from edge.agent.expansion import pick
     from edge.answers import canary as work
     from edge.cli.bench import bench_of
-    from edge.cli.outcome import print_failures
+    from edge.cli.outcome import print_failures, say_choices
     from edge.cli.progress import drawn
     from edge.inventory.selector import ARGUMENT
     from edge.places import places
@@ -43,9 +45,10 @@ def canary(
     with drawn() as progress:
         devices = pick(load_fleet(fleet), expr or "all", places(), progress, ARGUMENT)
         bench = bench_of(base, base.backends, devices, progress)
-        found = work.run(bench)
-    for line in bench.choices.lines:
-        say(f"chosen: {line}", err=json)
+    cells = work.cells_of(bench)
+    say_choices(bench.choices, err=json)
+    with drawn() as progress:
+        found = work.run(cells, replace(bench, progress=progress))
     if json:
         print_json({"choices": bench.choices.lines, **report.as_json(found)})
     else:

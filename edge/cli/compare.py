@@ -114,10 +114,12 @@ def _live(
     invalid: bool,
     json: bool,
 ) -> tuple[list[Comparison], list[str], int]:
+    from dataclasses import replace
+
     from edge.answers import live
     from edge.cli.bench import bench_of, picked, the_one
     from edge.cli.deploy import timing_of
-    from edge.cli.outcome import print_failures
+    from edge.cli.outcome import print_failures, say_choices
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.planning.request import Request
@@ -130,13 +132,15 @@ def _live(
     backends = tuple(dict.fromkeys(side.backend for side in sides))
     with drawn() as progress:
         bench = bench_of(base, backends, [the_one(picked(device, fleet, progress))], progress)
-        found = live.run(*sides, bench, rounds=rounds, threshold=threshold, invalid=invalid)
-    for line in bench.choices.lines:
-        say(f"chosen: {line}", err=json)
+    cells = live.cells_of(*sides, bench)
+    say_choices(bench.choices, err=json)
+    with drawn() as progress:
+        found = live.run(cells, replace(bench, progress=progress), rounds=rounds, threshold=threshold, invalid=invalid)
     print_failures(found.deployment, err=json)
     run = f"run {found.deployment.run}"
     if found.comparison is None:
-        why = f"no round is without a process that failed or is INVALID, and there is no answer; {run}"
+        invalid_ones = f": {found.unsound}" if found.unsound else ""
+        why = f"no answer, as no round is without a process that failed or is INVALID{invalid_ones}; {run}"
         return [], [why], found.deployment.exit_code
     return [found.comparison], [run], _REGRESSION * (found.comparison.standing is Standing.REGRESSION)
 

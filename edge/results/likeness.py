@@ -86,10 +86,10 @@ def value_of(measurement: Measurement, axis: str) -> str:
     """What a measurement has on an axis, for people."""
     if axis == RUNTIME:
         return str(measurement.result.switches.get("runtime_version", ""))
-    if axis in _AXES:
-        return _told(getattr(measurement.cell, axis))
     reading = measurement.result.identity.get(axis)
-    return "" if reading is None or reading.value is None else str(reading.value)
+    if reading is not None and reading.value is not None:
+        return str(reading.value)
+    return _told(getattr(measurement.cell, axis)) if axis in _AXES else ""
 
 
 def _of_request(a: Cell, b: Cell) -> list[Difference]:
@@ -117,5 +117,7 @@ def _of_identity(a: Measurement, b: Measurement) -> list[Difference]:
 
 
 def _told(value: object) -> str:
-    """As people write it; of options and the like, as JSON."""
+    """As people write it; of options and the like, as JSON; "" for nothing."""
+    if value is None:
+        return ""
     return dumps(value) if isinstance(value, (Mapping, tuple)) else str(value)
