@@ -60,10 +60,22 @@ def test_what_is_invalid_is_refused_unless_asked(operator: Operator, tiny_onnx: 
     assert operator.run("compare", *ids, "--include-invalid", "--threshold", "900%").code == 0
 
 
+def test_where_no_round_is_sound_there_is_no_answer_and_the_reason(operator: Operator, tiny_onnx: Path) -> None:
+    operator.prelude = BRIEF + UNSOUND
+    sides = (tiny_onnx, f"{tiny_onnx}@8")
+    answer = operator.run("compare", "--live", *sides, "--quick", "--rounds", "2", "--json", timeout=120)
+    assert answer.code == 4, answer.err
+    assert answer.json["comparisons"] == []
+    (note,) = answer.json["notes"]
+    assert note.startswith("no answer, as no round is without a process that failed or is INVALID: INVALID")
+    assert "(8 of 8 processes)" in note
+
+
 def test_two_cells_are_measured_in_turn(brief: Operator, tiny_onnx: Path) -> None:
     answer = brief.run(
-        "compare", "--live", f"{tiny_onnx}:fp32", f"{tiny_onnx}:onnxruntime@256", "--quick", "--rounds", "2", "--json"
-    )
+        "compare", "--live", f"{tiny_onnx}:fp32", f"{tiny_onnx}:onnxruntime@256", "--quick", "--rounds", "2", "--json",
+        timeout=120,
+    )  # fmt: skip
     assert answer.code == 4, answer.err
     (one,) = answer.json["comparisons"]
     assert (one["name_a"], one["name_b"], one["how"]) == ("1", "256", "2 rounds of A B B A, a process each")
