@@ -69,7 +69,7 @@ def sentences(found: Found) -> Iterator[str]:
         for miss in found.misses:
             yield told(miss)
         if not found.misses and found.rows:
-            yield "each is kept by some, and no one keeps all: the table says which misses what"
+            yield "none is known to keep all of them: the table says what each misses, or why that is not known"
     if len(found.front) > 1:
         by = "p99 and power" if any(isinstance(row.energy, Energy) for row in found.front) else "p99"
         yield f"front (*): no other of these has more images a second without more {by}"

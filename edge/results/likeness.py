@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from device_agents.contract import dumps
 from edge.planning.plan import Cell
@@ -17,6 +18,7 @@ from profiles.load import unknown
 DEVICE, RUNTIME, BACKEND = "device", "runtime", "backend"
 _SETTINGS = ("power_mode",)  # of the identity: a board keeps them, but they are no part of it
 _PASSED_OVER = ("timing", "repeat", "build", "check_with")  # what is measured is the same
+_IN_LABEL = ("model", "framework", "precision", "batch", "backend")
 _AXES = tuple(item.name for item in dataclasses.fields(Cell) if item.name not in _PASSED_OVER)
 
 
@@ -77,9 +79,10 @@ def unlike_axes(a: Cell, b: Cell) -> tuple[str, ...]:
 
 
 def label(cell: Cell, across: Collection[str] = ()) -> str:
-    """What cells have in common that are compared: `local resnet18/pytorch fp32 batch 8 on onnxruntime`."""
+    """What cells have in common that are compared: `local resnet18/* fp32 batch 8 on onnxruntime` across frameworks."""
+    unlike: dict[str, Any] = {name: "*" for name in across if name in _IN_LABEL}
     words = [] if DEVICE in across else [cell.device]
-    return " ".join([*words, replace(cell, repeat=0, build=0).label])
+    return " ".join([*words, replace(cell, repeat=0, build=0, **unlike).label])
 
 
 def value_of(measurement: Measurement, axis: str) -> str:

@@ -136,7 +136,7 @@ class TestTheAnswer:
 
     def test_says_that_limits_exclude_each_other(self) -> None:
         both = limits(33e6, 1000, None)
-        assert "no one keeps all" in " ".join(sentences(found(at(10, 1), wanted=both)))
+        assert "none is known to keep all" in " ".join(sentences(found(at(10, 1), wanted=both)))
 
     def test_a_figure_that_is_not_known_keeps_nothing(self) -> None:
         row = at(10, 1)

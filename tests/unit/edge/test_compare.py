@@ -112,6 +112,7 @@ class TestUnlikeThings:
         assert said in f"{caught.value}"
         assert caught.value.fix == f"to compare all the same: --across {word}"
         one = compared(a, b, word)
+        assert one.label.count("*") == (word in ("framework", "precision", "batch", "backend"))
         assert one.finding is Finding.NO_DIFFERENCE
 
     def test_are_all_named_at_once(self) -> None:
