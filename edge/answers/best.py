@@ -116,8 +116,10 @@ def hunt(bench: Bench, grid: Sequence[Cell], screen: Timing, limits: Sequence[Li
     """Search the grid, whose cells have the full timing; `screen` is that of a short run. Errors: those of a run."""
     its = Hunt(bench, grid, screen, Store(bench.places.results))
     its.reuse()
-    wanted = _screened(its, limits)
-    its.measure(wanted)
+    known = -1
+    while len(its.full) > known:  # a full measurement may say otherwise than the short run that it followed
+        known = len(its.full)
+        its.measure(_screened(its, limits))
     if not _keeping(its.full.values(), limits):
         its.measure(_nearest(its, limits))
     rows = [its.full[cell.id] for cell in grid if cell.id in its.full]

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from device_agents.contract import dumps
-from edge.answers.best import Found, Miss
+from device_agents.contract import Timing, dumps
+from edge.answers.best import Found, Miss, hunt
 from edge.answers.limits import Figures, figures, limits
+from edge.answers.measuring import Bench
 from edge.answers.search import candidates, front
+from edge.deploy import Deployment
+from edge.places import Places
+from edge.planning.choosing import Choices, Survey
+from edge.planning.plan import Cell
+from edge.planning.request import Request
 from edge.report.best import as_json, sentences, stands, table
 from edge.report.rows import Row
+from edge.running.fleet import Report
+from edge.running.journal import Begin
+from profiles.progress import silent
 from profiles.schema import Thresholds
-from tests.made import measured
+from tests.made import CELL, measured
 
 BATCHES = (1, 2, 4, 8, 16, 32)
+SHORT = Timing.quick()
 P99 = limits(33e6, None, None)
 
 
@@ -154,6 +167,38 @@ class TestTheAnswer:
             (16, False, "p99 missed by 52 %"),
         ]
         assert (data["grid"], data["full"], data["spared"]) == (6, 2, 4)
+
+
+class Lab(Bench):
+    """Answers with hand-made measurements: `ms` of a full run and of a short one, by batch."""
+
+    full: dict[int, float]
+    short: dict[int, float]
+    asked: list[tuple[int, bool]]
+
+    def measure(self, cells: Sequence[Cell], *, name: str = "", begin: Begin = Begin.GO_ON) -> Deployment:
+        rows = []
+        for cell in cells:
+            brief = cell.timing == SHORT
+            ms = (self.short if brief else self.full)[cell.batch]
+            rows.append(measured(ms, count=700, name=cell.id, batch=cell.batch, timing=cell.timing)[0])
+            self.asked.append((cell.batch, brief))
+        return Deployment("run-1", tuple(rows), Report(), 0.0, 0.0, 0.0)
+
+
+def test_where_a_full_measurement_belies_the_short_run_it_goes_on_from_there(tmp_path: Path) -> None:
+    """By short runs 16 keeps the limit, in full it does not, and neither does 8: 4 is the answer."""
+    where = Places(tmp_path, tmp_path, tmp_path)
+    lab = Lab(Request(("resnet18",)), (), Survey(), where, silent, Choices())
+    object.__setattr__(lab, "short", {1: 5, 2: 10, 4: 20, 8: 25, 16: 32, 32: 90})
+    object.__setattr__(lab, "full", {1: 5, 2: 10, 4: 20, 8: 34, 16: 40, 32: 90})
+    object.__setattr__(lab, "asked", [])
+    grid = [replace(CELL, batch=batch) for batch in BATCHES]
+    its = hunt(lab, grid, SHORT, P99)
+    assert sorted(row.measurement.cell.batch for row in its.meets) == [1, 4]
+    assert sorted(row.measurement.cell.batch for row in its.rows) == [1, 4, 8, 16]
+    assert (its.full, its.grid, its.saved) == (4, 6, 2)
+    assert len(lab.asked) == len(set(lab.asked)), "nothing is measured twice"
 
 
 @pytest.mark.parametrize("ms", [1.0, 32.99, 33.0])
