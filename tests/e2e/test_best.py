@@ -17,7 +17,7 @@ def brief(operator: Operator) -> Operator:
 
 def test_it_measures_the_ends_and_the_second_time_nothing(brief: Operator, tiny_onnx: Path) -> None:
     arguments = ("best", tiny_onnx, "--p99", "10s", "--quick", "--batch", "1,2,4,8,16", "--json")
-    answer = brief.run(*arguments)
+    answer = brief.run(*arguments, timeout=120)
     assert answer.code == 0, answer.err
     told = answer.json
     assert [row["meets"] for row in told["measurements"]] == [True, True]
@@ -25,7 +25,7 @@ def test_it_measures_the_ends_and_the_second_time_nothing(brief: Operator, tiny_
     assert (told["grid"], told["full"], told["spared"]) == (5, 2, 3)
     assert told["short"] <= 3
     before = len(brief.measurements())
-    again = brief.run(*arguments)
+    again = brief.run(*arguments, timeout=120)
     assert again.code == 0, again.err
     assert all(row["reused"] for row in again.json["measurements"])
     assert again.json["full"] == 0
@@ -33,7 +33,7 @@ def test_it_measures_the_ends_and_the_second_time_nothing(brief: Operator, tiny_
 
 
 def test_it_says_by_how_much_a_limit_is_missed(brief: Operator, tiny_onnx: Path) -> None:
-    answer = brief.run("best", tiny_onnx, "--p99", "10ns", "--quick", "--batch", "1,64")
+    answer = brief.run("best", tiny_onnx, "--p99", "10ns", "--quick", "--batch", "1,64", timeout=120)
     assert answer.code == 4, answer.err
     assert ": kept by none of 2 configurations" in answer.out
     assert "the least is" in answer.out
