@@ -82,6 +82,16 @@ def print_json(value: Any) -> None:
     typer.echo(dumps(value, indent=2))
 
 
+def quantity(reads: Callable[[str], float], text: str, option: str) -> float:
+    """What an option says, by a reader of `edge.quantities`. Errors: ConfigError."""
+    from profiles.errors import ConfigError
+
+    try:
+        return reads(text)
+    except ValueError as error:
+        raise ConfigError(str(error), where=option) from None
+
+
 def load_fleet(given: Path | None) -> Fleet:
     """The fleet that --fleet, the environment or the usual places name."""
     from edge.inventory import fleet_file

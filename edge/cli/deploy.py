@@ -127,7 +127,7 @@ def deploy(
     begin = time.monotonic()
     wish = _wish(release, require, activate)
     known = load_fleet(fleet)
-    names = _models(models, known)
+    names = models_of(models, known)
     with drawn() as progress:
         devices = pick(known, any_of(device or ["local"]), places(), progress)
     request = Request(
@@ -135,7 +135,7 @@ def deploy(
         framework=framework,
         backends=tuple(backend.split(",")),
         precision=Precision(precision) if precision else None,
-        batches=_batches(batch) if batch is not None else None,
+        batches=batches_of(batch) if batch is not None else None,
         weights=weights,
         pattern=pattern,
         timing=Timing.quick() if quick else Timing(),
@@ -197,7 +197,7 @@ def _wish(version: str | None, require: list[str] | None, activate: bool) -> Wis
     return None
 
 
-def _models(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
+def models_of(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
     from edge.planning.models import resolve
     from profiles.errors import ConfigError
     from profiles.load import model_profile_names
@@ -216,7 +216,7 @@ def _models(models: list[str] | None, fleet: Fleet) -> tuple[str, ...]:
     raise ConfigError(f"no model is named; these could be deployed: {known}", fix="name one, or set [deploy] models")
 
 
-def _batches(text: str) -> tuple[int, ...]:
+def batches_of(text: str) -> tuple[int, ...]:
     from profiles.errors import ConfigError
 
     words = text.split(",")

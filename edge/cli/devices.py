@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli.canary import canary
 from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
 from edge.cli.devices_import import import_devices
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The devices of the fleet.", no_args_is_help=True)
 app.command("import")(import_devices)
+app.command("canary")(canary)
 
 Expression = Annotated[
     str | None, typer.Argument(metavar="EXPR", help="Names, groups, tags, profiles or families, joined by and/or/not.")

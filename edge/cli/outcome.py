@@ -67,12 +67,21 @@ def print_deployment(deployment: Deployment) -> None:
     for device, pythons in deployment.report.pythons.items():
         say(f"chosen: python {', '.join(pythons)} on {device}")
     _print_rows(deployment)
-    for failures in _alike(deployment.failures):
-        _print_failures(failures)
-    _print_skipped(deployment)
+    print_failures(deployment)
     for line in sentences(deployment.releases):
         say(line)
     _print_cost(deployment)
+
+
+def print_failures(deployment: Deployment, *, err: bool = False) -> None:
+    """What failed and why, and what was not begun."""
+    say_failures(deployment.failures, err=err)
+    _print_skipped(deployment, err=err)
+
+
+def say_failures(failures: Sequence[Failed], *, err: bool) -> None:
+    for alike in _alike(failures):
+        _print_failures(alike, err=err)
 
 
 def _print_rows(deployment: Deployment) -> None:
@@ -111,18 +120,20 @@ def _print_cost(deployment: Deployment) -> None:
         say(f"more: edgebench results list, edgebench results show {deployment.rows[0].measurement.id}")
 
 
-def _print_skipped(deployment: Deployment) -> None:
+def _print_skipped(deployment: Deployment, *, err: bool) -> None:
     """What was not begun, and the counts where not all went well."""
     from edge.quantities import counted
 
     skipped = deployment.skipped
     if skipped:
-        say(f"{counted(len(skipped), 'cell')} not begun: {skipped[0].why}; the same command goes on from there")
+        say(
+            f"{counted(len(skipped), 'cell')} not begun: {skipped[0].why}; the same command goes on from there", err=err
+        )
     if deployment.failures and len(deployment.report.outcomes) > 1:
         stages = [failure.error.stage or failure.error.code for failure in deployment.failures]
         by_stage = ", ".join(f"{stages.count(stage)} {stage}" for stage in sorted(set(stages)))
         done = len(deployment.rows)
-        say(f"{done} of {len(deployment.report.outcomes)} cells done, {len(stages)} failed ({by_stage})")
+        say(f"{done} of {len(deployment.report.outcomes)} cells done, {len(stages)} failed ({by_stage})", err=err)
 
 
 def _changed(anew: Sequence[tuple[Cell, str]]) -> dict[tuple[str, str], list[str]]:
@@ -141,7 +152,7 @@ def _alike(failures: Sequence[Failed]) -> list[list[Failed]]:
     return list(groups.values())
 
 
-def _print_failures(failures: Sequence[Failed]) -> None:
+def _print_failures(failures: Sequence[Failed], *, err: bool) -> None:
     from profiles.errors import sentence
 
     first, error = failures[0], failures[0].error
@@ -149,6 +160,6 @@ def _print_failures(failures: Sequence[Failed]) -> None:
     device, _, place = error.where.partition(", ")
     where = place if device == first.cell.device else error.where  # which the line begins with already
     what = sentence(error.message, where=where, fix=error.fix)
-    say(f"failed on {first.cell.device} ({error.stage or error.code}; {cells}): {what}")
+    say(f"failed on {first.cell.device} ({error.stage or error.code}; {cells}): {what}", err=err)
     if first.goes_on:
-        say("  its measurement goes on there: run the same command again to collect it")
+        say("  its measurement goes on there: run the same command again to collect it", err=err)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edge.quantities import LATENCIES_NS
 from edge.results.stats import SUPPORT, Summary
 from profiles.errors import ConfigError
 
@@ -14,7 +15,6 @@ _SHAPE = re.compile(r"\s*([a-z0-9]+)\s*(<=|>=|<|>)\s*([0-9]+(?:\.[0-9]+)?)\s*([a
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
-_UNITS_NS = {"ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}
 _PER_S = "/s"
 _EXAMPLES = "for example p99<33ms or throughput>=30/s"
 THROUGHPUT = "throughput"
@@ -40,7 +40,7 @@ class Requirement:
         if _COMPARISONS[self.comparison](value, self.limit):
             return ""
         unit = self.unit if self.figure == THROUGHPUT else f" {self.unit}"
-        return f"{self.figure} is {value / _UNITS_NS.get(self.unit, 1.0):.6g}{unit}, and {self.text} is required"
+        return f"{self.figure} is {value / LATENCIES_NS.get(self.unit, 1.0):.6g}{unit}, and {self.text} is required"
 
 
 def parse_requirements(texts: Sequence[str]) -> tuple[Requirement, ...]:
@@ -56,11 +56,11 @@ def _parse(text: str) -> Requirement:
     if figure != THROUGHPUT and figure not in LATENCIES:
         known = ", ".join((*LATENCIES, THROUGHPUT))
         raise ConfigError(f"{figure!r} is no figure; there are: {known}", where="--require", fix=_EXAMPLES)
-    units = (_PER_S,) if figure == THROUGHPUT else tuple(_UNITS_NS)
+    units = (_PER_S,) if figure == THROUGHPUT else tuple(LATENCIES_NS)
     if unit not in units:
         what = f"has the unit {unit!r}" if unit else "has no unit"
         raise ConfigError(f"{text.strip()!r} {what}; {figure} takes {' or '.join(units)}", where="--require")
-    limit = float(number) * _UNITS_NS.get(unit, 1.0)
+    limit = float(number) * LATENCIES_NS.get(unit, 1.0)
     return Requirement(figure, comparison, limit, unit, f"{figure}{comparison}{number}{unit}")
 
 

@@ -15,6 +15,7 @@ from edge.report.engines import special as special_engine
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.rows import CLOCKS, Row, interval, special
 from edge.report.table import escape
+from edge.results.energy import COUNTER, NotKnown
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.stats import Summary, milliseconds
 from edge.results.verdict import Status
@@ -45,6 +46,7 @@ def _lines(row: Row) -> Iterator[Line]:
     yield from explained(row.verdict)
     yield from _latencies(row.summary)
     yield from soaked(row.summary.soak)
+    yield from _energy(row)
     yield from _parts(row.summary)
     yield from _run(row)
     yield from meanwhile(row.watched)
@@ -82,6 +84,19 @@ def _proved(summary: Summary, p: float) -> str:
     """What the samples prove, if they are independent: LoadGen's early stopping."""
     bound_ns = summary.bounds_ns.get(p)
     return "" if bound_ns is None else f"; at most {milliseconds(bound_ns)} at 99 % confidence"
+
+
+def _energy(row: Row) -> Iterator[Line]:
+    found = row.energy
+    if isinstance(found, NotKnown):
+        yield "energy", f"not known: {found.reason}"
+        return
+    inference, sample = f"{found.joules_per_inference:.3g} J", f"{found.joules_per_sample:.3g} J"
+    whole = f"{inference} an inference, {sample} an image" if row.measurement.cell.batch > 1 else f"{sample} an image"
+    yield "energy", f"{whole}; {found.watts:.3g} W while timed"
+    how = "its counter" if found.of == COUNTER else "its power, integrated over the timed part"
+    idle = "not looked at" if found.idle_w is None else f"{found.idle_w:.3g} W"
+    yield "", f"by {found.source}, {how}, a reading every {found.interval_s * 1e3:.3g} ms; idle {idle}"
 
 
 def _parts(summary: Summary) -> Iterator[Line]:

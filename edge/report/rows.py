@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass
 from device_agents.contract import Scalar
 from edge.planning.plan import OWN, Cell
 from edge.report.opinion import ratios
+from edge.results.energy import Energy, NotKnown, energy
 from edge.results.judged import judged
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.lottery import build_lottery
@@ -56,6 +58,11 @@ class Row:
             for name, size in process.memory.items():
                 found[name] = max(size, found.get(name, 0))
         return found
+
+    @functools.cached_property
+    def energy(self) -> Energy | NotKnown:
+        """What an inference took, or why that is not known."""
+        return energy(self.measurement.result.processes, self.watched, self.measurement.cell.batch)
 
     @property
     def measuring_s(self) -> float:
@@ -186,6 +193,8 @@ def as_json(row: Row) -> dict[str, object]:
         "held": list(row.verdict.held),
         "inputs": measurement.origin.inputs,
         "memory_bytes": row.memory,
+        "energy": row.energy if isinstance(row.energy, Energy) else None,
+        "energy_unknown": row.energy.reason if isinstance(row.energy, NotKnown) else None,
         **_engine_as_json(row),
         "controlled": list(measurement.result.controlled),
         "started_at": measurement.result.started_at,

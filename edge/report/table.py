@@ -11,6 +11,7 @@ from edge.quantities import counted
 from edge.report.columns import Column, Spare, listing
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.rows import Row, interval, specials
+from edge.results.energy import Energy
 from edge.results.lottery import build_lottery, undrawn
 from edge.results.stats import Soak, milliseconds
 from edge.results.verdict import Status
@@ -20,8 +21,8 @@ _ID_DIGITS = 8
 _MOST_REASONS = 12
 _SPARES = (
     Spare("framework", if_alike=True), Spare("pattern", if_alike=True), Spare("precision", if_alike=True),
-    Spare("backend", if_alike=True), Spare("size", if_alike=True), Spare("started"), Spare("p99 ms"), Spare("with"),
-    Spare("pattern"), Spare("framework"), Spare("precision"),
+    Spare("backend", if_alike=True), Spare("size", if_alike=True), Spare("started"), Spare("W"), Spare("p99 ms"),
+    Spare("with"), Spare("J/image"), Spare("pattern"), Spare("framework"), Spare("precision"),
 )  # fmt: skip
 _STYLES = {Status.VALID: "green", Status.INVALID: "red", Status.UNJUDGED: "yellow"}
 
@@ -41,6 +42,7 @@ def measurements(rows: Sequence[Row], *, ids: bool, width: int = 200) -> str:
         [interval(one, summary.samples) if summary.median else "-" for one in (summary.median, summary.p99)]
         for summary in summaries
     ]
+    energies = [row.energy if isinstance(row.energy, Energy) else None for row in rows]
     columns = [
         Column("started", started if ids else [""] * len(rows)),
         Column("device", [cell.device for cell in cells]),
@@ -55,6 +57,8 @@ def measurements(rows: Sequence[Row], *, ids: bool, width: int = 200) -> str:
         Column("median ms", [median for median, _ in intervals], right=True),
         Column("p99 ms", [p99 for _, p99 in intervals], right=True),
         Column("images/s", [f"{summary.throughput_per_s:.1f}" for summary in summaries], right=True),
+        Column("J/image", [f"{one.joules_per_sample:.3g}" if one else "" for one in energies], right=True),
+        Column("W", [f"{one.watts:.3g}" if one else "" for one in energies], right=True),
         Column(
             "verdict", [row.verdict.short for row in rows], short=[str(row.verdict.status) for row in rows],
             styles=[_STYLES[row.verdict.status] for row in rows],
