@@ -1,6 +1,7 @@
-"""A cell as people write it: `MODEL[:WORD...][@BATCH]`, where a word is a framework, a precision or a backend.
+"""A cell as people write it: `MODEL[:WORD...][@BATCH]`, where a word is a framework, a precision, a backend or, for a
+Jetson's power mode, `mode=NAME`.
 
-resnet18:fp16   resnet18:tensorflow:fp16@8   mine.onnx:onnxruntime   torchvision:resnet34:fp32
+resnet18:fp16   resnet18:tensorflow:fp16@8   mine.onnx:onnxruntime   torchvision:resnet34:fp32   resnet18:mode=15W@4
 
 What no word says is chosen as `deploy` does. Words are taken from the end for as long as they are such; the rest is the
 model, which may hold colons. A model whose name ends in `@2` is written `name@2@1`.
@@ -8,7 +9,7 @@ model, which may hold colons. A model whose name ends in `@2` is written `name@2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from device_agents.contract import Precision
 from edge.agent import bundle
@@ -18,6 +19,7 @@ from edge.planning.request import Request
 from profiles.errors import ConfigError
 
 _FRAMEWORKS = ("pytorch", "tensorflow", "onnx")
+_MODE = "mode="
 _MOST = 4096
 
 
@@ -31,17 +33,18 @@ class Wish:
     precision: Precision | None = None
     backend: str = AUTO
     batch: int = 1
+    power_mode: str | None = None
 
     def request(self, base: Request) -> Request:
         """What measures it, as `base` says in all else. Errors: ConfigError."""
-        return Request(
+        return replace(
+            base,
             models=(self.model,),
             framework=self.framework,
             backends=(self.backend,),
             precision=self.precision,
             batches=(self.batch,),
-            weights=base.weights,
-            timing=base.timing,
+            wishes=replace(base.wishes, power_mode=self.power_mode),
         )
 
 
@@ -65,7 +68,8 @@ def parse_wish(text: str) -> Wish:
     model = ":".join(words)
     resolve(model)
     precision = Precision(said["precision"]) if "precision" in said else None
-    return Wish(text, model, said.get("framework"), precision, said.get("backend", AUTO), batch)
+    mode = said["power mode"].removeprefix(_MODE) if "power mode" in said else None
+    return Wish(text, model, said.get("framework"), precision, said.get("backend", AUTO), batch, mode)
 
 
 def _kind(word: str) -> str:
@@ -74,4 +78,6 @@ def _kind(word: str) -> str:
         return "framework"
     if word in tuple(Precision):
         return "precision"
+    if word.startswith(_MODE):
+        return "power mode"
     return "backend" if word in bundle.backend_names() else ""

@@ -42,6 +42,14 @@ def best(
         typer.Option(help="fp32, fp16, int8, comma between.", show_default="fp16 on GPUs, fp32 on CPUs"),
     ] = None,
     backend: Annotated[str, typer.Option(help="Runtimes, comma between; as for deploy.")] = "auto",
+    power_mode: Annotated[
+        str | None,
+        typer.Option(
+            "--power-mode",
+            help="Of Jetsons, comma between; as for deploy.",
+            show_default="as set",
+        ),
+    ] = None,
     framework: Annotated[str | None, typer.Option(help="As for deploy.", show_default="all that are installed")] = None,
     weights: Annotated[
         str | None, typer.Option(help="As for deploy.", show_default="of the artifact that is there, else pretrained")
@@ -50,7 +58,7 @@ def best(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Find the batches, precisions and runtimes that keep limits, measuring as few as that takes.
+    """Find the batches, precisions, runtimes and power modes that keep limits, measuring as few as that takes.
 
     Exit code 4 where none does.
 
@@ -77,7 +85,7 @@ def best(
         weights=weights,
         timing=full,
     )
-    requests = _by_precision(base, precision)
+    requests = [one for request in _by_precision(base, precision) for one in _by_mode(request, power_mode)]
     with drawn() as progress:
         bench = bench_of(base, base.backends, picked(device, fleet, progress), progress, abilities=True)
     grid = _grid(bench, requests)
@@ -122,6 +130,13 @@ def _by_precision(base: Request, text: str | None) -> list[Request]:
         if word not in tuple(Precision):
             raise unknown("precision", word, list(Precision), where="--precision")
     return [replace(base, precision=Precision(word)) for word in dict.fromkeys(words)] or [base]
+
+
+def _by_mode(base: Request, text: str | None) -> list[Request]:
+    from dataclasses import replace
+
+    modes = [] if text is None else text.split(",")
+    return [replace(base, wishes=replace(base.wishes, power_mode=mode)) for mode in dict.fromkeys(modes)] or [base]
 
 
 def _grid(bench: Bench, requests: list[Request]) -> list[Cell]:

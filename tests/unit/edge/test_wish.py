@@ -19,6 +19,7 @@ from profiles.errors import ConfigError
         ("resnet18:fp16:tensorflow@8", Wish("", "resnet18", "tensorflow", Precision.FP16, batch=8)),
         ("resnet18:onnxruntime:pytorch", Wish("", "resnet18", "pytorch", backend="onnxruntime")),
         ("torchvision:resnet34:fp32", Wish("", "torchvision:resnet34", precision=Precision.FP32)),
+        ("resnet18:mode=MODE_30W@2", Wish("", "resnet18", batch=2, power_mode="MODE_30W")),
         ("torchvision:resnet34@4096", Wish("", "torchvision:resnet34", batch=4096)),
     ],
 )
