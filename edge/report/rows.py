@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass
 from device_agents.contract import Scalar
 from edge.planning.plan import OWN, Cell
 from edge.report.opinion import ratios
+from edge.results.foreign import Foreign, told_summary
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.lottery import build_lottery
 from edge.results.stats import Estimate, Summary, milliseconds, summarise
@@ -46,6 +48,16 @@ class Row:
     def runtime_version(self) -> str:
         """Of the backend on that device; empty where an early result does not tell."""
         return str(self.measurement.result.switches.get("runtime_version", ""))
+
+    @property
+    def foreign(self) -> Foreign | None:
+        """Where it comes from, if another tool measured it."""
+        return self.measurement.origin.foreign
+
+    @property
+    def processes(self) -> int | None:
+        """None where a foreign file does not tell."""
+        return self.summary.processes if self.foreign is None else self.foreign.processes
 
     @property
     def memory(self) -> dict[str, int]:
@@ -97,7 +109,9 @@ def read(store: Store, measurement_id: str) -> Row:
     """Errors: ResultError when the measurement is missing or damaged."""
     measurement = store.get(measurement_id)
     samples = store.samples_ns(measurement)
-    summary = summarise(measurement.result, samples, measurement.cell.batch)
+    batch, foreign = measurement.cell.batch, measurement.origin.foreign
+    told = foreign.told if foreign else None
+    summary = told_summary(told, batch) if told else summarise(measurement.result, samples, batch)
     watched = Watched(measurement.result, samples)
     return Row(measurement, summary, judge(measurement, summary, watched), watched)
 
@@ -155,20 +169,21 @@ def as_json(row: Row) -> dict[str, object]:
         "p95_ms": _ms(summary.p95_ns),
         "p99_ms": _ms(summary.p99.value_ns if summary.p99 else None),
         "p99_half_width_ms": _ms(summary.p99.half_width_ns if summary.p99 else None),
-        "throughput_per_s": summary.throughput_per_s,
-        "load_ms": summary.load_ns / 1e6,
+        "throughput_per_s": _known(summary.throughput_per_s),
+        "load_ms": _ms(summary.load_ns or None),
         "first_inference_ms": _ms(summary.first_inference_ns or None),
         "samples": summary.samples,
-        "processes": summary.processes,
+        "processes": row.processes,
         "spread": summary.spread,
         "spread_within_run": summary.within,
-        "drift": summary.drift,
+        "drift": _known(summary.drift),
         "streams": summary.streams,
         "parts": {name: {"median_ms": value / 1e6, "clock": CLOCKS[name]} for name, value in summary.parts.items()},
         "counts": summary.counts,
         "verdict": row.verdict.status,
         "findings": list(row.verdict.findings),
         "flags": list(row.verdict.flags),
+        "foreign": row.foreign,
         "inputs": measurement.origin.inputs,
         "memory_bytes": row.memory,
         **_engine_as_json(row),
@@ -220,6 +235,15 @@ def interval(estimate: Estimate | None, samples: int) -> str:
         return value
     about = "~" if estimate.approximate else "±"
     return f"{value} {about}{milliseconds(estimate.half_width_ns)}"
+
+
+def rate(per_s: float) -> str:
+    """Images a second; `-` where a foreign file does not tell."""
+    return "-" if math.isnan(per_s) else f"{per_s:.1f}"
+
+
+def _known(figure: float) -> float | None:
+    return None if math.isnan(figure) else figure
 
 
 def _ms(ns: float | None) -> float | None:

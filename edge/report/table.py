@@ -10,7 +10,7 @@ from edge.planning import sizes
 from edge.quantities import counted
 from edge.report.columns import Column, Spare, listing
 from edge.report.opinion import caveats, figures, ratios
-from edge.report.rows import Row, interval, specials
+from edge.report.rows import Row, interval, rate, specials
 from edge.results.lottery import build_lottery, undrawn
 from edge.results.verdict import Status
 from profiles.errors import printable, sentence
@@ -53,7 +53,7 @@ def measurements(rows: Sequence[Row], *, ids: bool, width: int = 200) -> str:
         _with(rows),
         Column("median ms", [median for median, _ in intervals], right=True),
         Column("p99 ms", [p99 for _, p99 in intervals], right=True),
-        Column("images/s", [f"{summary.throughput_per_s:.1f}" for summary in summaries], right=True),
+        Column("images/s", [rate(summary.throughput_per_s) for summary in summaries], right=True),
         Column(
             "verdict", [row.verdict.short for row in rows], short=[str(row.verdict.status) for row in rows],
             styles=[_STYLES[row.verdict.status] for row in rows],
@@ -73,7 +73,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
         lines.append("±: 95 % interval over processes (~: approximate, under 10 processes)")
     if any(row.summary.p99 is None and row.summary.median is not None for row in rows):
         lines.append("p99 needs 662 samples at 99 % confidence; with fewer (n) it is not given")
-    if any(row.summary.median is None for row in rows):
+    if any(row.summary.streams > 1 for row in rows):
         lines.append("several streams: inferences overlap, so the throughput is given and the latency is not")
     lines += [f"{_label(row)}: {_arrivals(row)}" for row in rows if row.summary.counts]
     lines += [f"build lottery, {lottery}" for lottery in build_lottery(rows)]
@@ -112,8 +112,8 @@ def _backends(rows: Sequence[Row]) -> list[str]:
     told = []
     for row in rows:
         version = row.runtime_version if len(versions[row.runtime]) > 1 else ""
-        provider = row.measurement.result.switches.get("provider")
-        told.append(" ".join(str(word) for word in (row.runtime, version, provider) if word))
+        provider, foreign = row.measurement.result.switches.get("provider"), "(foreign)" if row.foreign else ""
+        told.append(" ".join(str(word) for word in (row.runtime, version, provider, foreign) if word))
     return told
 
 

@@ -1,7 +1,7 @@
 """Whether a measurement can be trusted: VALID, INVALID with reasons, or UNJUDGED with the rules that had no data.
 
 Every rule gets the measurement and its summary, and answers with findings; thresholds travel with the measurement,
-fixed when it was made.
+fixed when it was made. What another tool measured is never more than UNJUDGED.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ class Verdict:
 
 def judge(measurement: Measurement, summary: Summary, watched: Watched) -> Verdict:
     """Apply every rule of docs/measuring.md: one broken makes INVALID, else one without data makes UNJUDGED."""
+    if measurement.origin.foreign is not None:
+        return Verdict(Status.UNJUDGED, (Finding("foreign", False, measurement.origin.foreign.reason),))
     findings = tuple(finding for rule in _RULES for finding in rule(measurement, summary))
     findings += tuple(_not_watched(watched))
     flags = tuple(_flags(summary))
