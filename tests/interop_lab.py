@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -39,10 +41,10 @@ def given(*, processes: int = 2, parts: bool = True, watched: bool = False, **fi
     chance = np.random.default_rng(7)
     blocks: list[Any] = []
     made = tuple(_process(index, blocks, chance, parts=parts) for index in range(processes))
-    watch = _watch(blocks) if watched else None
+    watch, switches = _watch(blocks) if watched else None, fields.pop("switches", {})
     data = np.concatenate(blocks)
     result = JobResult(
-        SCHEMA, "job-1", "a" * 64, "tensorrt", "2026-01-02T03:04:05Z", fields.pop("switches", {"runtime_version": "10.3"}),
+        SCHEMA, "job-1", "a" * 64, "tensorrt", "2026-01-02T03:04:05Z", {"runtime_version": "10.3", **switches},
         {"gpu": Reading("Orin", "nvml")}, {}, made, len(data), hashlib.sha256(data.tobytes()).hexdigest(), {},
         layers=fields.pop("layers", (Layer("conv1", "fp16", time_ns=700_000), Layer("fc", "fp16", time_ns=300_000))),
         watch=watch,
@@ -50,6 +52,17 @@ def given(*, processes: int = 2, parts: bool = True, watched: bool = False, **fi
     cell = Cell("orin-1", "resnet18", "pytorch", "tensorrt", Precision.FP16, 8)
     origin = Origin("local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0")
     return derived(Measurement("abcdef0123456789", "run-1", replace(cell, **fields), origin, "now", result), data)
+
+
+@functools.cache
+def _plain() -> Given:
+    return given(processes=1)
+
+
+def named(model: str) -> Given:
+    """One process, of a model of this name."""
+    measurement = _plain().measurement
+    return replace(_plain(), measurement=replace(measurement, cell=replace(measurement.cell, model=model)))
 
 
 def derived(measurement: Measurement, data: Any) -> Given:
@@ -100,3 +113,18 @@ def _watch(blocks: list[Any]) -> Watch:
     blocks += [10**12 + np.arange(5) * 10**8, np.array([15_000, 15_500, 16_000, 15_750, 15_250])]
     values = SampleRange(times.offset + 5, 5)
     return Watch((Series("power", "W", "VDD_IN", 1000, times, values),), 10.0, 0.01)
+
+
+NASTY = (
+    *"|`*_~<>[]()!#&\\$@:-+=.{}'\"/,;%^", "é", "漢", "\U0001f600", "\u202e", "\u2028", "\x00", "\x1b", "\r", "\n", "\t",
+    "](http://x)", "<img src=x>", "</script>", "@someone", "a/b#1", "~~", "**", "```", "&amp;", "https://x.org",
+    ":::MLLOG ",
+)  # fmt: skip
+
+
+def nasty_texts(count: int = 200) -> list[str]:
+    """Names that somebody might give: seeded mixtures of letters and of what means something to a format."""
+    chance = random.Random(11)
+    return [
+        "".join(chance.choice((*NASTY, "a", "B", "7", " ")) for _ in range(chance.randint(1, 12))) for _ in range(count)
+    ]

@@ -11,7 +11,8 @@ from edge.results.stats import Estimate, milliseconds
 from edge.results.verdict import Status
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:$])")
-_MENTION = "@"  # of a user, which no backslash keeps from being told
+_LINKED = re.compile(r"([@#])")
+_APART = r"\1<!-- -->"  # GitHub looks for users and issues in the text that it shows, where no backslash is left
 
 _COLUMNS: dict[str, Callable[[Given], str]] = {
     "device": lambda one: one.measurement.cell.device,
@@ -40,7 +41,7 @@ def write(given: Sequence[Given]) -> bytes:
 def escape(text: str) -> str:
     """What shows as `text` and as nothing else: no markup, no HTML, no link, no mention, no second line."""
     plain = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return _SPECIAL.sub(r"\\\1", plain).replace(_MENTION, "&#64;")
+    return _LINKED.sub(_APART, _SPECIAL.sub(r"\\\1", plain))
 
 
 def _cells(one: Given) -> list[str]:
