@@ -73,7 +73,7 @@ def _scenario(one: Given) -> str:
 
 
 def _line(key: str, value: Any, time_ms: float, *, is_error: bool = False, is_warning: bool = False) -> str:
-    """Keys in LoadGen's order; JSON escapes whatever would end the line."""
+    """Keys in LoadGen's order; JSON escapes whatever would end the line, and we what would begin another."""
     metadata = {
         "is_error": is_error, "is_warning": is_warning, "file": "edgebench", "line_no": 0, "pid": 0, "tid": 0,
     }  # fmt: skip
@@ -81,4 +81,5 @@ def _line(key: str, value: Any, time_ms: float, *, is_error: bool = False, is_wa
         "key": key, "value": value, "time_ms": time_ms, "namespace": "mlperf::logging",
         "event_type": "POINT_IN_TIME", "metadata": metadata,
     }  # fmt: skip
-    return f":::MLLOG {json.dumps(fields, allow_nan=False)}"
+    text = json.dumps(fields, allow_nan=False).replace(":::", "\\u003a::")
+    return f":::MLLOG {text}"

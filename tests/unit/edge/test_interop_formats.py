@@ -332,7 +332,7 @@ def test_any_name_comes_back_from_json(name: str, text: str) -> None:
         assert text in _texts(strict_json(data))
         return
     lines = data.decode().split("\n")[:-1]
-    assert all(line.startswith(":::MLLOG {") for line in lines)
+    assert all(line.startswith(":::MLLOG {") and line.count(":::") == 1 for line in lines)
     assert text in "".join(_texts([strict_json(line.removeprefix(":::MLLOG ").encode()) for line in lines]))
 
 
