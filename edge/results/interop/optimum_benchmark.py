@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from device_agents.contract import LoadPattern, Precision, dumps
+from device_agents.contract import LoadPattern, Precision, Reading, dumps
 from device_agents.formats import lenient_json
 from device_agents.formats.lenient_json import Garbled
 from edge import version
@@ -64,7 +64,7 @@ def read(text: str) -> Read:
     runtime_version = _text(backend, "version")
     tool_version = _text(environment, "optimum_benchmark_version")
     batch = _table(scenario, "input_shapes").get("batch_size")
-    vram = memory.get("max_process_vram")
+    vram, warmups = memory.get("max_process_vram"), scenario.get("warmup_runs")
     return Read(
         tool=f"optimum-benchmark {tool_version}".strip(),
         backend=name or "optimum-benchmark",
@@ -81,6 +81,7 @@ def read(text: str) -> Read:
         peak_rss_bytes=_bytes(memory.get("max_ram")),
         memory={} if vram is None else {"process_vram": _bytes(vram)},
         switches={"runtime_version": runtime_version} if runtime_version else {},
+        context={"warm-up runs": Reading(warmups, "config.scenario")} if isinstance(warmups, int) else {},
     )
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import re
 import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
-from device_agents.contract import LoadPattern
+from device_agents.contract import LoadPattern, Precision
 from edge.results.interop import (
     FORMATS,
     chrome_trace,
@@ -34,6 +36,7 @@ from edge.results.verdict import Finding, Status, Verdict
 from profiles.errors import ConfigError
 from tests.interop_lab import COUNT, given, named, nasty_texts, pipelined, strict_json
 
+RECORDED = Path(__file__).parent / "recorded" / "optimum-benchmark-0.6.0.json"
 BROKEN = Verdict(Status.INVALID, (Finding("unstable", True, "it wandered"), Finding("too_hot", False, "nobody looked")))
 
 
@@ -94,6 +97,28 @@ class TestOptimumBenchmark:
     def test_what_is_none_is_refused(self, text: str, said: str) -> None:
         with pytest.raises(ValueError, match=said):
             optimum_benchmark.read(text)
+
+    def test_what_it_wrote_itself_is_read(self) -> None:
+        text = RECORDED.read_text()
+        found, theirs = optimum_benchmark.read(text), json.loads(text)["report"]
+        assert found.tool == "optimum-benchmark 0.6.0"
+        assert (found.model, found.framework, found.backend, found.batch) == ("vit", "pytorch", "pytorch", 2)
+        assert found.precision == Precision.FP32
+        assert (found.load_ns, found.first_inference_ns) == (97_516_646, 393_359_137)
+        assert found.images_per_s == theirs["forward"]["throughput"]["value"]
+        assert sum(found.latencies_ns) / 1e9 == pytest.approx(theirs["forward"]["latency"]["total"])
+        assert found.peak_rss_bytes == 1_408_442_368
+        assert found.context["warm-up runs"].value == 3
+
+    def test_what_we_write_has_the_fields_of_what_it_writes(self) -> None:
+        ours, theirs = strict_json(optimum_benchmark.write([given()])), json.loads(RECORDED.read_text())
+        assert set(ours["config"]) <= set(theirs["config"])
+        for target in ("load_model", "first_forward", "forward"):
+            one, other = ours["report"][target], theirs["report"][target]
+            assert set(one) == set(other)
+            assert set(one["latency"]) == set(other["latency"])
+        for part in ("memory", "throughput"):
+            assert set(ours["report"]["forward"][part]) == set(theirs["report"]["forward"][part])
 
     def test_a_report_alone_is_read(self) -> None:
         found = optimum_benchmark.read('{"forward": {"latency": {"unit": "s", "values": [0.002, 0.004]}}}')
