@@ -39,7 +39,7 @@ def _lines(row: Row) -> Iterator[Line]:
     yield "measurement", row.measurement.id
     whose = "" if row.runtime == cell.backend else f" ({row.runtime})"
     more = f", with {', '.join(special(cell))}" if special(cell) else ""
-    serial = ", serial" if cell.pattern == LoadPattern() else ""
+    serial = ", serial" if row.pattern == str(LoadPattern()) else ""
     yield "request", f"{cell.device}: {cell.label}{whose}{serial}{more}"
     yield "verdict", row.verdict.short
     for finding in row.verdict.findings:

@@ -60,6 +60,11 @@ class Row:
         return self.summary.processes if self.foreign is None else self.foreign.processes
 
     @property
+    def pattern(self) -> str | None:
+        """None where a foreign file does not tell."""
+        return str(self.measurement.cell.pattern) if self.foreign is None else self.foreign.pattern
+
+    @property
     def memory(self) -> dict[str, int]:
         """Bytes by what uses them, the most of all processes."""
         found: dict[str, int] = {}
@@ -153,7 +158,7 @@ def as_json(row: Row) -> dict[str, object]:
         "precision": cell.precision,
         "batch": cell.batch,
         "size": None if cell.size is None else {"height": cell.size[0], "width": cell.size[1]},
-        "pattern": str(cell.pattern),
+        "pattern": row.pattern,
         "options": cell.options,
         "hot_input": cell.hot_input,
         "transfers": cell.transfers,

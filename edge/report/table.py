@@ -35,7 +35,7 @@ def measurements(rows: Sequence[Row], *, ids: bool, width: int = 200) -> str:
     struck out. What is unlike in the rows stands in the table, what is at its default does not."""
     cells, summaries = [row.measurement.cell for row in rows], [row.summary for row in rows]
     started = [row.measurement.result.started_at[:16].replace("T", " ") for row in rows]
-    patterns = [str(cell.pattern) for cell in cells]
+    patterns = [row.pattern or "" for row in rows]
     intervals = [
         [interval(one, summary.samples) if summary.median else "-" for one in (summary.median, summary.p99)]
         for summary in summaries
@@ -46,7 +46,7 @@ def measurements(rows: Sequence[Row], *, ids: bool, width: int = 200) -> str:
         Column("model", [cell.model for cell in cells]),
         Column("framework", [cell.framework for cell in cells]),
         Column("backend", _backends(rows)),
-        Column("pattern", patterns if set(patterns) != {"serial"} else [""] * len(rows)),
+        Column("pattern", patterns if set(patterns) - {"serial", ""} else [""] * len(rows)),
         Column("precision", [str(cell.precision) for cell in cells]),
         Column("batch", [str(cell.batch) for cell in cells], right=True),
         Column("size", [sizes.told(cell.size) if cell.size else "" for cell in cells], right=True),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from device_agents.contract import ProcessResult
 from edge.results.stats import SUPPORT, Estimate, Summary
 
 TASK = "foreign"
@@ -31,13 +32,15 @@ class Told:
 @dataclass(frozen=True)
 class Foreign:
     """What another tool measured: its name and version, the file that it wrote, what that was read as, its SHA-256.
-    `processes` is None where the file does not tell. `told` are its own figures where it kept no samples."""
+    `processes` and `pattern` (of the load) are None where the file does not tell. `told` are its own figures where it
+    kept no samples."""
 
     tool: str
     file: str
     read_as: str
     sha256: str
     processes: int | None = None
+    pattern: str | None = None
     told: Told | None = None
 
     @property
@@ -65,7 +68,7 @@ def told_summary(told: Told, batch: int) -> Summary:
         drift=math.nan,
         load_ns=float(told.load_ns),
         first_inference_ns=0.0,
-        parts={name: float(value) for name, value in told.parts_ns.items()},
+        parts={name: float(told.parts_ns[name]) for name in ProcessResult.PARTS if name in told.parts_ns},
     )
 
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _LIMIT = 256 << 20  # bytes of a file
 _NAME_LENGTH = 120
-_ID_DIGITS = 40
+_ID_DIGITS = 20
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def measurement_of(path: Path, form: str, asked: Asked) -> tuple[Measurement, by
         layers=tuple(read.layers),
         command=read.command,
     )
-    foreign = Foreign(read.tool, path.name, form, sha256, read.processes, read.told)
+    pattern = None if read.pattern is None else str(read.pattern)
+    foreign = Foreign(read.tool, path.name, form, sha256, read.processes, pattern, read.told)
     origin = Origin("", None, Thresholds(), "", UNKNOWN, "", version(), foreign=foreign)
     _check(result, samples, str(path))
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

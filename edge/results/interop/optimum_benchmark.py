@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NAME = "optimum-benchmark"
 _WHAT = "the benchmark"
 _DTYPES = {"float32": Precision.FP32, "float16": Precision.FP16, "int8": Precision.INT8}
+_OURS, _VERDICT, _PATTERN = "edgebench_version", "edgebench_verdict", "edgebench_pattern"  # in the environment
 _MB = 1_000_000
 _MOST = 1 << 62
 
@@ -62,17 +63,16 @@ def read(text: str) -> Read:
     values, environment = _numbers(latency), _table(config, "environment")
     name = _text(backend, "name")
     runtime_version = _text(backend, "version")
-    tool_version = _text(environment, "optimum_benchmark_version")
     batch = _table(scenario, "input_shapes").get("batch_size")
-    vram, warmups = memory.get("max_process_vram"), scenario.get("warmup_runs")
+    vram = memory.get("max_process_vram")
     return Read(
-        tool=f"optimum-benchmark {tool_version}".strip(),
+        tool=_tool(environment),
         backend=name or "optimum-benchmark",
         framework="pytorch" if name == "pytorch" else "",
         model=_text(backend, "model"),
-        batch=batch if isinstance(batch, int) and batch > 0 else None,
+        batch=batch if type(batch) is int and batch > 0 else None,
         precision=_DTYPES.get(_text(backend, "torch_dtype") or _text(backend, "dtype")),
-        pattern=LoadPattern(),
+        pattern=LoadPattern.parse(_text(environment, _PATTERN) or str(LoadPattern())),
         latencies_ns=[_ns(value) for value in values],
         elapsed_ns=_ns(sum(values)),
         images_per_s=_throughput(forward),
@@ -81,8 +81,22 @@ def read(text: str) -> Read:
         peak_rss_bytes=_bytes(memory.get("max_ram")),
         memory={} if vram is None else {"process_vram": _bytes(vram)},
         switches={"runtime_version": runtime_version} if runtime_version else {},
-        context={"warm-up runs": Reading(warmups, "config.scenario")} if isinstance(warmups, int) else {},
+        context=_context(scenario, environment),
     )
+
+
+def _tool(environment: Mapping[str, Any]) -> str:
+    """Ours, where we wrote the file: its samples are not optimum-benchmark's."""
+    for tool, key in (("edgebench", _OURS), ("optimum-benchmark", "optimum_benchmark_version")):
+        if told := _text(environment, key):
+            return f"{tool} {told}"
+    return NAME
+
+
+def _context(scenario: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Reading]:
+    warmups, verdict = scenario.get("warmup_runs"), _text(environment, _VERDICT)
+    found = {"warm-up runs": Reading(warmups, "config.scenario")} if isinstance(warmups, int) else {}
+    return {**found, **({"verdict": Reading(verdict, "config.environment")} if verdict else {})}
 
 
 def _config(one: Given) -> dict[str, object]:
@@ -102,9 +116,10 @@ def _config(one: Given) -> dict[str, object]:
         "launcher": {"name": "edgebench"},
         "environment": {
             **known,
-            "edgebench_version": version(),
+            _OURS: version(),
             "edgebench_measurement": measurement.id,
-            "edgebench_verdict": one.verdict.short,
+            _VERDICT: one.verdict.short,
+            _PATTERN: str(cell.pattern),
         },
     }
 

@@ -32,7 +32,7 @@ def read(text: str) -> Read:
     try:
         settings = trtexec.parse_settings(text)
     except ValueError as error:
-        context["load pattern, streams, transfers"] = Reading(unknown=str(error))
+        context["streams, transfers"] = Reading(unknown=str(error))
     else:
         pattern = LoadPattern("serial" if settings.serial else "pipelined")
         switches.update(settings._asdict())
@@ -60,7 +60,7 @@ def read(text: str) -> Read:
         context=context,
         processes=1,
         started_at=_started_at(text),
-        command=command.group(1)[:_COMMAND_LENGTH] if command else "",
+        command=command.group(1).strip()[:_COMMAND_LENGTH] if command else "",
     )
 
 

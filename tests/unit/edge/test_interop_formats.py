@@ -58,6 +58,10 @@ class TestOptimumBenchmark:
         assert (found.peak_rss_bytes, found.batch, found.precision) == (90_000_000, 8, one.measurement.cell.precision)
         assert (found.model, found.backend, found.pattern) == ("resnet18", "tensorrt", LoadPattern())
         assert found.switches == {"runtime_version": "10.3"}
+        assert (found.tool.split()[0], found.context["verdict"].value) == ("edgebench", "UNJUDGED")
+        assert optimum_benchmark.read(optimum_benchmark.write([pipelined()]).decode()).pattern == LoadPattern(
+            "pipelined"
+        )
 
     def test_statistics_are_made_by_their_rules(self) -> None:
         """numpy's percentiles lie between samples, a deviation is over n, `stdev_` is in percent of the mean."""

@@ -74,6 +74,13 @@ class TestStdout:
         assert told["throughput_per_s"] == pytest.approx(4 * 318.007)
         assert (told["drift"], told["spread"], told["median_half_width_ms"]) == (None, None, None)
 
+    def test_has_no_load_pattern_where_the_text_does_not_tell(self, tmp_path: Path) -> None:
+        row = recorded(tmp_path, "trtexec-stdout")
+        assert as_json(row)["pattern"] is None
+        assert "serial" not in details(row, 200)
+        told = imported(Store(tmp_path), RECORDED / "trtexec-11.1.0-derived.txt", "trtexec-stdout")
+        assert as_json(told)["pattern"] == "pipelined"
+
     def test_of_31_inferences_has_no_tail(self, tmp_path: Path) -> None:
         row = imported(Store(tmp_path), RECORDED / "trtexec-8.6.3-v100-summary.txt", "trtexec-stdout")
         assert row.summary.samples == 31
