@@ -154,7 +154,8 @@ class JobResult:
     """What came of a job. `identity` is compared between measurements, `context` is shown, `switches` were set.
 
     `command` is the trtexec command line that would measure the same on that device's version, `layers` are those of
-    the engine with their times. A job whose task was to build has no processes.
+    the engine with their times. A job whose task was to build has no processes, nor need the result of a tool that is
+    not ours have any (`foreign`: no agent makes one).
     """
 
     schema: int
@@ -182,7 +183,7 @@ class JobResult:
             raise SchemaViolation("schema", f"version {self.schema}; this edgebench reads {SCHEMA}")
         if self.task == "build" and self.engine is None:
             raise SchemaViolation("engine", "missing: nothing was built")
-        if self.task != "build" and not self.processes:
+        if self.task not in ("build", "foreign") and not self.processes:
             raise SchemaViolation("processes", "empty: nothing was measured")
         for process in self.processes:
             if process.timed.count < 1 or process.elapsed_ns < 1:

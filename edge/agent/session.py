@@ -131,7 +131,7 @@ class Session:
             path, samples = Path(folder) / "result.json", Path(folder) / "samples.i64le"
             self._transport.get(home / path.name, path, limit=_RESULT_LIMIT, timeout=CALL_S)
             result = self._calls.read(JobResult, path.read_bytes(), "result.json")
-            if (result.job, result.artifact) != (job, artifact):
+            if (result.job, result.artifact) != (job, artifact) or result.task not in JobSpec.TASKS:
                 raise SchemaError("result.json belongs to another job", where=self.device.name, fix="measure again")
             limit = min(8 * result.samples_count, _SAMPLES_LIMIT)
             self._transport.get(home / samples.name, samples, limit=limit, timeout=CALL_S + limit / _SLOWEST_LINK)

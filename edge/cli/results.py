@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from edge.cli import results_export, results_import
 from edge.cli.common import JsonOption, command, console_width, print_json
 
 app = typer.Typer(help="Stored measurements.", no_args_is_help=True)
+app.command("export")(results_export.export)
+app.command("import")(results_import.import_file)
 
 
 @app.command("list")

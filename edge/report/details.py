@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from rich.table import Table
 
 from device_agents.contract import EngineUse, Layer, LoadPattern, Opinion
 from edge.agent.engine_cache import SHORT
+from edge.report import foreign
 from edge.report.columns import render
 from edge.report.conditions import explained, meanwhile, soaked
 from edge.report.engines import size
 from edge.report.engines import special as special_engine
 from edge.report.opinion import caveats, figures, ratios
-from edge.report.rows import CLOCKS, Row, interval, special
+from edge.report.readings import Line, section, told_ms
+from edge.report.rows import CLOCKS, Row, interval, rate, special
 from edge.report.table import escape
 from edge.results.energy import COUNTER, NotKnown
 from edge.results.layers import layers_of, precision_shares, slowest
@@ -22,8 +24,6 @@ from edge.results.verdict import Status
 from profiles.errors import sentence
 
 _NODES = 4  # ONNX nodes of a layer that are named
-
-Line = tuple[str, str]
 
 
 def details(row: Row, width: int) -> str:
@@ -41,28 +41,28 @@ def _lines(row: Row) -> Iterator[Line]:
     yield "measurement", row.measurement.id
     whose = "" if row.runtime == cell.backend else f" ({row.runtime})"
     more = f", with {', '.join(special(cell))}" if special(cell) else ""
-    serial = ", serial" if cell.pattern == LoadPattern() else ""
+    serial = ", serial" if row.pattern == str(LoadPattern()) else ""
     yield "request", f"{cell.device}: {cell.label}{whose}{serial}{more}"
     yield from explained(row.verdict)
     yield from _latencies(row.summary)
     yield from soaked(row.summary.soak)
     yield from _energy(row)
     yield from _parts(row.summary)
-    yield from _run(row)
-    yield from meanwhile(row.watched)
+    yield from foreign.run(row) if row.foreign else (*_run(row), *meanwhile(row.watched))
     yield from _engine(row.measurement.result.engine)
     yield from _layers(layers_of(row.measurement.result))
     if row.measurement.result.command:
         yield "the same by hand", row.measurement.result.command
     yield from _opinion(row)
     yield from _controlled(row)
-    yield from _provenance(row)
+    yield from foreign.provenance(row.foreign, row.measurement) if row.foreign else _provenance(row)
 
 
 def _latencies(summary: Summary) -> Iterator[Line]:
     unsupported = f"not supported by {summary.samples} samples"
     if summary.median is None or summary.mean_ns is None:
-        yield "latency", f"not given: inferences overlap on {summary.streams} streams"
+        why = f"inferences overlap on {summary.streams} streams" if summary.streams > 1 else "nobody told it"
+        yield "latency", f"not given: {why}"
     else:
         yield "median ms", interval(summary.median, summary.samples)
         trimmed = f"; {milliseconds(summary.trimmed_ns)} without a tenth at either end" if summary.trimmed_ns else ""
@@ -73,7 +73,7 @@ def _latencies(summary: Summary) -> Iterator[Line]:
             yield f"p{p:g} ms", f"{told}{_proved(summary, p)}" if told else unsupported
         if summary.p99_own is not None:
             yield "p99 of a process ms", interval(summary.p99_own, summary.samples)
-    yield "throughput", f"{summary.throughput_per_s:.1f} images/s"
+    yield "throughput", f"{rate(summary.throughput_per_s)} images/s"
 
 
 def _plain(ns: int | None) -> str:
@@ -114,8 +114,8 @@ def _parts(summary: Summary) -> Iterator[Line]:
 
 def _run(row: Row) -> Iterator[Line]:
     summary, result = row.summary, row.measurement.result
-    yield "load ms", milliseconds(summary.load_ns)
-    yield "first inference ms", milliseconds(summary.first_inference_ns) if summary.first_inference_ns else "not told"
+    yield "load ms", told_ms(summary.load_ns)
+    yield "first inference ms", told_ms(summary.first_inference_ns)
     plural = "process" if summary.processes == 1 else "processes"
     yield "samples", f"{summary.samples} in {summary.processes} {plural}; drift {summary.drift:+.1%}"
     unstable = [str(process.index) for process in result.processes if process.warmup_stable is False]
@@ -209,15 +209,7 @@ def _provenance(row: Row) -> Iterator[Line]:
     yield "made by", ", ".join(f"{name} {value}" for name, value in sorted(origin.produced_by.items()))
     yield "agent", f"{origin.agent_sha256[:12]}, edgebench {origin.edgebench}"
     yield "started at", result.started_at
-    yield from _section("switches", result.switches)
-    yield from _section("identity", result.identity)
-    yield from _section("context", result.context)
-    yield from _section("state", result.processes[0].state)
-
-
-def _section(title: str, values: Mapping[str, object]) -> Iterator[Line]:
-    for index, (name, value) in enumerate(sorted(values.items())):
-        unknown, told = getattr(value, "unknown", None), getattr(value, "value", value)
-        if "_bytes" in name and isinstance(told, int):
-            name, told = name.replace("_bytes", ""), size(told)  # noqa: PLW2901 - the same name without its unit
-        yield title if index == 0 else "", f"{name} = {f'unknown ({unknown})' if unknown else told}"
+    yield from section("switches", result.switches)
+    yield from section("identity", result.identity)
+    yield from section("context", result.context)
+    yield from section("state", result.processes[0].state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from device_agents.contract import Scalar
 from edge.planning.plan import OWN, Cell
 from edge.report.opinion import ratios
 from edge.results.energy import Energy, NotKnown, energy
+from edge.results.foreign import Foreign
 from edge.results.judged import judged
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.lottery import build_lottery
@@ -49,6 +51,21 @@ class Row:
     def runtime_version(self) -> str:
         """Of the backend on that device; empty where an early result does not tell."""
         return str(self.measurement.result.switches.get("runtime_version", ""))
+
+    @property
+    def foreign(self) -> Foreign | None:
+        """Where it comes from, if another tool measured it."""
+        return self.measurement.origin.foreign
+
+    @property
+    def processes(self) -> int | None:
+        """None where a foreign file does not tell."""
+        return self.summary.processes if self.foreign is None else self.foreign.processes
+
+    @property
+    def pattern(self) -> str | None:
+        """None where a foreign file does not tell."""
+        return str(self.measurement.cell.pattern) if self.foreign is None else self.foreign.pattern
 
     @property
     def memory(self) -> dict[str, int]:
@@ -149,7 +166,7 @@ def as_json(row: Row) -> dict[str, object]:
         "precision": cell.precision,
         "batch": cell.batch,
         "size": None if cell.size is None else {"height": cell.size[0], "width": cell.size[1]},
-        "pattern": str(cell.pattern),
+        "pattern": row.pattern,
         "options": cell.options,
         "hot_input": cell.hot_input,
         "transfers": cell.transfers,
@@ -176,14 +193,14 @@ def as_json(row: Row) -> dict[str, object]:
         "trimmed_mean_ms": _ms(summary.trimmed_ns),
         "two_speeds": summary.kinds,
         "soak": summary.soak,
-        "throughput_per_s": summary.throughput_per_s,
-        "load_ms": summary.load_ns / 1e6,
+        "throughput_per_s": _known(summary.throughput_per_s),
+        "load_ms": _ms(summary.load_ns or None),
         "first_inference_ms": _ms(summary.first_inference_ns or None),
         "samples": summary.samples,
-        "processes": summary.processes,
+        "processes": row.processes,
         "spread": summary.spread,
         "spread_within_run": summary.within,
-        "drift": summary.drift,
+        "drift": _known(summary.drift),
         "streams": summary.streams,
         "parts": {name: {"median_ms": value / 1e6, "clock": CLOCKS[name]} for name, value in summary.parts.items()},
         "counts": summary.counts,
@@ -191,6 +208,7 @@ def as_json(row: Row) -> dict[str, object]:
         "findings": list(row.verdict.findings),
         "flags": list(row.verdict.flags),
         "held": list(row.verdict.held),
+        "foreign": row.foreign,
         "inputs": measurement.origin.inputs,
         "memory_bytes": row.memory,
         "energy": row.energy if isinstance(row.energy, Energy) else None,
@@ -245,6 +263,15 @@ def interval(estimate: Estimate | None, samples: int) -> str:
         return value
     about = "~" if estimate.approximate else "±"
     return f"{value} {about}{milliseconds(estimate.half_width_ns)}"
+
+
+def rate(per_s: float) -> str:
+    """Images a second; `-` where a foreign file does not tell."""
+    return "-" if math.isnan(per_s) else f"{per_s:.1f}"
+
+
+def _known(figure: float) -> float | None:
+    return None if math.isnan(figure) else figure
 
 
 def _ms(ns: float | None) -> float | None:

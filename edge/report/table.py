@@ -10,7 +10,7 @@ from edge.planning import sizes
 from edge.quantities import counted
 from edge.report.columns import Column, Spare, listing
 from edge.report.opinion import caveats, figures, ratios
-from edge.report.rows import Row, interval, specials
+from edge.report.rows import Row, interval, rate, specials
 from edge.results.energy import Energy
 from edge.results.lottery import build_lottery, undrawn
 from edge.results.stats import Soak, milliseconds
@@ -37,7 +37,7 @@ def measurements(rows: Sequence[Row], *, ids: bool, width: int = 200) -> str:
     struck out. What is unlike in the rows stands in the table, what is at its default does not."""
     cells, summaries = [row.measurement.cell for row in rows], [row.summary for row in rows]
     started = [row.measurement.result.started_at[:16].replace("T", " ") for row in rows]
-    patterns = [str(cell.pattern) for cell in cells]
+    patterns = [row.pattern or "" for row in rows]
     intervals = [
         [interval(one, summary.samples) if summary.median else "-" for one in (summary.median, summary.p99)]
         for summary in summaries
@@ -49,14 +49,14 @@ def measurements(rows: Sequence[Row], *, ids: bool, width: int = 200) -> str:
         Column("model", [cell.model for cell in cells]),
         Column("framework", [cell.framework for cell in cells]),
         Column("backend", _backends(rows)),
-        Column("pattern", patterns if set(patterns) != {"serial"} else [""] * len(rows)),
+        Column("pattern", patterns if set(patterns) - {"serial", ""} else [""] * len(rows)),
         Column("precision", [str(cell.precision) for cell in cells]),
         Column("batch", [str(cell.batch) for cell in cells], right=True),
         Column("size", [sizes.told(cell.size) if cell.size else "" for cell in cells], right=True),
         _with(rows),
         Column("median ms", [median for median, _ in intervals], right=True),
         Column("p99 ms", [p99 for _, p99 in intervals], right=True),
-        Column("images/s", [f"{summary.throughput_per_s:.1f}" for summary in summaries], right=True),
+        Column("images/s", [rate(summary.throughput_per_s) for summary in summaries], right=True),
         Column("J/image", [f"{one.joules_per_sample:.3g}" if one else "" for one in energies], right=True),
         Column("W", [f"{one.watts:.3g}" if one else "" for one in energies], right=True),
         Column(
@@ -78,7 +78,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
         lines.append("±: 95 % interval over processes (~: approximate, under 10 processes)")
     if any(row.summary.p99 is None and row.summary.median is not None for row in rows):
         lines.append("p99 needs 662 samples at 99 % confidence; with fewer (n) it is not given")
-    if any(row.summary.median is None for row in rows):
+    if any(row.summary.streams > 1 for row in rows):
         lines.append("several streams: inferences overlap, so the throughput is given and the latency is not")
     lines += [f"{_label(row)}: {_arrivals(row)}" for row in rows if row.summary.counts]
     lines += [f"build lottery, {lottery}" for lottery in build_lottery(rows)]
@@ -117,8 +117,8 @@ def _backends(rows: Sequence[Row]) -> list[str]:
     told = []
     for row in rows:
         version = row.runtime_version if len(versions[row.runtime]) > 1 else ""
-        provider = row.measurement.result.switches.get("provider")
-        told.append(" ".join(str(word) for word in (row.runtime, version, provider) if word))
+        provider, foreign = row.measurement.result.switches.get("provider"), "(foreign)" if row.foreign else ""
+        told.append(" ".join(str(word) for word in (row.runtime, version, provider, foreign) if word))
     return told
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.results.foreign import told_summary
 from edge.results.stats import Summary, summarise
 from edge.results.store import Measurement
 from edge.results.verdict import Verdict, judge
@@ -24,7 +25,13 @@ class Judged:
 
 def judged(measurement: Measurement, samples: NDArray[np.int64]) -> Judged:
     """`samples` are all of the measurement's, int64."""
-    soak_bound = measurement.origin.thresholds.steady if measurement.cell.pattern.kind == "soak" else None
-    summary = summarise(measurement.result, samples, measurement.cell.batch, soak_bound)
-    watched = Watched(measurement.result, samples)
+    summary, watched = _summary(measurement, samples), Watched(measurement.result, samples)
     return Judged(summary, watched, judge(measurement, summary, watched))
+
+
+def _summary(measurement: Measurement, samples: NDArray[np.int64]) -> Summary:
+    batch, foreign = measurement.cell.batch, measurement.origin.foreign
+    if foreign is not None and foreign.told is not None:
+        return told_summary(foreign.told, batch)
+    soak_bound = measurement.origin.thresholds.steady if measurement.cell.pattern.kind == "soak" else None
+    return summarise(measurement.result, samples, batch, soak_bound)

@@ -18,6 +18,7 @@ import numpy as np
 
 from device_agents.contract import JobResult, SchemaViolation, dumps, from_json, loads
 from edge.planning.plan import Cell
+from edge.results.foreign import Foreign
 from edge.results.samples import check_samples
 from profiles.errors import ConfigError, ResultError
 from profiles.schema import Thresholds
@@ -50,7 +51,7 @@ class Origin:
     """What a job was started with: fixed before the trial, whoever collects it and whenever.
 
     `power_mode` is the mode that is expected, `thresholds` are the verdict's, `produced_by` the artifact's versions,
-    `inputs` the operator's own data where that was timed.
+    `inputs` the operator's own data where that was timed. Of another tool's measurement `foreign` alone is known.
     """
 
     device_profile: str
@@ -62,6 +63,7 @@ class Origin:
     edgebench: str
     produced_by: Mapping[str, str] = field(default_factory=dict)
     inputs: OwnInputs | None = None
+    foreign: Foreign | None = None
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,15 @@ def test_what_is_no_result_is_refused(server: Sshd, session: Session, content: s
     assert any(one in said for one in says.split("|"))
 
 
+def test_a_result_that_no_job_of_ours_can_have_is_refused(server: Sshd, session: Session) -> None:
+    """One without processes is another tool's, and no device sends that."""
+    fields = {"schema": 1, "job": JOB, "artifact": "a", "backend": "trtexec", "started_at": "", "samples_count": 0}
+    tables: dict[str, object] = {"switches": {}, "identity": {}, "context": {}, "seconds": {}, "processes": []}
+    result = {**fields, **tables, "samples_sha256": "0" * 64, "task": "foreign"}
+    _job(server).joinpath("result.json").write_text(json.dumps(result))
+    assert "result.json belongs to another job" in refused(lambda: session.collect(JOB, "a"))
+
+
 def test_a_result_of_an_unsuitable_kind_is_not_read(server: Sshd, session: Session, tmp_path: Path) -> None:
     result = _job(server) / "result.json"
     secret = tmp_path / "secret"

@@ -1,7 +1,7 @@
 """Whether a measurement can be trusted: VALID, INVALID with reasons, or UNJUDGED with the rules that had no data.
 
 Every rule gets the evidence and answers with what it found; thresholds travel with the measurement, fixed when it was
-made.
+made. What another tool measured is never more than UNJUDGED.
 """
 
 from edge.results.verdict.advice import ADVICE, MENDED_BY_REPEATING

@@ -19,6 +19,8 @@ _RULES: tuple[Rule, ...] = (
 
 def judge(measurement: Measurement, summary: Summary, watched: Watched) -> Verdict:
     """Apply every rule of docs/measuring.md: one broken makes INVALID, else one without data makes UNJUDGED."""
+    if measurement.origin.foreign is not None:
+        return Verdict(Status.UNJUDGED, (Finding("foreign", False, measurement.origin.foreign.reason),))
     given = Evidence(measurement, summary, watched)
     answers = [answer for rule in _RULES for answer in rule(given)]
     findings = tuple(answer for answer in answers if isinstance(answer, Finding))

@@ -1,0 +1,87 @@
+"""What trtexec prints: a summary with percentiles, and no samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from device_agents.contract import LoadPattern, Reading, Scalar
+from device_agents.formats import trtexec
+from device_agents.formats.trtexec import Figures
+from edge.results.foreign import Told
+from edge.results.interop.read import Read
+from edge.results.interop.trtexec_times import LATENCY
+
+_FAILED = re.compile(r"^&&&& FAILED TensorRT\.trtexec", re.MULTILINE)
+_VERSION = re.compile(r"TensorRT version: (\d[\d.]*)")
+_COMMAND = re.compile(r"^&&&& \w+ TensorRT\.trtexec .*?\] # (.+)$", re.MULTILINE)
+_STAMP = re.compile(r"^\[(\d\d)/(\d\d)/(\d{4})-(\d\d:\d\d:\d\d)\]", re.MULTILINE)
+_COMMAND_LENGTH = 4000
+
+
+def read(text: str) -> Read:
+    """Percentiles are taken as they are told, as far as so many inferences support them. What is quoted of a log often
+    lacks its beginning and end: the summary alone must be whole.
+
+    Errors: ValueError for a run that failed, or for what the summary lacks.
+    """
+    if _FAILED.search(text):
+        raise ValueError(f"trtexec failed in this run: {trtexec.parse_failure(text).message}")
+    summary, switches, context = trtexec.parse_summary(text), dict[str, Scalar](LATENCY), dict[str, Reading]()
+    pattern = None
+    try:
+        settings = trtexec.parse_settings(text)
+    except ValueError as error:
+        context["streams, transfers"] = Reading(unknown=str(error))
+    else:
+        pattern = LoadPattern("serial" if settings.serial else "pipelined")
+        switches.update(settings._asdict())
+        del switches["serial"]
+    alone = switches.get("streams", 1) == 1
+    parts = {"h2d": summary.h2d, "compute": summary.compute, "d2h": summary.d2h, "enqueue": summary.enqueue}
+    told = Told(
+        inferences=round(summary.throughput_per_s * summary.walltime_s),
+        latencies_ns=_latencies(summary.latency) if alone else {},
+        parts_ns={name: figures.median_ns for name, figures in parts.items()},
+        throughput_per_s=summary.throughput_per_s,
+        load_ns=round((trtexec.parse_load_s(text) or 0.0) * 1e9),
+    )
+    version = _version(text)
+    switches.update({"runtime_version": version} if version else {})
+    command, memory = _COMMAND.search(text), trtexec.parse_device_memory(text)
+    if memory is not None:
+        context["engine_device_bytes"] = Reading(memory, "trtexec")
+    return Read(
+        tool=f"trtexec {version}".strip(),
+        backend="trtexec",
+        pattern=pattern,
+        told=told,
+        switches=switches,
+        context=context,
+        processes=1,
+        started_at=_started_at(text),
+        command=command.group(1).strip()[:_COMMAND_LENGTH] if command else "",
+    )
+
+
+def _latencies(figures: Figures) -> Mapping[str, int]:
+    tails = {f"p{percent:g}": value for percent, value in figures.percentiles_ns.items()}
+    return {"mean": figures.mean_ns, "median": figures.median_ns, **tails}
+
+
+def _version(text: str) -> str:
+    """Empty where neither the banner nor a line tells it."""
+    try:
+        return trtexec.parse_version(text)
+    except ValueError:
+        told = _VERSION.search(text)
+        return told.group(1) if told else ""
+
+
+def _started_at(text: str) -> str:
+    """The time of its first line, by the clock and in the zone of that machine."""
+    stamp = _STAMP.search(text)
+    if stamp is None:
+        return ""
+    month, day, year, clock = stamp.groups()
+    return f"{year}-{month}-{day}T{clock}"
