@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from agent_lab import LONG, Lab, alive, has_open, pids, until
+from agent_lab import LONG, Lab, has_open, until
 from agent_lab import _stat as stat
 
 from device_agents import jobs
@@ -52,7 +52,11 @@ class BoardLab(Lab):
         """Wait until the job computes with everything turned; the pids of supervisor, worker and watchdog."""
         supervisor, worker = self.warming_up(job)
         assert (self.of.mode, self.of.clocks) == ("MODE_15W", LOCKED_15W)
-        (watchdog,) = {pid for pid in pids() if stat(pid)[1:2] == [str(supervisor)] and alive(pid)} - {worker}
+        (watchdog,) = {
+            pid
+            for pid, line in self.processes().items()
+            if pid != worker and stat(pid)[1:2] == [str(supervisor)] and " sampler " not in line
+        }
         return supervisor, worker, watchdog
 
     def kill_all(self, job: str = "job-0001") -> None:
