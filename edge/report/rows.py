@@ -172,6 +172,7 @@ def as_json(row: Row) -> dict[str, object]:
         "inputs": measurement.origin.inputs,
         "memory_bytes": row.memory,
         **_engine_as_json(row),
+        "imported": measurement.imported,
         "started_at": measurement.result.started_at,
         "measuring_s": row.measuring_s,
         "waited_s": row.waited_s,

@@ -16,6 +16,9 @@ from edge.results.stats import SUPPORT, Summary
 from edge.results.store import Measurement
 from edge.results.watched import Watched
 
+RULES = 1
+"""Raised when a rule changes, or a figure that is derived from samples: what was judged by others is judged anew."""
+
 _TIMER_SHARE = 0.01
 _TIMER_NS = 2_000
 _DECIMALS = 6  # of a percentage, at most
