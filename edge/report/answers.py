@@ -71,8 +71,10 @@ def _plain(value: Any, parsed: bool = False) -> Any:
     `parsed`."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (bool, int, str)):
-        return loads(value) if parsed and value is not None else value
+    if isinstance(value, str):
+        return loads(value) if parsed else value
+    if value is None or isinstance(value, (bool, int)):
+        return value
     if isinstance(value, datetime.datetime):
         return f"{value.replace(tzinfo=None).isoformat()}Z"
     if isinstance(value, decimal.Decimal):

@@ -20,7 +20,6 @@ from edge.results.verdict import Status
 from profiles.errors import ConfigError
 from profiles.load import device_profile_names
 
-
 SORTED = tuple(column.name for column in COLUMNS if column.kind != JSON)
 
 
@@ -100,6 +99,7 @@ class Filter:
             yield Among("device", evaluate(self.device or "", vocabulary.meaning, vocabulary.everything))
         except ConfigError as error:
             error.where = error.where or "--device"
+            error.fix = error.fix and "`edgebench results list` shows the measurements"
             raise
 
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,7 +32,7 @@ from profiles.progress import Progress
 
 _SETTLED_NS = 2_000_000_000
 _MANY = 2_000  # measurements to read: from here on processes side by side are worth their start
-_CHUNK = 16
+_CHUNK = 64
 
 
 @dataclass
@@ -104,25 +105,24 @@ class Index:
             for shard in stale:
                 shard.known = known.get(str(shard.file), set())
                 shard.stored = dict(self._store.stored_in(shard.name))
-            total = sum(len(shard.new) for shard in stale)
+            asked = [(self._root, name, ns) for shard in stale for name, ns in shard.new.items()]
             done = 0
-            with tempfile.TemporaryDirectory(prefix=".making-", dir=self._folder) as name, _readers(total) as readers:
+            with tempfile.TemporaryDirectory(prefix=".making-", dir=self._folder) as name, _read(asked) as records:
                 for shard in stale:
-                    if total:
-                        progress("reading new measurements into the index", done, total)
-                    self._renew(shard, Path(name), readers)
+                    if asked:
+                        progress("reading new measurements into the index", done, len(asked))
+                    self._renew(shard, Path(name), list(itertools.islice(records, len(shard.new))))
                     done += len(shard.new)
         except OSError as error:
             raise self._unwritable(error) from None
 
-    def _renew(self, shard: _Shard, workspace: Path, readers: Executor | None) -> None:
+    def _renew(self, shard: _Shard, workspace: Path, records: list[Record]) -> None:
         settled = time.time_ns() - shard.changed_ns > _SETTLED_NS
         if shard.file is not None and not shard.stored:
             shard.file.unlink()
             return
         unsound = False
         if shard.file is None or shard.new or shard.kept != shard.known:
-            records = list(self._records(shard.new, readers))
             unsound = any("damaged" in one for one in records)
             made = workspace / "shard.parquet"
             kept = (shard.file, shard.kept) if shard.file and shard.kept else None
@@ -135,10 +135,6 @@ class Index:
         if shard.file is not None and shard.file not in (target, made):
             shard.file.unlink()
 
-    def _records(self, new: Mapping[str, int], readers: Executor | None) -> Iterable[Record]:
-        asked = [(self._root, name, stored_ns) for name, stored_ns in new.items()]
-        return readers.map(read_record, asked, chunksize=_CHUNK) if readers else map(read_record, asked)
-
     def _clean(self) -> None:
         """Take away what other rules have judged, and what a process that was killed had begun."""
         for left in (*self._folder.parent.iterdir(), *self._folder.glob(".making-*")):
@@ -150,17 +146,20 @@ class Index:
         return ResultError(f"cannot be written ({error.strerror})", where=str(self._folder), fix=fix)
 
 
+_Asked = tuple[Path, str, int]
+
+
 @contextlib.contextmanager
-def _readers(count: int) -> Iterator[Executor | None]:
-    """Processes that read measurements, where there are many."""
-    if count < _MANY:
-        yield None
+def _read(asked: Sequence[_Asked]) -> Iterator[Iterator[Record]]:
+    """The measurements in their order, by processes side by side where there are many."""
+    if len(asked) < _MANY:
+        yield map(read_record, asked)
         return
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as readers:
-        yield readers
+        yield readers.map(read_record, asked, chunksize=_CHUNK)
 
 
-def read_record(asked: tuple[Path, str, int]) -> Record:
+def read_record(asked: _Asked) -> Record:
     """A measurement as the index has it, also one that cannot be read."""
     from edge.report import rows
 
