@@ -8,13 +8,14 @@ whole, and from then on whoever opens the store brings in what is left of them, 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import shutil
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -161,14 +162,17 @@ _Packed = tuple[str, int, IO[bytes]]
 def _opened(source: Path) -> Iterator[Iterator[_Packed]]:
     """The members of an archive in their order: name, declared size, content. Only plain files are members."""
     if zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            yield _of_zip(source, archive)
+        with zipfile.ZipFile(source) as archive, contextlib.closing(_of_zip(source, archive)) as members:
+            yield members
         return
-    with tarfile.open(source, "r|gz", tarinfo=_PlainFile) as tar:
-        yield _of_tar(source, tar)
+    with gzip.open(source) as stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_PlainFile) as tar:
+        with contextlib.closing(_of_tar(source, tar)) as members:
+            yield members
+        if len(stream.read(_AT_ONCE)) == _AT_ONCE:  # to its end, where the checksum of all of it is
+            raise _refused(source, "there is more behind its last member")
 
 
-def _of_zip(source: Path, archive: zipfile.ZipFile) -> Iterator[_Packed]:
+def _of_zip(source: Path, archive: zipfile.ZipFile) -> Generator[_Packed, None, None]:
     for entry in archive.infolist():
         kind = entry.external_attr >> 28
         packed = entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -178,7 +182,7 @@ def _of_zip(source: Path, archive: zipfile.ZipFile) -> Iterator[_Packed]:
             yield entry.filename, entry.file_size, stream
 
 
-def _of_tar(source: Path, tar: tarfile.TarFile) -> Iterator[_Packed]:
+def _of_tar(source: Path, tar: tarfile.TarFile) -> Generator[_Packed, None, None]:
     for entry in tar:
         stream = tar.extractfile(entry)
         if stream is None:
