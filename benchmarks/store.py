@@ -34,8 +34,9 @@ PATIENCE_S = 7200.0
 BY_DEVICE = "SELECT device, model, count(*) AS n, min(median_ms) FROM measurements GROUP BY ALL LIMIT 10"
 COMMANDS = {
     "list": ("list",),
-    "list --device, --verdict, --sort": (
-        "list", "--device", "device-7 or device-8", "--verdict", "INVALID", "--verdict", "UNJUDGED", "--sort", "median_ms",
+    "list --device, --model, --verdict, --sort": (
+        "list", "--device", "device-7 or device-8", "--model", "resnet*", "--verdict", "INVALID", "--verdict", "UNJUDGED",
+        "--sort", "median_ms",
     ),
     "query, grouped": ("query", BY_DEVICE),
     "query, every figure as CSV": ("query", EVERY, "--csv"),

@@ -76,6 +76,11 @@ def available() -> bool:
     return importlib.util.find_spec("duckdb") is not None
 
 
+def require() -> None:
+    """Errors: ConfigError without DuckDB, naming the extra."""
+    _duckdb()
+
+
 def ids_by_file(files: Sequence[Path]) -> dict[str, set[str]]:
     """The measurements that each file of the index knows, damaged ones left out."""
     if not files:

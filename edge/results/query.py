@@ -25,6 +25,7 @@ def answered(root: Path, sql: str, wanted: Filter, progress: Progress, *, fleet:
 
     Errors: ConfigError for SQL that is wrong or does more than to read, and without DuckDB; ResultError.
     """
+    database.require()
     with Index(root).files(progress) as files:
         devices = database.devices(files) if wanted.device is not None else {}
         conditions = wanted.conditions(devices, fleet)

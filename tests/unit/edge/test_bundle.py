@@ -160,7 +160,7 @@ HOSTILE: dict[str, tuple[Callable[[Members], Members], str]] = {
     "absolute": (_renamed("/etc/cron.d/evil"), "is no name of a bundle's member"),
     "backslashes": (_renamed("measurements\\..\\evil"), "is no name of a bundle's member"),
     "hidden": (_renamed("measurements/.making-1/result.json"), "is no name of a bundle's member"),
-    "not in the manifest": (lambda content: [*content, ("measurements/cccc3333/result.json", b"{}")], "not in its mani"),
+    "not in the manifest": (lambda content: [*content, ("measurements/cccc3333/result.json", b"{}")], "not in"),
     "twice": (lambda content: [*content, content[-1]], "stands twice"),
     "manifest twice": (lambda content: [*content, content[0]], "stands twice"),
     "twice in the manifest": (lambda content: resealed([*content, content[-1]]), "a name stands twice"),
@@ -180,7 +180,8 @@ HOSTILE: dict[str, tuple[Callable[[Members], Members], str]] = {
         "upgrade edgebench",
     ),
     "a newer bundle": (
-        lambda content: _changed(content, MANIFEST, lambda one: {**one, "schema": 2}), "version 2; this edgebench reads 1",
+        lambda content: _changed(content, MANIFEST, lambda one: {**one, "schema": 2}),
+        "version 2; this edgebench reads 1",
     ),
     "nested too deep": (lambda content: [(MANIFEST, b"[" * 100_000), *content[1:]], "not valid JSON"),
     "declares a flood": (
@@ -203,7 +204,9 @@ def test_a_hostile_bundle_is_refused_and_nothing_is_stored(store: Store, there: 
 def test_only_plain_files_are_members(store: Store, there: Store, kind: bytes) -> None:
     entry = tarfile.TarInfo("measurements/cccc3333/result.json")
     entry.type, entry.linkname = kind, "/etc/passwd"
-    refused(packed(store.root.parent / "evil.tar.gz", members(make(store, "one.tar.gz")), entry), there, "no plain file")
+    refused(
+        packed(store.root.parent / "evil.tar.gz", members(make(store, "one.tar.gz")), entry), there, "no plain file"
+    )
 
 
 def test_a_link_of_a_zip_is_refused(store: Store, there: Store) -> None:

@@ -136,7 +136,9 @@ def test_other_rules_judge_everything_anew(indexed: Index, store: Store, monkeyp
     assert len(known(indexed)) == 3
     monkeypatch.setattr(index, "RULES", 99)
     assert known(Index(store.root.parent)) == {"aaaa1111", "aaaa2222", "bbbb3333"}
-    assert [folder.name.split("-")[1] for folder in (store.root.parent / "index").iterdir() if folder.is_dir()] == ["99"]
+    assert [folder.name.split("-")[1] for folder in (store.root.parent / "index").iterdir() if folder.is_dir()] == [
+        "99"
+    ]
 
 
 def test_a_damaged_measurement_is_listed_until_it_is_mended(indexed: Index, store: Store) -> None:

@@ -43,7 +43,7 @@ def test_what_was_left_half_made_goes_and_what_may_be_under_way_stays(store: Sto
     assert set(going(store)) == {f"{MAKING}x", f"{GOING}x", f"{IMPORTING}x"}
     for one in leaving(store, damaged=False, older_than_s=None, kept_runs=()):
         remove(store, one)
-    assert not [path for path in store.root.rglob(".*")]
+    assert not list(store.root.rglob(".*"))
     assert len(store.ids()) == 3
 
 

@@ -32,14 +32,19 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ask(root: Path, sql: str, wanted: Filter = Filter()) -> list[dict[str, Any]]:
+ALL = Filter()
+
+
+def ask(root: Path, sql: str, wanted: Filter = ALL) -> list[dict[str, Any]]:
     with answered(root, sql, wanted, silent, fleet=None) as answer:
         rows: list[dict[str, Any]] = answers.as_json(answers.read(answer))["rows"]
         return rows
 
 
 def test_measurements_have_their_figures(root: Path) -> None:
-    (row,) = ask(root, "SELECT batch, samples, median_ms, started_at, figures FROM measurements WHERE device = 'orin-1'")
+    (row,) = ask(
+        root, "SELECT batch, samples, median_ms, started_at, figures FROM measurements WHERE device = 'orin-1'"
+    )
     assert (row["batch"], row["samples"], row["started_at"]) == (4, 15, "2026-01-01T00:00:00Z")
     assert row["median_ms"] == pytest.approx(13e-6)
     assert row["figures"]["id"] == "bbbb2222"
@@ -58,7 +63,9 @@ def test_the_other_views_hang_together(root: Path) -> None:
 
 
 def test_raw_samples_are_read_when_they_are_asked_for(root: Path) -> None:
-    sql = "SELECT latency_ns FROM samples JOIN measurements m USING (id) WHERE batch = 4 AND NOT warmup ORDER BY position"
+    sql = (
+        "SELECT latency_ns FROM samples JOIN measurements m USING (id) WHERE batch = 4 AND NOT warmup ORDER BY position"
+    )
     assert [row["latency_ns"] for row in ask(root, sql)] == VALUES[5:].tolist()
 
 

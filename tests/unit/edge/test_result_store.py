@@ -16,6 +16,7 @@ from edge.results.updates import SCHEMA
 from profiles.errors import ConfigError, ResultError
 from tests.measured import VALUES, measurement
 
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(tmp_path)
