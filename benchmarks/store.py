@@ -35,7 +35,7 @@ BY_DEVICE = "SELECT device, model, count(*) AS n, min(median_ms) FROM measuremen
 COMMANDS = {
     "list": ("list",),
     "list --device, --model, --verdict, --sort": (
-        "list", "--device", "device-7 or device-8", "--model", "resnet*", "--verdict", "INVALID", "--verdict", "UNJUDGED",
+        "list", "--device", "device-7,device-8", "--model", "resnet*", "--verdict", "INVALID", "--verdict", "UNJUDGED",
         "--sort", "median_ms",
     ),
     "query, grouped": ("query", BY_DEVICE),

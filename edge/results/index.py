@@ -15,6 +15,7 @@ import hashlib
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -155,8 +156,12 @@ def _read(asked: Sequence[_Asked]) -> Iterator[Iterator[Record]]:
     if len(asked) < _MANY:
         yield map(read_record, asked)
         return
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as readers:
+    deaf = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends this process, and that ends them
+    readers = ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=signal.signal, initargs=deaf)
+    try:
         yield readers.map(read_record, asked, chunksize=_CHUNK)
+    finally:
+        readers.shutdown(cancel_futures=True)
 
 
 def read_record(asked: _Asked) -> Record:
