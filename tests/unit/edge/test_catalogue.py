@@ -154,6 +154,7 @@ def test_a_damaged_measurement_is_listed_until_it_is_mended(indexed: Index, stor
         assert "bbbb3333" in database.identifiers(files, [])
 
 
+@pytest.mark.leaves("multiprocessing keeps a pipe to its resource tracker for the life of the process")
 def test_many_are_read_by_processes_side_by_side(indexed: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "_MANY", 2)
     assert known(indexed) == {"aaaa1111", "aaaa2222", "bbbb3333"}
