@@ -6,30 +6,53 @@ from typing import Annotated
 
 import typer
 
-from edge.cli import results_export, results_import
-from edge.cli.common import JsonOption, command, console_width, print_json
+from edge.cli.common import FleetOption, JsonOption, command, console_width, print_json
+from edge.cli.results_bundle import bundle
+from edge.cli.results_export import export
+from edge.cli.results_gc import gc
+from edge.cli.results_import import import_file
+from edge.cli.results_options import PickDevice, PickModel, PickRun, PickSince, PickVerdict, fleet_for, wanted
+from edge.cli.results_query import query
 
 app = typer.Typer(help="Stored measurements.", no_args_is_help=True)
-app.command("export")(results_export.export)
-app.command("import")(results_import.import_file)
 
 
 @app.command("list")
 @command
 def list_results(
-    last: Annotated[int, typer.Option("--last", help="How many, counted from the newest.", min=1)] = 50,
+    last: Annotated[int, typer.Option("--last", help="How many: the newest, or with --sort the first.", min=1)] = 50,
+    device: PickDevice = None,
+    model: PickModel = None,
+    verdict: PickVerdict = None,
+    run: PickRun = None,
+    since: PickSince = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            help="A column of docs/results.md, - before it for the largest first.",
+            show_default="stored_at, the newest last",
+        ),
+    ] = None,
+    fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List measurements, oldest first."""
+    """List measurements, oldest first.
+
+    Example: edgebench results list --device orin --verdict VALID --since 7d --sort median_ms
+    """
+    from edge.cli.progress import drawn
     from edge.places import places
     from edge.report import rows, table
+    from edge.results.catalogue import pick
     from edge.results.store import Store
     from profiles.errors import ResultError
 
     store = Store(places().results)
+    asked = wanted(device, model, verdict, run, since)
+    with drawn() as progress:
+        picked = pick(places().results, asked, progress, fleet=fleet_for(device, fleet), most=last, sort=sort)
     found, damaged = [], []
-    ids = store.ids()
-    for name in ids[-last:]:
+    for name in picked.ids:
         try:
             found.append(rows.read(store, name))
         except ResultError as error:
@@ -40,17 +63,24 @@ def list_results(
                 "measurements": [rows.as_json(row) for row in found],
                 "lotteries": rows.lotteries_as_json(found),
                 "damaged": [e.info() for e in damaged],
+                "total": picked.total,
             }
         )
         return
     for mistake in damaged:
         typer.echo(f"edgebench: {mistake}", err=True)
     if not found:
-        typer.echo("no measurements yet; make one with: edgebench deploy resnet18 --weights random --quick")
+        typer.echo(_nothing(any(one is not None for one in (device, model, verdict, run, since))))
         return
     typer.echo(table.measurements(found, ids=True, width=console_width()))
-    if len(ids) > last:
-        typer.echo(f"the last {last} of {len(ids)}; --last N shows more")
+    if picked.total > last:
+        typer.echo(f"{'the first' if sort else 'the last'} {last} of {picked.total}; --last N shows more")
+
+
+def _nothing(filtered: bool) -> str:
+    if filtered:
+        return "no measurement is so; `edgebench results list` shows those there are"
+    return "no measurements yet; make one with: edgebench deploy resnet18 --weights random --quick"
 
 
 @app.command("show")
@@ -72,3 +102,10 @@ def show(
         return
     typer.echo(details(row, console_width()))
     typer.echo(f"files: {store.folder(row.measurement.id)}")
+
+
+app.command("query")(query)
+app.command("export")(export)
+app.command("bundle")(bundle)
+app.command("import")(import_file)
+app.command("gc")(gc)

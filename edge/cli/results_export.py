@@ -1,4 +1,4 @@
-"""edgebench results export: measurements as a file that other tools read."""
+"""edgebench results export: measurements as a file that other programs read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.common import JsonOption, command, print_json, say
+from edge.cli.common import FleetOption, JsonOption, command, print_json, say
+from edge.cli.results_options import (
+    Last,
+    PickDevice,
+    PickModel,
+    PickRun,
+    PickSince,
+    PickVerdict,
+    chosen,
+    fleet_for,
+    wanted,
+)
 
 if TYPE_CHECKING:
-    from edge.results.interop.given import Given
     from edge.results.store import Store
 
 _STDOUT = "-"
@@ -19,47 +29,63 @@ _STDOUT = "-"
 
 @command
 def export(
-    measurements: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or how they begin.")],
-    form: Annotated[str, typer.Option("--format", metavar="NAME", help="A format of docs/interop.md.")],
-    out: Annotated[str, typer.Option("--out", metavar="FILE", help="The file to write; - is stdout.")],
+    measurements: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="Ids, or how they begin; or --run and the like.")
+    ] = None,
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="The file to write; - is stdout.")] = _STDOUT,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="csv, jsonl, parquet, or another tool's: docs/interop.md.",
+            show_default="as the file is called",
+        ),
+    ] = None,
+    device: PickDevice = None,
+    model: PickModel = None,
+    verdict: PickVerdict = None,
+    run: PickRun = None,
+    since: PickSince = None,
+    last: Last = None,
+    fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write measurements in the format of another tool, by their own figures and samples."""
+    """Write measurements to a file: their figures as a table, or in the format of another tool.
+
+    Example: edgebench results export --device orin --out orin.csv
+
+    Example: edgebench results export 3f9a --format chrome-trace --out trace.json
+    """
     from edge.places import places
-    from edge.results.interop import writer
+    from edge.quantities import counted
+    from edge.results import formats
     from edge.results.store import Store
     from profiles.errors import ConfigError
 
     if json and out == _STDOUT:
-        raise ConfigError("stdout can have one of --json and --out -", fix="write to a file")
-    store, write = Store(places().results), writer(form)
-    given = [_given(store, store.find(name)) for name in measurements]
-    data = write(given)
-    if out == _STDOUT:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    _write(Path(out), data)
+        raise ConfigError("stdout can have one of --json and the file", fix="name a file with --out")
+    name = formats.named(form or Path(out).suffix.removeprefix("."))
+    store = Store(places().results)
+    ids = chosen(store, measurements, wanted(device, model, verdict, run, since), last, fleet_for(device, fleet))
+    damaged = _print(name, store, ids) if out == _STDOUT else formats.write(name, store, ids, Path(out))
+    for mistake in damaged:
+        say(f"edgebench: left out: {mistake}", err=True)
+    written = len(ids) - len(damaged)
     if json:
-        ids = [one.measurement.id for one in given]
-        print_json({"written": out, "format": form, "bytes": len(data), "measurements": ids})
-        return
-    say(f"{out}: {len(data)} bytes of {form}")
+        print_json({"file": out, "format": name, "measurements": written, "damaged": damaged})
+    elif out != _STDOUT:
+        say(f"{counted(written, 'measurement')} in {out}")
 
 
-def _given(store: Store, name: str) -> Given:
-    from edge.report import rows
-    from edge.results.interop.given import Given
+def _print(name: str, store: Store, ids: list[str]) -> list[str]:
+    import tempfile
 
-    row = rows.read(store, name)
-    return Given(row.measurement, row.summary, row.verdict, row.watched, store.samples_ns(row.measurement))
+    from edge.results import formats
 
-
-def _write(path: Path, data: bytes) -> None:
-    """Errors: ConfigError where the file cannot be written."""
-    from profiles.errors import ConfigError
-
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise ConfigError(f"cannot be written ({error.strerror})", where=str(path)) from None
+    with tempfile.TemporaryDirectory(prefix="edgebench-") as folder:
+        file = Path(folder) / "out"
+        damaged = formats.write(name, store, ids, file)
+        sys.stdout.buffer.write(file.read_bytes())
+        sys.stdout.buffer.flush()
+    return damaged

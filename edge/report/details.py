@@ -209,6 +209,12 @@ def _provenance(row: Row) -> Iterator[Line]:
     yield "made by", ", ".join(f"{name} {value}" for name, value in sorted(origin.produced_by.items()))
     yield "agent", f"{origin.agent_sha256[:12]}, edgebench {origin.edgebench}"
     yield "started at", result.started_at
+    if measurement.imported is not None:
+        whole = measurement.imported
+        yield (
+            "imported",
+            f"at {whole.at} from {whole.bundle} (manifest sha256 {whole.sha256[:SHORT]}); not measured from here",
+        )
     yield from section("switches", result.switches)
     yield from section("identity", result.identity)
     yield from section("context", result.context)

@@ -215,6 +215,7 @@ def as_json(row: Row) -> dict[str, object]:
         "energy_unknown": row.energy.reason if isinstance(row.energy, NotKnown) else None,
         **_engine_as_json(row),
         "controlled": list(measurement.result.controlled),
+        "imported": measurement.imported,
         "started_at": measurement.result.started_at,
         "measuring_s": row.measuring_s,
         "waited_s": row.waited_s,

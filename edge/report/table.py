@@ -22,7 +22,7 @@ _MOST_REASONS = 12
 _SPARES = (
     Spare("framework", if_alike=True), Spare("pattern", if_alike=True), Spare("precision", if_alike=True),
     Spare("backend", if_alike=True), Spare("size", if_alike=True), Spare("started"), Spare("W"), Spare("p99 ms"),
-    Spare("with"), Spare("J/image"), Spare("pattern"), Spare("framework"), Spare("precision"),
+    Spare("with"), Spare("J/image"), Spare("imported from"), Spare("pattern"), Spare("framework"), Spare("precision"),
 )  # fmt: skip
 _STYLES = {Status.VALID: "green", Status.INVALID: "red", Status.UNJUDGED: "yellow"}
 
@@ -63,6 +63,7 @@ def measurements(rows: Sequence[Row], *, ids: bool, width: int = 200) -> str:
             "verdict", [row.verdict.short for row in rows], short=[str(row.verdict.status) for row in rows],
             styles=[_STYLES[row.verdict.status] for row in rows],
         ),
+        Column("imported from", [row.measurement.imported.bundle if row.measurement.imported else "" for row in rows]),
         Column("id", [row.measurement.id if ids else "" for row in rows], short=_short_ids(rows) if ids else None),
     ]  # fmt: skip
     struck = ["strike" if row.verdict.status is Status.INVALID else "" for row in rows]

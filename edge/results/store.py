@@ -6,10 +6,12 @@ measurements/<first two digits>/<id>/result.json      who, what, when; the agent
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,15 +22,19 @@ from device_agents.contract import JobResult, SchemaViolation, dumps, from_json,
 from edge.planning.plan import Cell
 from edge.results.foreign import Foreign
 from edge.results.samples import check_samples
+from edge.results.updates import SCHEMA, updated
 from profiles.errors import ConfigError, ResultError
 from profiles.schema import Thresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SCHEMA = 1
 RESULT = "result.json"
 SAMPLES = "samples.i64le"
+MAKING, GOING = ".making-", ".going-"
+"""How folders begin that are on their way into the store, and out of it."""
+IMPORTING, IMPORTED = ".importing-", ".imported-"
+"""Those beside the shards in which a bundle is checked, and which hold one that was checked and comes in whole."""
 
 _WRITING = threading.BoundedSemaphore(8)
 """Measurements that are written at once: more threads that hand the interpreter on at each file cost more than the disk
@@ -67,8 +73,19 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Imported:
+    """Where a measurement came from that was not made from here: the name of the bundle and the SHA-256 of its
+    manifest, and when it was imported."""
+
+    bundle: str
+    sha256: str
+    at: str
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """A job's result with everything that says what it is a result of. `id` is the job's id."""
+    """A job's result with everything that says what it is a result of. `id` is the job's id; `imported` is None for
+    what was measured from here."""
 
     id: str
     run: str
@@ -76,6 +93,7 @@ class Measurement:
     origin: Origin
     collected_at: str
     result: JobResult
+    imported: Imported | None = None
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -87,7 +105,7 @@ class Store:
     """The measurements of one operator, below `root`."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root / "measurements"
+        self.root = root / "measurements"
 
     def add(self, measurement: Measurement, samples: bytes) -> Path:
         """Store a measurement under its id; one that is there already stays as it is. Returns its folder.
@@ -105,44 +123,85 @@ class Store:
 
     def _add(self, home: Path, measurement: Measurement, samples: bytes) -> None:
         home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".making-", dir=home.parent) as name:
+        with tempfile.TemporaryDirectory(prefix=MAKING, dir=home.parent) as name:
             making = Path(name) / "measurement"
             making.mkdir()
-            _write(making / SAMPLES, samples)
-            _write(making / RESULT, (dumps(measurement, indent=1) + "\n").encode())
+            write(making / SAMPLES, samples)
+            write(making / RESULT, encode(measurement))
             try:
                 making.rename(home)
             except OSError:
                 if not (home / RESULT).exists():
                     raise
 
+    def remove(self, measurement_id: str) -> None:
+        """Take a measurement out: it is gone at once, its files a moment later. Errors: ResultError."""
+        home = self.folder(measurement_id)
+        going = home.with_name(f"{GOING}{measurement_id}.{os.getpid()}")
+        try:
+            home.rename(going)
+            shutil.rmtree(going)
+        except OSError as error:
+            raise ResultError(f"cannot be removed ({error.strerror})", where=str(home)) from None
+
     def folder(self, measurement_id: str) -> Path:
-        return self._root / measurement_id[:2] / measurement_id
+        return self.root / measurement_id[:2] / measurement_id
+
+    def settle(self) -> None:
+        """Bring in what a bundle that was checked has left to come in. Safe for several processes."""
+        for whole in self.root.glob(f"{IMPORTED}*"):
+            with contextlib.suppress(FileNotFoundError):  # another process has just done so
+                for one in sorted(whole.iterdir()):
+                    home = self.folder(one.name)
+                    home.parent.mkdir(exist_ok=True)
+                    if not (home / RESULT).exists():
+                        one.rename(home)
+                shutil.rmtree(whole)
+
+    def shards(self) -> dict[str, int]:
+        """The folders that hold measurements, with the time (ns) when something last came into each or left it."""
+        self.settle()
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.root) as found:
+            return {one.name: one.stat().st_mtime_ns for one in found if len(one.name) == 2 and one.is_dir()}
+        return {}
+
+    def stored_in(self, shard: str) -> Iterator[tuple[str, int]]:
+        """The measurements of a shard, each with the time (ns) when its result was written; in no order."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.root / shard) as found:
+            for one in found:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    if not one.name.startswith("."):
+                        yield one.name, os.stat(f"{one.path}/{RESULT}").st_mtime_ns  # noqa: PTH116 - of 100,000 files
+
+    def stored_ns(self, measurement_id: str) -> int:
+        """When its result was written, Unix time in ns. Errors: ResultError when it is not there."""
+        path = self.folder(measurement_id) / RESULT
+        try:
+            return path.stat().st_mtime_ns
+        except OSError as error:
+            raise ResultError(f"cannot be read ({error.strerror})", where=str(path)) from None
 
     def ids(self) -> list[str]:
         """Every measurement, oldest first."""
-        found = sorted(self._root.glob(f"*/*/{RESULT}"), key=lambda path: path.stat().st_mtime_ns)
-        return [path.parent.name for path in found]
+        found = [(stored_ns, name) for shard in self.shards() for name, stored_ns in self.stored_in(shard)]
+        return [name for _, name in sorted(found)]
 
     def find(self, prefix: str) -> str:
         """The one id that begins with `prefix`. Errors: ConfigError when there is none, or several."""
-        matches = [name for name in self.ids() if name.startswith(prefix)]
+        shards = [prefix[:2]] if len(prefix) > 1 else list(self.shards())
+        matches = [name for shard in shards for name, _ in self.stored_in(shard) if name.startswith(prefix)]
         if len(matches) == 1 or prefix in matches:
             return prefix if prefix in matches else matches[0]
         what = "no measurement begins" if not matches else f"{len(matches)} measurements begin"
-        raise ConfigError(f"{what} with {prefix!r}", where=str(self._root), fix="see `edgebench results list`")
+        raise ConfigError(f"{what} with {prefix!r}", where=str(self.root), fix="see `edgebench results list`")
 
     def get(self, measurement_id: str) -> Measurement:
         """A measurement by its full id. Errors: ResultError when it is missing or damaged."""
         path = self.folder(measurement_id) / RESULT
         try:
-            data = loads(path.read_bytes())
-            _check_schema(data, path)
-            return from_json(Measurement, data)
+            return parse(path.read_bytes(), where=str(path))
         except OSError as error:
             raise ResultError(f"cannot be read ({error.strerror})", where=str(path)) from None
-        except SchemaViolation as error:
-            raise ResultError(f"damaged ({error})", where=str(path), fix="remove that folder") from None
 
     def readable(self, measurement_id: str) -> bool:
         """Whether the measurement is there and whole."""
@@ -163,17 +222,30 @@ class Store:
         return np.frombuffer(data, dtype="<i8").astype(np.int64)
 
 
-def _check_schema(data: object, path: Path) -> None:
-    """Errors: ResultError for a measurement that a newer edgebench stored: it is not damaged, and must not be lost."""
-    schema = data.get("schema") if isinstance(data, dict) else None
-    if isinstance(schema, int) and schema > SCHEMA:
-        fix = "upgrade edgebench to read it"
-        raise ResultError(
-            f"stored by a newer edgebench (schema {schema}, this one reads {SCHEMA})", where=str(path), fix=fix
-        )
+class NewerSchemaError(ResultError):
+    """A measurement that a newer edgebench stored: it is not damaged, and must not be lost."""
 
 
-def _write(path: Path, data: bytes) -> None:
+def parse(data: bytes, *, where: str) -> Measurement:
+    """A measurement from the bytes of its JSON, whichever edgebench wrote it. Errors: ResultError."""
+    try:
+        stored = updated(loads(data))
+        schema = stored.get("schema") if isinstance(stored, dict) else None
+        if isinstance(schema, int) and schema > SCHEMA:
+            message = f"stored by a newer edgebench (schema {schema}, this one reads {SCHEMA})"
+            raise NewerSchemaError(message, where=where, fix="upgrade edgebench to read it")
+        return from_json(Measurement, stored)
+    except SchemaViolation as error:
+        fix = "remove that folder: edgebench results gc --damaged"
+        raise ResultError(f"damaged ({error})", where=where, fix=fix) from None
+
+
+def encode(measurement: Measurement) -> bytes:
+    """Its JSON, as it is stored; equal measurements give equal bytes."""
+    return (dumps(measurement, indent=1) + "\n").encode()
+
+
+def write(path: Path, data: bytes) -> None:
     with path.open("wb") as stream:
         stream.write(data)
         stream.flush()

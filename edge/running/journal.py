@@ -307,6 +307,17 @@ def failed(root: Path, plan: Plan) -> bool:
         return True
 
 
+def unfinished_runs(root: Path) -> set[str]:
+    """The runs that the same command would take up again."""
+    found = set()
+    for folder in root.glob("sweeps/*"):
+        latest = max(folder.glob("*.jsonl"), default=None)
+        with contextlib.suppress(OSError, *DAMAGED):
+            if latest is not None and not look(latest).finished:
+                found.add(latest.stem)
+    return found
+
+
 def _read(journal: Journal) -> bool:
     """Whether its last line is whole."""
     content = journal.path.read_bytes()

@@ -1,38 +1,29 @@
-"""Raw samples as Parquet, written by pyarrow, which this module alone imports."""
+"""Raw samples as Parquet, written by DuckDB."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
+from edge.results import database
+from edge.results.columns import COUNT, TEXT, Column
 from edge.results.interop.given import Given
 from edge.results.interop.sample_table import COLUMNS, NUMBERS, blocks
-from profiles.errors import ConfigError
 
-if TYPE_CHECKING:
-    import pyarrow
-
-_NUMBERS = (*NUMBERS, "batch")
+_COLUMNS = tuple(Column(name, COUNT if name in (*NUMBERS, "batch") else TEXT, "") for name in COLUMNS)
 
 
 def write(given: Sequence[Given]) -> bytes:
-    """Errors: ConfigError without pyarrow, or for figures without samples."""
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        fix = "pip install 'edgebench[parquet]'"
-        raise ConfigError("Parquet is written by pyarrow, which is not installed", fix=fix) from None
-    schema = pa.schema([(name, pa.int64() if name in _NUMBERS else pa.string()) for name in COLUMNS])
-    tables = [pa.table([_column(pa, block, name) for name in COLUMNS], schema=schema) for block in blocks(given)]
-    out = io.BytesIO()
-    parquet.write_table(pa.concat_tables(tables), out)
-    return out.getvalue()
+    """Errors: ConfigError without DuckDB, or for figures without samples."""
+    with tempfile.TemporaryDirectory(prefix="edgebench-") as folder:
+        target = Path(folder) / "samples.parquet"
+        database.write(target, _rows(given), workspace=Path(folder), columns=_COLUMNS)
+        return target.read_bytes()
 
 
-def _column(pa: Any, block: dict[str, Any], name: str) -> pyarrow.Array:
-    value, kind = block[name], pa.int64() if name in _NUMBERS else pa.string()
-    if hasattr(value, "tolist"):
-        return pa.array(value, kind)
-    return pa.array([value] * len(block["latency_ns"]), kind)
+def _rows(given: Sequence[Given]) -> Iterator[dict[str, Any]]:
+    for block in blocks(given):
+        for index in range(len(block["latency_ns"])):
+            yield {name: int(value[index]) if hasattr(value, "tolist") else value for name, value in block.items()}

@@ -6,6 +6,17 @@ made. What another tool measured is never more than UNJUDGED.
 
 from edge.results.verdict.advice import ADVICE, MENDED_BY_REPEATING
 from edge.results.verdict.finding import Evidence, Finding, Flag, Held, Status, Verdict
-from edge.results.verdict.judging import judge
+from edge.results.verdict.judging import RULES, judge
 
-__all__ = ["ADVICE", "MENDED_BY_REPEATING", "Evidence", "Finding", "Flag", "Held", "Status", "Verdict", "judge"]
+__all__ = [
+    "ADVICE",
+    "MENDED_BY_REPEATING",
+    "RULES",
+    "Evidence",
+    "Finding",
+    "Flag",
+    "Held",
+    "Status",
+    "Verdict",
+    "judge",
+]

@@ -17,6 +17,10 @@ _RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
+RULES = 1
+"""Raised when a rule changes, or a figure that is derived from samples: what was judged by others is judged anew."""
+
+
 def judge(measurement: Measurement, summary: Summary, watched: Watched) -> Verdict:
     """Apply every rule of docs/measuring.md: one broken makes INVALID, else one without data makes UNJUDGED."""
     if measurement.origin.foreign is not None:

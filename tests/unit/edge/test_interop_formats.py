@@ -296,21 +296,20 @@ class TestSamplesCsv:
 
 
 class TestSamplesParquet:
-    def test_hold_every_sample(self) -> None:
-        pa = pytest.importorskip("pyarrow", reason="Parquet is written by pyarrow: pip install 'edgebench[parquet]'")
-        from pyarrow import parquet
-
-        one = given()
-        table = parquet.read_table(pa.BufferReader(samples_parquet.write([one, given(parts=False, model="é|\n")])))
-        assert tuple(table.column_names) == COLUMNS
-        rows = table.to_pylist()
+    def test_hold_every_sample(self, tmp_path: Path) -> None:
+        duckdb = pytest.importorskip("duckdb", reason="Parquet is written by DuckDB: pip install 'edgebench[query]'")
+        one, file = given(), tmp_path / "samples.parquet"
+        file.write_bytes(samples_parquet.write([one, given(parts=False, model="é|\n")]))
+        found = duckdb.sql(f"SELECT * FROM '{file}'")
+        assert tuple(found.columns) == COLUMNS
+        rows = [dict(zip(COLUMNS, row, strict=True)) for row in found.fetchall()]
         mine = [row["latency_ns"] for row in rows if row["model"] == "resnet18" and row["phase"] == "timed"]
         assert mine == one.timed().tolist()
         assert {row["compute_ns"] for row in rows if row["model"] == "é|\n"} == {None}
 
-    def test_without_pyarrow_it_is_a_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "pyarrow", None)  # which is how Python says that there is none
-        with pytest.raises(ConfigError, match=r"not installed; pip install 'edgebench\[parquet\]'"):
+    def test_without_duckdb_it_is_a_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "duckdb", None)  # which is how Python says that there is none
+        with pytest.raises(ConfigError, match=r"not installed; pip install 'edgebench\[query\]'"):
             samples_parquet.write([given()])
 
 

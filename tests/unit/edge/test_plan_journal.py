@@ -16,7 +16,7 @@ from device_agents.contract import DimRange, ErrorInfo, LoadPattern, Precision, 
 from edge.planning.classes import Build
 from edge.planning.plan import Cell, Plan
 from edge.results.store import Origin
-from edge.running.journal import Begin, Journal, failed, look, open_journal
+from edge.running.journal import Begin, Journal, failed, look, open_journal, unfinished_runs
 from profiles.errors import ConfigError, ResultError
 from profiles.schema import Thresholds
 from tests.plans import artifact
@@ -114,6 +114,17 @@ def test_an_unfinished_run_is_taken_up_with_what_it_knows(tmp_path: Path) -> Non
     later = replace(ORIGIN, artifact="c" * 64)
     assert second.begin(PLAN.cells[1], later) == under_way, "a job under way keeps its id and what it was started with"
     second.close()
+
+
+def test_which_runs_will_be_taken_up_is_known(tmp_path: Path) -> None:
+    for _ in range(2):
+        journal = open_journal(tmp_path, PLAN)
+        journal.close()
+        assert unfinished_runs(tmp_path) == {journal.run}
+    journal = open_journal(tmp_path, PLAN)
+    journal.finish()
+    journal.close()
+    assert unfinished_runs(tmp_path) == set()
 
 
 def test_a_finished_run_is_not_taken_up(tmp_path: Path) -> None:

@@ -10,25 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device_agents.contract import SCHEMA, JobResult, Precision, ProcessResult, SampleRange
-from edge.planning.plan import Cell
-from edge.results.store import RESULT, SAMPLES, Measurement, Origin, Store
+from device_agents.contract import SampleRange
+from edge.results.store import RESULT, SAMPLES, Store
+from edge.results.updates import SCHEMA
 from profiles.errors import ConfigError, ResultError
-from profiles.schema import Thresholds
-
-VALUES = np.arange(1, 21, dtype="<i8")
-
-
-def measurement(name: str) -> Measurement:
-    data = VALUES.tobytes()
-    part = ProcessResult(0, 1, 1, 1, SampleRange(0, 5), SampleRange(5, 15), 10**9, True, 150, 1, {})
-    result = JobResult(
-        SCHEMA, name, "a" * 64, "onnxruntime", "2026-01-01T00:00:00Z", {}, {}, {}, (part,), len(VALUES),
-        hashlib.sha256(data).hexdigest(), {},
-    )  # fmt: skip
-    cell = Cell("local", "resnet18", "pytorch", "onnxruntime", Precision.FP32, 1)
-    origin = Origin("local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0")
-    return Measurement(name, "run-1", cell, origin, "now", result)
+from tests.measured import VALUES, measurement
 
 
 @pytest.fixture
@@ -119,3 +105,17 @@ def test_a_full_or_forbidden_disk_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "measurements").write_text("a file where the folder belongs")
     with pytest.raises(ResultError, match="cannot be written"):
         Store(tmp_path).add(measurement("aaaa1111"), VALUES.tobytes())
+
+
+def test_what_an_older_edgebench_stored_is_brought_up_when_it_is_read(store: Store) -> None:
+    path = store.folder("aaaa1111") / RESULT
+    old = json.dumps({**json.loads(path.read_bytes()), "schema": 1})
+    path.write_text(old)
+    assert store.get("aaaa1111").schema == SCHEMA == 2
+    assert path.read_text() == old
+
+
+def test_what_is_removed_is_gone_whole(store: Store) -> None:
+    store.remove("aaaa1111")
+    assert store.ids() == ["aaaa2222", "bbbb3333"]
+    assert [path.name for path in (store.root / "aa").iterdir()] == ["aaaa2222"]

@@ -1,0 +1,118 @@
+"""What many stored measurements cost: listing them, asking them in SQL.
+
+    python benchmarks/store.py [--count N] [--folder DIR] [--json]
+
+One measurement is really made (a small model on this machine, five processes); N copies of it under other ids, runs,
+devices, models and times are stored beside it, each with its own JSON and samples. Then the commands are timed as they
+are typed, each in a process of its own, the best of three: the first one alone pays for the index.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.operator import Operator, write_model  # noqa: E402
+
+MODELS = ("resnet18", "resnet50", "vit_b_16", "mobilenet_v3_large")
+DEVICES = 100
+EVERY = "SELECT * EXCLUDE (figures, identity, produced_by) FROM measurements"
+A_RUN = 500
+TIMES = 3
+PATIENCE_S = 7200.0
+BY_DEVICE = "SELECT device, model, count(*) AS n, min(median_ms) FROM measurements GROUP BY ALL LIMIT 10"
+COMMANDS = {
+    "list": ("list",),
+    "list --device, --model, --verdict, --sort": (
+        "list", "--device", "device-7,device-8", "--model", "resnet*", "--verdict", "INVALID", "--verdict", "UNJUDGED",
+        "--sort", "median_ms",
+    ),
+    "query, grouped": ("query", BY_DEVICE),
+    "query, every figure as CSV": ("query", EVERY, "--csv"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """`seconds` of a command, from its start to its end, and the bytes that it printed."""
+
+    command: str
+    seconds: float
+    printed: int
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=100_000, help="measurements (default %(default)s)")
+    parser.add_argument("--folder", type=Path, help="where they are kept, and found again (default: a temporary one)")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ebstore-") as temporary:
+        home = arguments.folder or Path(temporary)
+        home.mkdir(parents=True, exist_ok=True)
+        operator = Operator(home.resolve())
+        began = time.perf_counter()
+        fill(operator, arguments.count)
+        rows = [Row("making them", time.perf_counter() - began, 0)]
+        rows += [
+            timed(operator, "the first list of a device, which makes the index", COMMANDS["list"] + ("--model", "*"), 1)
+        ]
+        rows += [timed(operator, name, command, TIMES) for name, command in COMMANDS.items()]
+    if arguments.json:
+        print(json.dumps({"measurements": arguments.count, "rows": [asdict(row) for row in rows]}))
+    else:
+        for row in rows:
+            print(f"{row.seconds:8.2f} s  {row.command} ({row.printed:,} bytes)")
+    return 0
+
+
+def fill(operator: Operator, count: int) -> None:
+    """Store as many copies as are missing."""
+    measurements = operator.home / ".local/share/edgebench/measurements"
+    if not measurements.is_dir():
+        model = write_model(operator.home / "heavy.onnx", classes=5000)
+        answer = operator.run("deploy", model, timeout=PATIENCE_S)
+        assert answer.code in (0, 4), answer.err
+    original = next(measurements.glob("*/*/result.json"))
+    stored, samples = json.loads(original.read_bytes()), (original.parent / "samples.i64le").read_bytes()
+    for number in range(count):
+        name = hashlib.sha256(str(number).encode()).hexdigest()[:20]
+        home = measurements / name[:2] / name
+        if not home.exists():
+            home.mkdir(parents=True)
+            (home / "samples.i64le").write_bytes(samples)
+            (home / "result.json").write_text(json.dumps(another(stored, name, number), indent=1, sort_keys=True))
+
+
+def another(stored: dict[str, Any], name: str, number: int) -> dict[str, Any]:
+    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(1.76e9 + 60 * number))
+    cell = {**stored["cell"], "device": f"device-{number % DEVICES}", "model": MODELS[number % len(MODELS)]}
+    cell["batch"] = 1 << number % 6
+    result = {**stored["result"], "job": name, "started_at": began}
+    return {**stored, "id": name, "run": f"run-{number // A_RUN}", "cell": cell, "result": result}
+
+
+def timed(operator: Operator, name: str, command: tuple[str, ...], times: int) -> Row:
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        answer = operator.run("results", *command, timeout=PATIENCE_S)
+        took.append(time.perf_counter() - began)
+        assert answer.code == 0, answer.err
+    return Row(name, min(took), len(answer.out))
+
+
+if __name__ == "__main__":
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+    sys.exit(main())

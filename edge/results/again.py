@@ -1,0 +1,44 @@
+"""The command that measures a cell again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from device_agents.contract import LoadPattern, Timing
+from edge.planning.plan import OWN, Cell
+from edge.report.rows import option
+
+
+def deploy_command(cell: Cell) -> str:
+    """As it is typed. The operator's own data and builds of a lottery are not in it: those are told by their hash."""
+    return shlex.join(["edgebench", "deploy", cell.model, *_options(cell)])
+
+
+def _options(cell: Cell) -> Iterator[str]:
+    yield from ("--device", cell.device, "--framework", cell.framework, "--backend", cell.backend)
+    yield from ("--precision", str(cell.precision), "--batch", str(cell.batch))
+    if cell.weights in ("pretrained", "random"):
+        yield from ("--weights", cell.weights)
+    if cell.size is not None:
+        yield from ("--size", f"{cell.size[0]}x{cell.size[1]}")
+    if cell.pattern != LoadPattern():
+        yield from ("--pattern", str(cell.pattern))
+    yield from _timing(cell.timing)
+    for name, value in sorted(cell.options.items()):
+        yield from ("--option", f"{name}={option(value)}")
+    if cell.hot_input:
+        yield "--hot-input"
+    if not cell.transfers:
+        yield "--no-transfers"
+    if cell.engines != OWN:
+        yield from ("--engines", cell.engines)
+    if cell.check_with is not None:
+        yield from ("--check-with", cell.check_with)
+
+
+def _timing(timing: Timing) -> Iterator[str]:
+    if timing == Timing.quick():
+        yield "--quick"
+    elif timing.processes != Timing().processes:
+        yield from ("--processes", str(timing.processes))

@@ -1,0 +1,137 @@
+"""The columns of a measurement: in the index, in SQL, in CSV and Parquet. docs/results.md tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from device_agents.contract import to_json
+from edge.results.verdict import RULES
+
+if TYPE_CHECKING:
+    from edge.report.rows import Row
+
+Record = Mapping[str, Any]
+"""A measurement in plain JSON values, by the names of COLUMNS."""
+
+TEXT, NUMBER, COUNT, YES, TIME, JSON = "VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN", "TIMESTAMP", "JSON"
+_STORED = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+@dataclass(frozen=True)
+class Column:
+    """`kind` is SQL's type, `meaning` says what it holds and its unit."""
+
+    name: str
+    kind: str
+    meaning: str
+
+
+COLUMNS = (
+    Column("id", TEXT, "the measurement"),
+    Column("run", TEXT, "the run that made it"),
+    Column("device", TEXT, "as the fleet file names it"),
+    Column("profile", TEXT, "the device's profile"),
+    Column("model", TEXT, "the model"),
+    Column("framework", TEXT, "which framework's export was timed"),
+    Column("backend", TEXT, "what ran it"),
+    Column("runtime", TEXT, "the backend, and whose engine it ran where another runtime built that"),
+    Column("runtime_version", TEXT, "of the backend on that device"),
+    Column("provider", TEXT, "of onnxruntime"),
+    Column("precision", TEXT, "fp32, fp16 or int8"),
+    Column("batch", COUNT, "samples an inference"),
+    Column("height", COUNT, "of the images, pixels; NULL for the size that the model is tuned for"),
+    Column("width", COUNT, "of the images, pixels"),
+    Column("pattern", TEXT, "the load: serial, pipelined, rate:FPS"),
+    Column("streams", COUNT, "inferences that overlap"),
+    Column("hot_input", YES, "one input buffer, which stays in the cache"),
+    Column("transfers", YES, "inputs and outputs are copied in the timed part"),
+    Column("engines", TEXT, "whose engine was timed: own, per-class or ahead"),
+    Column("build", COUNT, "which engine of a build lottery, from 1; 0 for none"),
+    Column("repeat", COUNT, "which repeat of a sweep, from 0"),
+    Column("median_ms", NUMBER, "latency, milliseconds: the mean of the processes' medians"),
+    Column("median_half_width_ms", NUMBER, "half of its 95 % interval, milliseconds; NULL for one process"),
+    Column("mean_ms", NUMBER, "latency, milliseconds"),
+    Column("p90_ms", NUMBER, "latency, milliseconds; NULL where the samples do not support it"),
+    Column("p95_ms", NUMBER, "latency, milliseconds; NULL where the samples do not support it"),
+    Column("p99_ms", NUMBER, "latency, milliseconds; NULL where the samples do not support it"),
+    Column("p99_half_width_ms", NUMBER, "half of its 95 % interval, milliseconds"),
+    Column("throughput_per_s", NUMBER, "samples a second"),
+    Column("load_ms", NUMBER, "loading the model, milliseconds"),
+    Column("first_inference_ms", NUMBER, "the first inference, milliseconds"),
+    Column("joules_per_sample", NUMBER, "energy while it was timed; NULL where no sensor was watched"),
+    Column("watts", NUMBER, "mean power while it was timed"),
+    Column("samples", COUNT, "timed inferences, of all processes"),
+    Column("processes", COUNT, "fresh processes"),
+    Column("within_run", YES, "one process, which says nothing of the next run"),
+    Column("spread", NUMBER, "coefficient of variation of the processes' medians, a share of 1"),
+    Column("spread_within_run", NUMBER, "the same over ten stretches of a run, a share of 1"),
+    Column("drift", NUMBER, "largest change from the first to the last quarter of a process, a share of 1"),
+    Column("verdict", TEXT, "VALID, INVALID or UNJUDGED"),
+    Column("rules", COUNT, "the number of the rules that judged it"),
+    Column("artifact", TEXT, "SHA-256 that names the artifact"),
+    Column("weights", TEXT, "pretrained, random or sha256:..."),
+    Column("edgebench", TEXT, "the version that measured it"),
+    Column("started_at", TIME, "when the job began, UTC, by the device's clock"),
+    Column("stored_at", TIME, "when it came into this store, UTC"),
+    Column("measuring_s", NUMBER, "loading, checking, warming up and timing, seconds"),
+    Column("waited_s", NUMBER, "while somebody else held the accelerator, seconds"),
+    Column("power_mode", TEXT, "of a Jetson: the one that was asked for"),
+    Column("lock_clocks", YES, "clocks were held at their highest"),
+    Column("shared", YES, "measured beside the device's product"),
+    Column("foreign_tool", TEXT, "the other tool that measured it; NULL for edgebench"),
+    Column("imported_from", TEXT, "the bundle that it was imported from; NULL for what was measured from here"),
+    Column("produced_by", JSON, "the versions that made the artifact, by name"),
+    Column("identity", JSON, "what the device told of itself: `{name: {value, source}}` or `{name: {unknown}}`"),
+    Column("figures", JSON, "all of it, as `results show --json` has it"),
+)
+DAMAGED = Column("damaged", TEXT, "why it cannot be read")  # a record of the index that is in no view
+INDEXED = (*COLUMNS, DAMAGED)
+NAMES = tuple(column.name for column in COLUMNS)
+
+
+def record(row: Row, stored_ns: int) -> Record:
+    """The columns of a measurement whose result was written at `stored_ns`, Unix time."""
+    from edge.report.rows import as_json
+
+    measurement, figures = row.measurement, to_json(as_json(row))
+    size, imported, energy = figures["size"] or {}, measurement.imported, figures["energy"] or {}
+    derived = {
+        "profile": measurement.origin.device_profile,
+        "height": size.get("height"),
+        "width": size.get("width"),
+        "rules": RULES,
+        "artifact": measurement.origin.artifact,
+        "weights": measurement.origin.weights,
+        "edgebench": measurement.origin.edgebench,
+        "started_at": _moment(figures["started_at"]),
+        "stored_at": datetime.fromtimestamp(stored_ns / 1e9, timezone.utc).strftime(_STORED),
+        "joules_per_sample": energy.get("joules_per_sample"),
+        "watts": energy.get("watts"),
+        "power_mode": measurement.cell.power_mode,
+        "lock_clocks": measurement.cell.lock_clocks,
+        "shared": measurement.cell.shared,
+        "foreign_tool": measurement.origin.foreign.tool if measurement.origin.foreign else None,
+        "imported_from": imported.bundle if imported else None,
+        "produced_by": to_json(measurement.origin.produced_by),
+        "identity": to_json(measurement.result.identity),
+        "figures": figures,
+    }
+    return {name: derived[name] if name in derived else figures[name] for name in NAMES}
+
+
+def damaged(measurement_id: str, why: str, stored_ns: int) -> Record:
+    stored_at = datetime.fromtimestamp(stored_ns / 1e9, timezone.utc).strftime(_STORED)
+    return {**dict.fromkeys(NAMES), "id": measurement_id, "stored_at": stored_at, DAMAGED.name: why}
+
+
+def _moment(text: str) -> str | None:
+    """A device's own word for when it began, where it is a time."""
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        found = found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+        return found.astimezone(timezone.utc).strftime(_STORED)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,117 @@
+"""`edgebench results` at a shell: listed, asked, exported, passed on to another operator, cleared away."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edge.results.store import RESULT, Store
+from tests.measured import add, measurement, telling
+from tests.operator import Operator
+
+
+@pytest.fixture
+def store(operator: Operator) -> Store:
+    store = Store(operator.home / ".local/share/edgebench")
+    add(
+        store,
+        telling(measurement("aaaa1111", device="orin-1")),
+        measurement("bbbb2222", device="t4", model="vit_b_16", batch=8),
+    )
+    (operator.home / "fleet.toml").write_text(
+        '[devices.orin-1]\nhost = "h"\nprofile = "jetson-agx-orin-64gb"\ntags = ["lab"]\n'
+    )
+    return store
+
+
+@pytest.mark.parametrize(
+    "options", [["--device", "lab"], ["--model", "res*"], ["--device", "not t4", "--sort", "batch"]]
+)
+def test_list_shows_what_was_asked_for(operator: Operator, store: Store, options: list[str]) -> None:
+    answer = operator.run("results", "list", "--json", *options)
+    assert [one["id"] for one in answer.json["measurements"]] == ["aaaa1111"]
+    assert answer.json["total"] == 1
+
+
+def test_list_without_a_match_says_so(operator: Operator, store: Store) -> None:
+    answer = operator.run("results", "list", "--verdict", "VALID")
+    assert (answer.code, answer.out) == (0, "no measurement is so; `edgebench results list` shows those there are\n")
+
+
+def test_a_query_is_a_table_json_or_csv(operator: Operator, store: Store) -> None:
+    pytest.importorskip("duckdb", reason="pip install 'edgebench[query]'")
+    sql = "SELECT id, batch FROM measurements ORDER BY batch"
+    assert operator.run("results", "query", sql).out.split() == ["id", "batch", "aaaa1111", "1", "bbbb2222", "8"]
+    assert operator.run("results", "query", sql, "--json").json["rows"][1] == {"id": "bbbb2222", "batch": 8}
+    assert operator.run("results", "query", sql, "--csv").out == "id,batch\naaaa1111,1\nbbbb2222,8\n"
+    refused = operator.run("results", "query", "DROP VIEW measurements")
+    assert (refused.code, refused.out) == (2, "")
+    assert "DROP is no query" in refused.err
+
+
+def test_without_duckdb_a_query_names_the_extra_and_a_list_goes_on(operator: Operator, store: Store) -> None:
+    operator.prelude = "import sys; sys.modules['duckdb'] = None"
+    answer = operator.run("results", "query", "SELECT 1")
+    assert answer.code == 2
+    assert "pip install 'edgebench[query]'" in answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert operator.run("results", "list", "--device", "t4", "--json").json["measurements"][0]["id"] == "bbbb2222"
+
+
+def test_export_writes_csv_and_lines_of_json(operator: Operator, store: Store) -> None:
+    assert operator.run("results", "export", "--out", "all.csv").code == 0
+    rows = list(csv.DictReader(io.StringIO((operator.home / "all.csv").read_text())))
+    assert [(row["id"], row["batch"], row["p99_ms"]) for row in rows] == [("aaaa1111", "1", ""), ("bbbb2222", "8", "")]
+    assert operator.run("results", "export", "--out", "t4.jsonl", "--device", "t4").code == 0
+    (line,) = (operator.home / "t4.jsonl").read_text().splitlines()
+    assert json.loads(line)["model"] == "vit_b_16"
+    refused = operator.run("results", "export", "--out", "all.xls")
+    assert (refused.code, "there are: csv, jsonl, parquet" in refused.err) == (2, True)
+
+
+def test_export_to_parquet_is_read_by_others(operator: Operator, store: Store) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="pip install 'edgebench[query]'")
+    assert operator.run("results", "export", "--out", "all.parquet").code == 0
+    with duckdb.connect() as connection:
+        path = operator.home / "all.parquet"
+        assert connection.execute(f"SELECT max(batch), count(*) FROM '{path}'").fetchall() == [(8, 2)]
+
+
+def test_another_operator_reads_a_bundle(operator: Operator, store: Store, tmp_path: Path) -> None:
+    assert operator.run("results", "bundle", "lab.tar.gz", "--device", "lab", "--json").json["measurements"] == [
+        "aaaa1111"
+    ]
+    other = Operator(tmp_path / "other")
+    other.home.mkdir()
+    shutil.move(operator.home / "lab.tar.gz", other.home)
+    assert other.run("results", "import", "lab.tar.gz").out == "1 measurement imported from lab.tar.gz\n"
+    (theirs,), (ours,) = other.measurements(), [one for one in operator.measurements() if one["id"] == "aaaa1111"]
+    assert theirs["imported"]["bundle"] == "lab.tar.gz"
+    assert ours["imported"] is None
+    assert {**theirs, "imported": None, "command": None} == {**ours, "command": None}
+    assert "lab.tar.gz" in other.run("results", "list").out
+    assert "not measured from here" in other.run("results", "show", "aaaa").out
+    again = other.run("results", "import", "lab.tar.gz", "--json")
+    assert again.json == {"imported": [], "kept": ["aaaa1111"]}
+
+
+@pytest.mark.parametrize("words", [["one.tar.gz"], ["one.tar.gz", "aaaa", "--model", "x"]])
+def test_a_bundle_of_nothing_in_particular_is_refused(operator: Operator, store: Store, words: list[str]) -> None:
+    answer = operator.run("results", "bundle", *words)
+    assert answer.code == 2
+    assert "say which measurements" in answer.err
+
+
+def test_gc_shows_first_and_removes_when_told(operator: Operator, store: Store) -> None:
+    (store.folder("aaaa1111") / RESULT).write_text("{")
+    shown = operator.run("results", "gc", "--damaged")
+    assert "1 folder" in shown.out
+    assert "--yes removes them" in shown.out
+    assert sorted(store.ids()) == ["aaaa1111", "bbbb2222"]
+    assert operator.run("results", "gc", "--damaged", "--yes", "--json").json["removed"] is True
+    assert store.ids() == ["bbbb2222"]
