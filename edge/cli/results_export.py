@@ -69,16 +69,16 @@ def export(
     store = Store(places().results)
     ids = chosen(store, measurements, wanted(device, model, verdict, run, since), last, fleet_for(device, fleet))
     damaged = _print(name, store, ids) if out == _STDOUT else formats.write(name, store, ids, Path(out))
-    for mistake in damaged:
+    for mistake in damaged.values():
         say(f"edgebench: left out: {mistake}", err=True)
-    written = len(ids) - len(damaged)
+    written = [one for one in ids if one not in damaged]
     if json:
-        print_json({"file": out, "format": name, "measurements": written, "damaged": damaged})
+        print_json({"file": out, "format": name, "measurements": written, "damaged": list(damaged.values())})
     elif out != _STDOUT:
-        say(f"{counted(written, 'measurement')} in {out}")
+        say(f"{counted(len(written), 'measurement')} in {out}")
 
 
-def _print(name: str, store: Store, ids: list[str]) -> list[str]:
+def _print(name: str, store: Store, ids: list[str]) -> dict[str, str]:
     import tempfile
 
     from edge.results import formats

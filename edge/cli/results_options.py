@@ -48,6 +48,7 @@ def fleet_for(device: str | None, given: Path | None) -> Fleet | None:
 def chosen(store: Store, ids: list[str] | None, asked: Filter, last: int | None, fleet: Fleet | None) -> list[str]:
     """Those with the ids that were given, or else what the filter picks. Errors: ConfigError where both are given."""
     from edge.cli.progress import drawn
+    from edge.places import places
     from edge.results.catalogue import pick
     from edge.results.filters import Filter
     from profiles.errors import ConfigError
@@ -57,4 +58,4 @@ def chosen(store: Store, ids: list[str] | None, asked: Filter, last: int | None,
             raise ConfigError("ids are given, and --run, --device, --last or the like; choose one", where="ID")
         return [store.find(one) for one in ids]
     with drawn() as progress:
-        return list(pick(store.root, asked, progress, fleet=fleet, most=last or ALL).ids)
+        return list(pick(places().results, asked, progress, fleet=fleet, most=last or ALL).ids)

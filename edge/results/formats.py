@@ -17,7 +17,7 @@ from device_agents.contract import dumps
 from edge.results import database, interop
 from edge.results.columns import COLUMNS, NAMES, Record, record
 from edge.results.judged import judged
-from profiles.errors import ResultError
+from profiles.errors import ConfigError, ResultError
 from profiles.load import unknown
 
 if TYPE_CHECKING:
@@ -56,18 +56,20 @@ TABLES: dict[str, Writer] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
 def named(name: str) -> str:
     """Errors: ConfigError for a format that there is not."""
     known = (*TABLES, *interop.FORMATS)
+    if not name:
+        raise ConfigError("the format is not said", fix=f"say --format: {', '.join(known)}")
     if name not in known:
         raise unknown("format", name, known, where="--format")
     return name
 
 
-def write(name: str, store: Store, ids: Sequence[str], target: Path) -> list[str]:
-    """Write `target` in that format, whole or not at all; why damaged measurements are left out of a table.
+def write(name: str, store: Store, ids: Sequence[str], target: Path) -> dict[str, str]:
+    """Write `target` in that format, whole or not at all; by id, why damaged measurements are left out of a table.
 
     Errors: ResultError when it cannot be written; ConfigError when the format cannot hold what was measured, or wants a
     library that is not there.
     """
-    damaged: list[str] = []
+    damaged: dict[str, str] = {}
     try:
         with part_of(target) as part:
             if name in TABLES:
@@ -79,7 +81,7 @@ def write(name: str, store: Store, ids: Sequence[str], target: Path) -> list[str
     return damaged
 
 
-def _stored(store: Store, ids: Iterable[str], damaged: list[str]) -> Iterator[Stored]:
+def _stored(store: Store, ids: Iterable[str], damaged: dict[str, str]) -> Iterator[Stored]:
     """The measurements, each read when it is asked for; of those that cannot be read, why is added to `damaged`."""
     from edge.report import rows
 
@@ -88,7 +90,7 @@ def _stored(store: Store, ids: Iterable[str], damaged: list[str]) -> Iterator[St
             row = rows.read(store, measurement_id)
             yield row, record(row, store.stored_ns(measurement_id))
         except ResultError as error:
-            damaged.append(str(error))
+            damaged[measurement_id] = str(error)
 
 
 def _given(store: Store, measurement_id: str) -> interop.Given:

@@ -71,7 +71,9 @@ def test_export_writes_csv_and_lines_of_json(operator: Operator, store: Store) -
     (line,) = (operator.home / "t4.jsonl").read_text().splitlines()
     assert json.loads(line)["model"] == "vit_b_16"
     refused = operator.run("results", "export", "--out", "all.xls")
-    assert (refused.code, "there are: csv, jsonl, parquet" in refused.err) == (2, True)
+    assert (refused.code, "unknown format 'xls'" in refused.err) == (2, True)
+    unsaid = operator.run("results", "export")
+    assert (unsaid.code, "--format: csv, jsonl, parquet" in unsaid.err) == (2, True)
 
 
 def test_export_to_parquet_is_read_by_others(operator: Operator, store: Store) -> None:
@@ -100,11 +102,15 @@ def test_another_operator_reads_a_bundle(operator: Operator, store: Store, tmp_p
     assert again.json == {"imported": [], "kept": ["aaaa1111"]}
 
 
-@pytest.mark.parametrize("words", [["one.tar.gz"], ["one.tar.gz", "aaaa", "--model", "x"]])
-def test_a_bundle_of_nothing_in_particular_is_refused(operator: Operator, store: Store, words: list[str]) -> None:
-    answer = operator.run("results", "bundle", *words)
-    assert answer.code == 2
-    assert "say which measurements" in answer.err
+def test_a_bundle_of_nothing_in_particular_is_refused(operator: Operator, store: Store) -> None:
+    answer = operator.run("results", "bundle", "one.tar.gz")
+    assert (answer.code, "say which measurements" in answer.err) == (2, True)
+
+
+@pytest.mark.parametrize("words", [["bundle", "one.tar.gz"], ["export", "--out", "one.csv"]])
+def test_ids_and_filters_are_not_given_together(operator: Operator, store: Store, words: list[str]) -> None:
+    answer = operator.run("results", *words, "aaaa", "--model", "x")
+    assert (answer.code, "choose one" in answer.err) == (2, True)
 
 
 def test_gc_shows_first_and_removes_when_told(operator: Operator, store: Store) -> None:
