@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from device_agents.contract import ErrorInfo, dumps, from_json
+from device_agents.contract import ErrorInfo, JobSpec, dumps, from_json
 from edge import version
 from edge.cluster.supplying import Payload, Supplier
 from edge.cluster.words import Awaited, Down, Start, Up, artifact_to_json, device_to_json, error_of, outcome_from_json
@@ -21,7 +21,7 @@ from edge.results.store import Measurement
 from edge.running.device_run import DeviceRun, Failed, Ok, Orders
 from edge.running.device_work import Tools
 from edge.running.journal import Journal
-from profiles.errors import EdgebenchError, TransportError
+from profiles.errors import EdgebenchError, SchemaError, TransportError
 
 STAGE = "scheduler"
 """The stage of what fails for want of a worker."""
@@ -188,6 +188,8 @@ class RemoteRun(DeviceRun):
 
     def _take_result(self, facts: Mapping[str, Any], samples: bytes) -> None:
         measurement = from_json(Measurement, facts["measurement"])
+        if measurement.result.task not in JobSpec.TASKS:
+            raise SchemaError("a worker sent what no job of ours made", where=self.device.name)
         check_samples(measurement.result, samples, where=f"{self.device.name}, what its worker sent")
         self._tools.results.add(measurement, samples)
 

@@ -13,6 +13,7 @@ from edge.results.lottery import Judged
 from edge.results.stats import percentile, supported
 from edge.results.verdict import Status
 from edge.results.watched import Watched
+from profiles.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge.planning.plan import Cell
@@ -46,7 +47,11 @@ class Side:
 
 
 def side(judged: Sequence[Judged], samples: Sequence[Samples]) -> Side:
-    """Of measurements and their samples, int64 ns."""
+    """Of measurements and their samples, int64 ns. Errors: ConfigError for one of another tool that kept no samples."""
+    for one in judged:
+        if not one.measurement.result.processes:
+            message = f"{one.measurement.cell.label} has figures and no samples, which have no interval"
+            raise ConfigError(message, where=one.measurement.id[:8], fix="look at both with `edgebench results show`")
     runs = [_runs(one, its) for one, its in zip(judged, samples, strict=True)]
     flat = [run for its in runs for run in its]
     latencies = all(one.summary.median is not None for one in judged)

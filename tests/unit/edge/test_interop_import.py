@@ -15,6 +15,7 @@ from edge.report.rows import Row, as_json, read
 from edge.report.table import measurements, notes
 from edge.results.interop import optimum_benchmark, writer
 from edge.results.interop.importing import Asked, measurement_of
+from edge.results.sides import side
 from edge.results.store import Measurement, Store
 from edge.results.verdict import Status
 from profiles.errors import ConfigError
@@ -54,6 +55,13 @@ def test_none_is_ever_judged_and_each_is_shown_as_foreign(tmp_path: Path, form: 
     assert (told["foreign"]["sha256"], told["foreign"]["read_as"], told["verdict"]) == (sha256, form, "UNJUDGED")
     assert (told["device"], told["model"], told["batch"], told["precision"]) == ("orin-1", "resnet50", 4, "fp16")
     assert told["framework"] == "unknown"
+
+
+@pytest.mark.parametrize("form", ["trtexec-profile", "trtexec-stdout"])
+def test_figures_without_samples_are_compared_with_nothing(tmp_path: Path, form: str) -> None:
+    row = recorded(tmp_path, form)
+    with pytest.raises(ConfigError, match="has figures and no samples"):
+        side([row], [Store(tmp_path).samples_ns(row.measurement)])
 
 
 class TestTimes:
