@@ -216,11 +216,13 @@ def test_an_upload_through_a_gateway_that_is_cut_goes_on_where_it_was(
     assert sha256(Path(target).read_bytes()).hexdigest() == digest
 
 
-def test_a_tunnel_of_a_dead_connection_ends_quietly(sshd: Sshd) -> None:
+def test_a_tunnel_of_a_dead_connection_ends_quietly(start_sshd: Callable[..., Sshd]) -> None:
     """The connection takes nothing more, which its own thread has not heard of: who closes the tunnel finds out."""
-    link = Link(sshd.endpoint)
+    server = start_sshd(name="bastion")
+    link = Link(server.endpoint)
     connect(link, Deadline(30, "connecting", "board"))
-    channels = [link.session.open_channel("direct-tcpip", ("127.0.0.1", sshd.port), ("127.0.0.1", 0)) for _ in "ab"]
+    channels = [link.session.open_channel("direct-tcpip", ("127.0.0.1", server.port), ("127.0.0.1", 0)) for _ in "ab"]
+    server.freeze()  # or it would end the connection, too
     link.session.sock.shutdown(socket.SHUT_WR)
     with pytest.raises(EOFError):
         channels[0].close()

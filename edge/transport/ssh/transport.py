@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -138,7 +138,7 @@ class SSHTransport:
         output = _Output(MAX_OUTPUT, too_much(argv, MAX_OUTPUT, self._endpoint.where))
         under_way = pieces[0]
 
-        def everything() -> Iterator[bytes]:
+        def everything() -> Generator[bytes, None, None]:
             nonlocal under_way
             for under_way in pieces:
                 yield from under_way.pieces(CHUNK)
@@ -147,9 +147,9 @@ class SSHTransport:
             under_way.step(sent)
             self._pace.spend(sent, deadline, self._closed)
 
-        with self._command(argv, deadline) as command:
+        with closing(everything()) as data, self._command(argv, deadline) as command:
             try:
-                command.feed(everything(), count)
+                command.feed(data, count)
             except TransferError:  # of ours: what is under way there ends first, or it would outlive its removal
                 with suppress(TransportError):
                     command.end(b"", output.out, output.err)
