@@ -90,7 +90,8 @@ def test_a_stored_measurement_stands_for_its_cell(brief: Operator, tiny_onnx: Pa
     named = ("--name", "mine")
     assert brief.run("export", tiny_onnx, *named, "--precision", "fp32").code == 0
     stored = brief.run("deploy", "mine", "--quick", "--json").json["measurements"][0]["id"]
-    answer = brief.run("compare", "--live", stored[:8], "mine@8", "--quick", "--rounds", "2", "--threshold", "900%")
+    more = ("--quick", "--rounds", "2", "--threshold", "900%")
+    answer = brief.run("compare", "--live", stored[:8], "mine@8", *more, timeout=120)
     assert answer.code in (0, 4), answer.err
     assert "takes" in answer.out
 
