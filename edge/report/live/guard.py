@@ -59,7 +59,7 @@ class Guard:
     """Stands before the pages, and reads nothing but headers.
 
     A name that an attacker's DNS points here is refused (DNS rebinding): only addresses, `localhost`, `host` and this
-    machine's own name are served. The token comes once, in the address; it is kept as a cookie that scripts cannot read.
+    machine's own name are served. The token comes once, in the address; then it is a cookie that scripts cannot read.
     """
 
     def __init__(self, app: App, host: str, token: str | None) -> None:

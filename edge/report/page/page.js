@@ -2,7 +2,7 @@
 (() => {
   // Strings of devices and files reach the page as text alone: no markup is ever made of them.
   const AXES = ["device", "model", "framework", "backend", "precision", "batch", "verdict"];
-  const MOST_SERIES = 12;
+  const MOST_SERIES = 12, MOST_ROWS = 40;
   const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "star", "pentagon", "hexagon"];
   const INKS = {
     light: ["#0757b0", "#b34700", "#116329", "#8a2a8f", "#a40e26", "#5c5200", "#006a70", "#6e3b1f"],
@@ -71,7 +71,7 @@
   const COLUMNS = [
     ["device", (c) => c.device], ["model", (c) => c.model], ["framework", (c) => c.framework],
     ["backend", (c) => c.backend], ["precision", (c) => c.precision], ["batch", (c) => c.batch, (c) => c.batch],
-    ["size", (c) => c.size], ["pattern", (c) => c.pattern], ["special", (c) => c.special.join(", ")],
+    ["size", (c) => c.size], ["pattern", (c) => (c.pattern === "serial" ? "" : c.pattern)], ["special", (c) => c.special.join(", ")],
     ["median ms", (c) => estimate(c.median, c.samples), (c) => c.median && c.median.ms],
     ["p99 ms", (c) => estimate(c.p99, c.samples), (c) => c.p99 && c.p99.ms],
     ["images/s", (c) => figure(c.per_s), (c) => c.per_s],
@@ -118,12 +118,12 @@
   function drawRows(cells) {
     const columns = COLUMNS.filter(([, text]) => cells.some((cell) => text(cell) !== ""));
     const rows = sorted(cells).map((cell) => el("tr", { class: cell.verdict, "data-id": cell.id },
-      ...columns.map((column) => valueCell(cell, column)),
       el("td", {}, el("button", {
         type: "button", "aria-label": `Look at ${cell.device} ${cell.label}`, onclick: () => choose(cell.id, true),
-      }, cell.id.slice(0, 8)))));
+      }, cell.id.slice(0, 8))),
+      ...columns.map((column) => valueCell(cell, column))));
     put("rows", el("caption", {}, `${cells.length} measurements; - (n=…): that many samples do not support the figure`),
-      el("thead", {}, el("tr", {}, ...columns.map(([name, , number]) => head(name, number)), el("th", { scope: "col" }, "look"))),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "look at"), ...columns.map(([name, , number]) => head(name, number)))),
       el("tbody", {}, ...rows));
     again("measurements", state.doc.command);
   }
@@ -169,8 +169,8 @@
     const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true };
     const found = {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: 13 },
-      margin: { l: 55, r: 12, t: 10, b: 45 }, height: 380 + 22 * series, hovermode: "closest", dragmode: false,
-      showlegend: series > 1, legend: { orientation: "v", x: 0, y: -0.2, yanchor: "top" },
+      margin: { l: 55, r: 12, t: 10, b: 45 }, height: 380 + (series <= MOST_SERIES ? 22 * series : 0), hovermode: "closest", dragmode: false,
+      showlegend: series > 1 && series <= MOST_SERIES, legend: { orientation: "v", x: 0, y: -0.3, yanchor: "top" },
       colorway: inks(), hoverlabel: { align: "left" },
     };
     for (const [name, value] of Object.entries(more)) found[name] = /^[xy]axis/.test(name) ? { ...axis, ...value } : value;
@@ -226,8 +226,10 @@
     draw("plot-batch", traces.length ? `Median latency against batch size, ${traces.length} series; the figures are in the table of measurements`
       : "No measurement that can be drawn has a latency.", traces, {
       xaxis: { title: { text: "batch size" }, type: "log", tickvals: batches, ticktext: batches.map(String) },
-      yaxis: { title: { text: "median, ms" }, rangemode: "tozero" },
+      yaxis: { title: { text: "median, ms" }, type: "log" },
     }, groups.length);
+    put("batch-caption", "The median latency of a batch. Bars are 95 % intervals over processes; one process has none."
+      + (groups.length > MOST_SERIES ? ` ${groups.length} series: point at one for its name, or filter.` : ""));
     again("batch", state.doc.command);
   }
 
@@ -359,34 +361,41 @@
 
   // --- comparisons, layers, floor, environment
 
+  const toldRatio = (ratio) => {
+    if (!ratio) return "-";
+    return figure(ratio.value) + (ratio.low === null ? "" : ` (${figure(ratio.low)} to ${figure(ratio.high)})`);
+  };
+  const pair = (one) => `${one.b} / ${one.a}`;
   function drawRatios(cells) {
     const ids = new Set(cells.map((cell) => cell.id));
     const found = state.doc.ratios.filter((one) => one.ids.every((id) => ids.has(id)));
-    const name = (one) => `${one.b} / ${one.a}`, told = (ratio) => (ratio ? `${figure(ratio.value)}${ratio.low === null ? "" : ` (${figure(ratio.low)} to ${figure(ratio.high)})`}` : "-");
-    const some = found.slice(0, 40).reverse();
-    const traces = some.length ? [{
-      x: some.map((one) => one.time.value), y: some.map((_, index) => index), mode: "markers", hoverinfo: "text",
-      text: some.map((one) => plain(`${one.label}: ${name(one)} ${told(one.time)}, ${one.finding}`)), marker: { color: inks()[0], size: 9 },
-      error_x: { type: "data", symmetric: false, array: some.map((one) => (one.time.high === null ? 0 : one.time.high - one.time.value)),
-        arrayminus: some.map((one) => (one.time.low === null ? 0 : one.time.value - one.time.low)), thickness: 1.5, width: 5 },
-    }] : [];
-    draw("plot-ratios", some.length ? `Ratios with intervals, ${some.length} pairs; the figures are in the table below`
-      : "Nothing here is alike but for its framework or its backend.", traces, {
-      height: 130 + 26 * some.length, shapes: [{ type: "line", x0: 1, x1: 1, yref: "paper", y0: 0, y1: 1, line: { dash: "dash", width: 1, color: inks()[1] } }],
-      xaxis: { title: { text: "time of the second over the first" }, type: "log" },
-      yaxis: { tickvals: some.map((_, index) => index), ticktext: some.map((one, index) => plain(`${found.length - (found.length - some.length) - index}`)), range: [-0.6, some.length - 0.4], title: { text: "row of the table" } },
-    });
-    const plotted = found.length > 40 ? `; the first 40 are drawn` : "";
-    table("ratio-rows", `${found.length} pairs${plotted}`, found.length ? ["row", "compared", "second / first", "time", "p99", "energy", "finding", "made again by"] : [],
-      found.map((one, index) => [index + 1, one.label, name(one), told(one.time), told(one.p99), told(one.energy),
+    found.forEach((one, index) => { one.row = index + 1; });
+    for (const axis of ["framework", "backend"]) drawForest(axis, found.filter((one) => one.axis === axis));
+    table("ratio-rows", `${found.length} pairs`, found.length ? ["row", "compared", "second / first", "time", "p99", "energy", "finding", "made again by"] : [],
+      found.map((one) => [one.row, `${one.device} ${one.label}`, pair(one), toldRatio(one.time), toldRatio(one.p99), toldRatio(one.energy),
         [one.finding, ...one.notes].join("; "), el("code", {}, one.command)]));
     put("refused", ...state.doc.not_compared.map((why) => el("li", {}, `Not compared: ${why}`)));
+  }
+  function drawForest(axis, found) {
+    const some = found.slice(0, MOST_ROWS).reverse(), end = (ratio, side) => (ratio[side] === null ? 0 : Math.abs(ratio[side] - ratio.value));
+    const traces = some.length ? [{
+      x: some.map((one) => one.time.value), y: some.map((_, index) => index), mode: "markers", hoverinfo: "text",
+      text: some.map((one) => plain(`${one.device} ${one.label}: ${pair(one)} ${toldRatio(one.time)}, ${one.finding}`)), marker: { color: inks()[0], size: 9 },
+      error_x: { type: "data", symmetric: false, array: some.map((one) => end(one.time, "high")), arrayminus: some.map((one) => end(one.time, "low")), thickness: 1.5, width: 5 },
+    }] : [];
+    const more = found.length > some.length ? ` (the first ${some.length} of ${found.length})` : "";
+    draw(`plot-ratios-${axis}`, some.length ? `Ratios of time between ${axis}s with intervals, ${some.length} pairs; the figures are in the table below`
+      : `Nothing here is alike but for its ${axis}.`, traces, {
+      height: 130 + 26 * some.length, shapes: [{ type: "line", x0: 1, x1: 1, yref: "paper", y0: 0, y1: 1, line: { dash: "dash", width: 1.5, color: inks()[1] } }],
+      xaxis: { title: { text: `between ${axis}s${more}: time of the second over the first` }, type: "log" },
+      yaxis: { tickvals: some.map((_, index) => index), ticktext: some.map((one) => `${one.row}`), range: [-0.6, some.length - 0.4], title: { text: "row" } },
+    });
   }
 
   function drawLayers(cells) {
     const known = drawable(cells).filter((cell) => cell.layers), name = namer(known, [...TELLING, "batch"]);
     const precisions = unique(known.flatMap((cell) => cell.layers.shares.map((one) => one.precision)));
-    const rows = known.slice(0, 40).reverse(), share = (cell, precision) => cell.layers.shares.find((one) => one.precision === precision);
+    const rows = known.slice(0, MOST_ROWS).reverse(), share = (cell, precision) => cell.layers.shares.find((one) => one.precision === precision);
     const traces = rows.length ? precisions.map((precision, index) => ({
       name: plain(precision || "not told"), type: "bar", orientation: "h", y: rows.map((_, row) => row), x: rows.map((cell) => (share(cell, precision) || { share: 0 }).share),
       marker: { color: look(index).color, pattern: { shape: ["", "/", "x", "."][index % 4] } }, hoverinfo: "text",

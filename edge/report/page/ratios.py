@@ -27,9 +27,9 @@ def ratios(entries: Sequence[Entry]) -> tuple[list[dict[str, Any]], list[str]]:
                 try:
                     found.append(_ratio(axis, a, b))
                 except ConfigError as error:
-                    refused.append(
-                        f"{a.kept.measurement.cell.label} and {b.kept.measurement.cell.label}: {error.message}"
-                    )
+                    cell, other = a.kept.measurement.cell, b.kept.measurement.cell
+                    refused.append(f"{cell.device} {cell.label} and {other.label}: {error.message}")
+    found.sort(key=lambda one: (AXES.index(one["axis"]), one["device"], one["label"]))
     return found, list(dict.fromkeys(refused))
 
 
