@@ -39,8 +39,8 @@ class Made:
 
     def __init__(
         self, name: str, *, ms: float = 2.0, processes: int = 5, count: int = 200, slower: float = 0.0,
-        began: bool = True, profile: str = "jetson-agx-orin-64gb", identity: dict[str, str] | None = None, at: str = "2026-01-01T00:00:00Z",
-        artifact: str = "a" * 64, **cell: Any,
+        began: bool = True, profile: str = "jetson-agx-orin-64gb", identity: dict[str, str] | None = None,
+        at: str = "2026-01-01T00:00:00Z", artifact: str = "a" * 64, **cell: Any,
     ) -> None:  # fmt: skip
         self._parts: list[Any] = []
         self._length = 0

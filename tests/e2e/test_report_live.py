@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,7 +60,7 @@ def results(operator: Operator) -> Path:
 
 
 @pytest.fixture
-def start(operator: Operator) -> Iterator[Callable[..., Live]]:
+def start(operator: Operator) -> Callable[..., Live]:
     def started(*arguments: object, port: int = 0) -> Live:
         process = operator.start("report", "--live", "--port", port, "--json", *arguments)
         assert process.stdout is not None
@@ -71,7 +71,7 @@ def start(operator: Operator) -> Iterator[Callable[..., Live]]:
             text += line
         return Live(process, json.loads(text)["address"])
 
-    yield started
+    return started
 
 
 def told(results: Path, *, done: int, ended: bool = False) -> None:

@@ -71,6 +71,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
+        made.listen()  # who opens the address that is printed waits until somebody answers
     except OSError as error:
         made.close()
         message = f"{host} port {port} cannot be listened on ({error.strerror})"
