@@ -90,9 +90,9 @@ class TestThePage:
     def test_shows_a_new_measurement_without_being_loaded_again(
         self, browser: Browser, start: Callable[..., Live], results: Path
     ) -> None:
-        browser.open(start().address, 1)
+        browser.open(start("--device", "orin").address, 1)
         browser.driver.execute_script("window.still = 1; document.getElementById('search').value = 'orin'")
-        add(results, Made("aaaa2", framework="tensorflow", ms=3.0))
+        add(results, Made("bbbb1", device="shelf", profile="local"), Made("aaaa2", framework="tensorflow", ms=3.0))
         browser.wait_for("document.body.dataset.drawn === '2'")
         assert browser.ask("[window.still, document.getElementById('search').value]") == [1, "orin"]
         assert len(browser.texts("#ratio-rows tbody tr")) == 1
