@@ -112,6 +112,11 @@ class TestThePage:
         browser.emulate(scheme="dark", medium="print")
         assert browser.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert not browser.find("#filters").is_displayed()
+        browser.driver.execute_script("dispatchEvent(new Event('beforeprint'))")
+        plot = "document.getElementById('plot-batch')"
+        assert browser.ask(f"[{plot}.layout.font.color, {plot}.querySelector('svg').clientWidth]") == ["#1b1f24", 680]
+        browser.driver.execute_script("dispatchEvent(new Event('afterprint'))")
+        assert browser.ask(f"{plot}.querySelector('svg').clientWidth") > 680
 
     def test_names_its_parts_to_who_cannot_see_them(self, browser: Browser, page: str) -> None:
         browser.open(page, 6)

@@ -3,6 +3,8 @@
   // Strings of devices and files reach the page as text alone: no markup is ever made of them.
   const AXES = ["device", "model", "framework", "backend", "precision", "batch", "verdict"];
   const MOST_SERIES = 12, MOST_ROWS = 40;
+  const PAPER = 680; // pixels of an A4 or letter page within its margins
+  const WIDE = 5; // times the median: outliers so far up take a logarithmic axis
   const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "star", "pentagon", "hexagon"];
   const INKS = {
     light: ["#0757b0", "#b34700", "#116329", "#8a2a8f", "#a40e26", "#5c5200", "#006a70", "#6e3b1f"],
@@ -47,6 +49,8 @@
       AXES.every((axis) => !chosenOf(axis) || String(cell[axis]) === chosenOf(axis))
       && (!wanted || words(cell).includes(wanted)));
   }
+  const nothing = (cells, why) => (cells.length && !drawable(cells).length
+    ? "All of these are INVALID, and are drawn when the box above is ticked." : why);
   const drawable = (cells) => cells.filter((cell) => $("invalid").checked || cell.verdict !== "INVALID");
   function compareValues(a, b) {
     return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
@@ -128,6 +132,7 @@
     again("measurements", state.doc.command);
   }
   function table(id, caption, headers, rows) {
+    $(id).classList.toggle("empty", !rows.length);
     put(id, el("caption", {}, caption),
       el("thead", {}, el("tr", {}, ...headers.map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((value, index) =>
@@ -171,7 +176,7 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: 13 },
       margin: { l: 55, r: 12, t: 10, b: 45 }, height: 380 + (series <= MOST_SERIES ? 22 * series : 0), hovermode: "closest", dragmode: false,
       showlegend: series > 1 && series <= MOST_SERIES, legend: { orientation: "v", x: 0, y: -0.3, yanchor: "top" },
-      colorway: inks(), hoverlabel: { align: "left" },
+      colorway: inks(), hoverlabel: { align: "left" }, ...(state.printing ? { width: PAPER } : { autosize: true }),
     };
     for (const [name, value] of Object.entries(more)) found[name] = /^[xy]axis/.test(name) ? { ...axis, ...value } : value;
     for (const name of ["xaxis", "yaxis"]) if (!found[name]) found[name] = { ...axis };
@@ -224,7 +229,7 @@
     });
     const batches = unique(known.map((cell) => cell.batch));
     draw("plot-batch", traces.length ? `Median latency against batch size, ${traces.length} series; the figures are in the table of measurements`
-      : "No measurement that can be drawn has a latency.", traces, {
+      : nothing(cells, "No measurement that can be drawn has a latency."), traces, {
       xaxis: { title: { text: "batch size" }, type: "log", tickvals: batches, ticktext: batches.map(String) },
       yaxis: { title: { text: "median, ms" }, type: "log" },
     }, groups.length);
@@ -257,7 +262,7 @@
       return [points, line];
     });
     draw("plot-pareto", traces.length ? `Images a second against median latency, ${known.length} measurements; the figures are in the table of measurements`
-      : "No measurement that can be drawn has both.", traces, {
+      : nothing(cells, "No measurement that can be drawn has both."), traces, {
       xaxis: { title: { text: "median latency of a batch, ms" }, type: "log" },
       yaxis: { title: { text: "images/s" }, type: "log" },
     }, groups.length);
@@ -273,7 +278,7 @@
       hovertemplate: "%{y:.1%} within %{x:.4g} ms<extra></extra>",
     }));
     draw("plot-ecdf", traces.length ? `Cumulative distribution of latencies, ${traces.length} measurements`
-      : "No measurement that can be drawn has samples.", traces, {
+      : nothing(cells, "No measurement that can be drawn has samples."), traces, {
       xaxis: { title: { text: "latency, ms" }, type: "log" },
       yaxis: { title: { text: "share of inferences within" }, tickformat: ".0%", range: [0, 1.01] },
     }, traces.length);
@@ -330,7 +335,9 @@
     const traces = time ? [...time.processes.flatMap(latencies), ...panels.flatMap(([, tracks], row) => tracks.map((track) => trackTrace(track, row)))] : [];
     const more = { xaxis: { title: { text: "seconds" }, anchor: panels.length ? `y${panels.length + 1}` : "y" }, height: 300 + 110 * panels.length };
     const slot = 1 / (panels.length + 2);
-    more.yaxis = { title: { text: "ms" }, domain: [panels.length ? slot * panels.length + 0.04 : 0, 1], rangemode: "tozero" };
+    const most = time ? Math.max(...time.processes.flatMap((one) => one.most)) : 0, wide = cell.median && most > WIDE * cell.median.ms;
+    const scale = wide ? { type: "log" } : { rangemode: "tozero" };
+    more.yaxis = { title: { text: "ms" }, domain: [panels.length ? slot * panels.length + 0.04 : 0, 1], ...scale };
     panels.forEach(([name, tracks], row) => {
       const top = slot * (panels.length - row);
       const unit = name === "held back" ? { tickvals: [0, 1], ticktext: ["no", "yes"], range: [-0.15, 1.15] } : { nticks: 4 };
@@ -401,7 +408,7 @@
       marker: { color: look(index).color, pattern: { shape: ["", "/", "x", "."][index % 4] } }, hoverinfo: "text",
       text: rows.map((cell) => plain(`${name(cell)}: ${precision} ${figure(100 * (share(cell, precision) || { share: 0 }).share)} % of ${cell.layers.by_time ? "time" : "layers"}`)), textposition: "none",
     })) : [];
-    draw("plot-layers", rows.length ? `Share of the computing by precision, ${rows.length} measurements` : "No runtime here tells the precision of its layers.", traces, {
+    draw("plot-layers", rows.length ? `Share of the computing by precision, ${rows.length} measurements` : nothing(cells, "No runtime here tells the precision of its layers."), traces, {
       barmode: "stack", height: 150 + 26 * rows.length + 22 * precisions.length, xaxis: { tickformat: ".0%", range: [0, 1] },
       yaxis: { tickvals: rows.map((_, row) => row), ticktext: rows.map((cell) => plain(name(cell).slice(0, 40))) },
     }, Math.max(precisions.length, 2));
