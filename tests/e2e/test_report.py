@@ -175,6 +175,17 @@ class TestTheCommand:
         assert says in answer.err
         assert not (operator.home / "r.html").exists()
 
+    def test_opens_it_in_the_browser_of_the_operator(
+        self, operator: Operator, results: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        add(results, MADE[0])
+        script = operator.home / "browser"
+        script.write_text('#!/bin/sh\necho "$1" > opened\n')
+        script.chmod(0o755)
+        monkeypatch.setenv("BROWSER", f"{script} %s")
+        assert operator.run("report", "--html", "r.html", "--open").code == 0
+        assert (operator.home / "opened").read_text().strip() == (operator.home / "r.html").as_uri()
+
     def test_without_plotly_names_the_extra(self, operator: Operator, results: Path) -> None:
         add(results, MADE[0])
         operator.prelude = "import sys; sys.modules['plotly'] = None"

@@ -19,7 +19,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LEAST_TOKEN = 16
-_COOKIE = "edgebench"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -66,7 +65,7 @@ class Guard:
         self._app = app
         self._names = {"localhost", host.lower(), socket.gethostname().lower()}
         self._token = token
-        self._cookie = _derived(token) if token else ""
+        self._cookie = f"edgebench-{_derived(token or '', 'name')[:8]}", _derived(token or "", "value")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,15 +87,15 @@ class Guard:
 
     def _has_cookie(self, header: str) -> bool:
         try:
-            found = SimpleCookie(header).get(_COOKIE)
+            found = SimpleCookie(header).get(self._cookie[0])
         except CookieError:
             return False
-        return found is not None and _same(found.value, self._cookie)
+        return found is not None and _same(found.value, self._cookie[1])
 
     async def _ask(self, scope: Scope, send: Send) -> None:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if _same(given, self._token or ""):
-            cookie = f"{_COOKIE}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
+            cookie = f"{'='.join(self._cookie)}; Path=/; HttpOnly; SameSite=Strict"
             await _answer(send, 303, "", {"location": "/", "set-cookie": cookie})
         else:
             await _answer(send, 401, "This page takes a token: open the address that the command printed.")
@@ -114,9 +113,9 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(*(hashlib.sha256(text.encode()).digest() for text in (given, expected)))
 
 
-def _derived(token: str) -> str:
-    """The same after a restart, and not the token itself."""
-    return hmac.new(token.encode(), b"edgebench live report", hashlib.sha256).hexdigest()
+def _derived(token: str, what: str) -> str:
+    """The same after a restart, and not the token itself; browsers keep cookies by host, so each token has its own."""
+    return hmac.new(token.encode(), f"edgebench live report, {what}".encode(), hashlib.sha256).hexdigest()
 
 
 def _with_headers(send: Send) -> Send:

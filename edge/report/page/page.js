@@ -309,6 +309,7 @@
       ...chosen.findings.map((one) => [one.broken ? "broken" : "not judged", `${one.rule}: ${one.reason}`]),
       ...chosen.flags.map((one) => ["flag", `${one.name}: ${one.reason}`]),
       ["energy", chosen.joules === null ? `not known: ${chosen.energy}` : `${figure(chosen.joules)} J an image, ${figure(chosen.watts)} W (${chosen.energy})`],
+      ["precision", precisionOf(chosen)],
       ["floor", floorOf(chosen)],
     ];
     put("about", el("dl", {}, ...facts.flatMap(([name, told]) => [el("dt", {}, name), el("dd", {}, told)])));
@@ -319,6 +320,11 @@
       chosen.slowest.length ? ["layer", "precision", "share"] : [],
       chosen.slowest.map((one) => [one.name, one.precision, `${figure(100 * one.share)} %`]));
     again("one", chosen.again, `edgebench results show ${chosen.id}`);
+  }
+  function precisionOf(cell) {
+    if (!cell.layers) return "the runtime does not tell that of its layers";
+    const of = cell.layers.by_time ? "time" : "layers";
+    return cell.layers.shares.map((one) => `${one.precision || "not told"} ${figure(100 * one.share)} % of ${of} (${one.layers} layers)`).join(", ");
   }
   function floorOf(cell) {
     if (cell.floor.why) return `not known: ${cell.floor.why}`;
