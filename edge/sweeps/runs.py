@@ -108,8 +108,8 @@ def unfinished(root: Path, plan_id: str) -> Run | None:
 
 
 def last_told(root: Path) -> tuple[str, RunStatus] | None:
-    """The id of the newest run that keeps a status file, deployments included, and what it told last: `ended` where
-    nobody works on it. No journal is read. None where there is no such run."""
+    """The id of the newest sweep's run that has told where it stands, and what it told last: `ended` where nobody works
+    on it. No journal is read. None where there is no such run."""
     path = max(root.glob(f"sweeps/*/*{_STATUS}"), key=lambda found: found.name, default=None)
     if path is not None:
         with contextlib.suppress(OSError, *DAMAGED):
