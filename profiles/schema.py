@@ -85,13 +85,15 @@ class ModelProfile:
 
 @dataclass(frozen=True)
 class Peak:
-    """Published dense peaks in one power mode: tensor TFLOP/s in FP16, memory GB/s, and where that is written."""
+    """Published dense peaks in one power mode: tensor TFLOP/s in FP16, memory GB/s, and where that is written.
+    `last_cache_mb` are the megabytes of the accelerator's last cache, None where they were not looked up."""
 
     fp16_tflops: float
     memory_gb_s: float
     source: str
     power_mode: str | None = None
     derived: str | None = None
+    last_cache_mb: float | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = [
+    "tests.browser",
     "tests.operator",
     "tests.ssh.sshd",
     "tests.stand_ins.containers",

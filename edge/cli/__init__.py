@@ -7,7 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from edge.cli import best, compare, deploy, devices, engines, export, init, paths, profiles, release, results, sweep
+from edge.cli import (
+    best,
+    compare,
+    deploy,
+    devices,
+    engines,
+    export,
+    init,
+    paths,
+    profiles,
+    release,
+    report,
+    results,
+    sweep,
+)
 from edge.cli.common import INTERRUPTED, print_json, state
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[
@@ -44,6 +58,7 @@ app.command("deploy")(deploy.deploy)
 app.command("sweep")(sweep.sweep)
 app.command("compare")(compare.compare)
 app.command("best")(best.best)
+app.command("report")(report.report)
 app.add_typer(sweep.runs, name="sweeps")
 app.add_typer(devices.app, name="devices")
 app.add_typer(engines.app, name="engines")

@@ -45,17 +45,29 @@ def fleet_for(device: str | None, given: Path | None) -> Fleet | None:
     return load_fleet(given) if device is not None else None
 
 
-def chosen(store: Store, ids: list[str] | None, asked: Filter, last: int | None, fleet: Fleet | None) -> list[str]:
-    """Those with the ids that were given, or else what the filter picks. Errors: ConfigError where both are given."""
+def chosen(
+    store: Store,
+    ids: list[str] | None,
+    asked: Filter,
+    last: int | None,
+    fleet: Fleet | None,
+    *,
+    quiet: bool = False,
+) -> list[str]:
+    """Those with the ids that were given, or else what the filter picks; `quiet` draws no progress. Errors: ConfigError
+    where both are given."""
+    import contextlib
+
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.results.catalogue import pick
     from edge.results.filters import Filter
     from profiles.errors import ConfigError
+    from profiles.progress import silent
 
     if ids:
         if asked != Filter() or last is not None:
             raise ConfigError("ids are given, and --run, --device, --last or the like; choose one", where="ID")
         return [store.find(one) for one in ids]
-    with drawn() as progress:
+    with contextlib.nullcontext(silent) if quiet else drawn() as progress:
         return list(pick(places().results, asked, progress, fleet=fleet, most=last or ALL).ids)

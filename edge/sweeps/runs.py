@@ -19,6 +19,7 @@ from edge.running.journal import DAMAGED, Journal, look
 from edge.running.watching import Board, DeviceStatus, RunStatus
 from profiles.errors import ConfigError
 
+_STATUS = ".status.json"
 _EVERY_S = 1.0
 _SILENT_S = 15.0
 """After so long without a word nobody works on a run."""
@@ -106,6 +107,17 @@ def unfinished(root: Path, plan_id: str) -> Run | None:
     return None
 
 
+def last_told(root: Path) -> tuple[str, RunStatus] | None:
+    """The id of the newest sweep's run that has told where it stands, and what it told last: `ended` where nobody works
+    on it. No journal is read. None where there is no such run."""
+    path = max(root.glob(f"sweeps/*/*{_STATUS}"), key=lambda found: found.name, default=None)
+    if path is not None:
+        with contextlib.suppress(OSError, *DAMAGED):
+            last = _read(path)
+            return path.name.removesuffix(_STATUS), last if _is_fresh(last) else replace(last, ended=True)
+    return None
+
+
 def follow(root: Path, run: str, show: Callable[[Run], None]) -> Run:
     """Show the run each second until nobody works on it. Its journal, which may be long, is not read in between."""
     found = find(root, run)
@@ -141,11 +153,21 @@ def _counted(journal: Journal) -> RunStatus:
 def _told_now(journal: Path) -> RunStatus | None:
     """What the process that works on the run tells; None where nobody does."""
     with contextlib.suppress(OSError, *DAMAGED):
-        last = from_json(RunStatus, loads(_status_file(journal).read_bytes()))
-        if not last.ended and time.time() - last.at < _SILENT_S:
+        last = _read(_status_file(journal))
+        if _is_fresh(last):
             return last
     return None
 
 
+def _read(path: Path) -> RunStatus:
+    """Errors: OSError, DAMAGED."""
+    return from_json(RunStatus, loads(path.read_bytes()))
+
+
+def _is_fresh(last: RunStatus) -> bool:
+    """Whether somebody works on the run."""
+    return not last.ended and time.time() - last.at < _SILENT_S
+
+
 def _status_file(journal: Path) -> Path:
-    return journal.with_suffix(".status.json")
+    return journal.with_suffix(_STATUS)

@@ -18,7 +18,7 @@ PACKAGES = ("edge", "export", "profiles", "device_agents")
 HEAVY = {
     *("torch", "torchvision", "tensorflow", "keras", "jax", "safetensors", "h5py", "scipy", "pandas", "pyarrow"),
     *("onnx", "onnx_ir", "onnxruntime", "onnxscript", "modelopt", "tf2onnx", "tensorrt", "tensorrt_rtx"),
-    *("paramiko", "dask", "distributed", "duckdb", "plotly"),
+    *("paramiko", "dask", "distributed", "duckdb", "plotly", "starlette", "uvicorn", "selenium"),
 }
 
 REFUSE_HEAVY = f"""

@@ -75,6 +75,24 @@ def test_another_terminal_reads_where_a_run_stands(tmp_path: Path) -> None:
     assert run.state == "stopped"
 
 
+def test_the_newest_run_that_tells_of_itself_is_found_without_its_journal(tmp_path: Path) -> None:
+    assert runs.last_told(tmp_path) is None
+    journal = open_journal(tmp_path, Plan(tuple(CELLS), name="nightly", sweep="f" * 20))
+    with runs.told(journal, board_of(CELLS[0])):
+        journal.path.write_bytes(b"not read")
+        run, status = runs.last_told(tmp_path) or pytest.fail("nothing was told")
+        assert (run, status.ended, status.count("done")) == (journal.run, False, 1)
+    journal.close()
+    assert (runs.last_told(tmp_path) or pytest.fail("nothing was told"))[1].ended
+
+
+def test_a_run_whose_controller_was_killed_is_over_after_a_while(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path, Plan(tuple(CELLS), name="nightly", sweep="f" * 20))
+    with runs.told(journal, Board(clock=lambda: 1_700_000_000.0)):
+        assert (runs.last_told(tmp_path) or pytest.fail("nothing was told"))[1].ended
+    journal.close()
+
+
 def test_a_run_is_followed_until_it_ends_and_no_other_one(tmp_path: Path) -> None:
     plan = Plan(tuple(CELLS), name="nightly", sweep="f" * 20)
     journal, shown = open_journal(tmp_path, plan), []

@@ -1,0 +1,138 @@
+"""One measurement as the page holds it: what it is, its figures and verdict, and what its plots are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.report.page.distribution import percentiles, quantiles_ms
+from edge.report.page.graphs import Graphs
+from edge.report.page.numbers import ms, short
+from edge.report.page.timeline import timeline
+from edge.report.rows import Row, special
+from edge.results.again import deploy_command
+from edge.results.energy import Energy
+from edge.results.judged import judged
+from edge.results.layers import layers_of, precision_shares, slowest
+from edge.results.sides import Side, side
+from edge.results.stats import Estimate, Summary
+from edge.results.store import Measurement, Store
+from edge.results.verdict import Verdict
+
+if TYPE_CHECKING:
+    from edge.results.stats.percentiles import Samples
+
+_SLOWEST = 5
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What comparisons and the environment need of a measurement once its samples are gone."""
+
+    measurement: Measurement
+    summary: Summary
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`told` goes to the page as it is. `side` is None where another tool kept no samples."""
+
+    told: dict[str, Any]
+    kept: Kept
+    side: Side | None
+
+
+def read_entry(store: Store, graphs: Graphs, measurement_id: str, points: int) -> Entry:
+    """`points` are those of the curve of its distribution. Errors: ResultError for what is missing or damaged."""
+    measurement = store.get(measurement_id)
+    samples = store.samples_ns(measurement)
+    found = judged(measurement, samples)
+    row = Row(measurement, found.summary, found.verdict, found.watched)
+    kept = Kept(measurement, found.summary, found.verdict)
+    return Entry(
+        told={**_what(row), **_figures(row), **_drawn(row, samples, points), **_engine(row, graphs)},
+        kept=kept,
+        side=side([kept], [samples]) if measurement.result.processes else None,
+    )
+
+
+def _what(row: Row) -> dict[str, Any]:
+    measurement, cell = row.measurement, row.measurement.cell
+    return {
+        "id": measurement.id,
+        "run": measurement.run,
+        "started_at": measurement.result.started_at,
+        "device": cell.device,
+        "profile": measurement.origin.device_profile,
+        "model": cell.model,
+        "framework": cell.framework,
+        "backend": row.runtime,
+        "version": row.runtime_version,
+        "precision": str(cell.precision),
+        "batch": cell.batch,
+        "size": "" if cell.size is None else f"{cell.size[0]}x{cell.size[1]}",
+        "pattern": row.pattern or "",
+        "special": special(cell),
+        "label": cell.label,
+        "again": "" if row.foreign else deploy_command(cell),
+        "verdict": str(row.verdict.status),
+        "findings": [{"rule": one.rule, "broken": one.broken, "reason": one.reason} for one in row.verdict.findings],
+        "flags": [{"name": one.name, "reason": one.reason} for one in row.verdict.flags],
+    }
+
+
+def _figures(row: Row) -> dict[str, Any]:
+    summary, energy = row.summary, row.energy
+    known = energy if isinstance(energy, Energy) else None
+    return {
+        "median": _estimate(summary.median),
+        "p99": _estimate(summary.p99),
+        "per_s": short(summary.throughput_per_s),
+        "joules": short(known.joules_per_sample) if known else None,
+        "watts": short(known.watts) if known else None,
+        "energy": known.source if known else getattr(energy, "reason", ""),
+        "samples": summary.samples,
+        "processes": row.processes,
+        "streams": summary.streams,
+    }
+
+
+def _drawn(row: Row, samples: Samples, points: int) -> dict[str, Any]:
+    processes = row.measurement.result.processes
+    if not processes:
+        return {"quantiles": [], "percentiles": [], "time": None}
+    timed = np.concatenate([samples[p.timed.offset : p.timed.offset + p.timed.count] for p in processes])
+    alone = row.summary.median is not None  # where inferences overlap a latency is none
+    return {
+        "quantiles": quantiles_ms(timed, points) if alone else [],
+        "percentiles": percentiles(timed) if alone else [],
+        "time": timeline(processes, samples, row.watched),
+    }
+
+
+def _engine(row: Row, graphs: Graphs) -> dict[str, Any]:
+    layers = layers_of(row.measurement.result)
+    shares = precision_shares(layers)
+    median = row.summary.median
+    return {
+        "layers": shares
+        and {
+            "by_time": shares.by_time,
+            "shares": [{"precision": one.precision, "layers": one.layers, "share": short(one.share)}
+                       for one in shares.shares],
+        },
+        "slowest": [
+            {"name": layer.name[:120], "precision": layer.precision, "share": short(share)}
+            for layer, share in slowest(layers, _SLOWEST)
+        ],
+        "floor": graphs.floor(row.measurement, median.value_ns if median else None),
+    }  # fmt: skip
+
+
+def _estimate(found: Estimate | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"ms": ms(found.value_ns), "half": ms(found.half_width_ns), "approximate": found.approximate}

@@ -1,0 +1,94 @@
+"""Measurements as a watched Jetson makes them: samples of several processes beside what the board did."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from device_agents.contract import (
+    SCHEMA,
+    JobResult,
+    Layer,
+    Precision,
+    ProcessResult,
+    Reading,
+    SampleRange,
+    Series,
+    Watch,
+)
+from edge.planning.plan import Cell
+from edge.results.store import Measurement, Origin, Store
+from profiles.schema import Thresholds
+
+MS, S = 1_000_000, 1_000_000_000
+BEGAN_NS = 1_000 * S
+SERIES = (
+    ("gpu_clock", "Hz", 1, 1.3e9), ("memory_clock", "Hz", 1, 3.2e9), ("cpu_clock", "Hz", 1, 2.2e9),
+    ("temperature", "C", 1000, 51.5), ("power", "W", 1000, 24.25), ("throttled_thermal", "", 1, 0.0),
+    ("throttled_power", "", 1, 0.0), ("throttled_other", "", 1, 0.0),
+)  # fmt: skip
+LAYERS = (Layer("conv", "fp16", "Convolution", time_ns=300), Layer("head", "fp32", "Gemm", time_ns=100))
+
+
+class Made:
+    """One measurement of `processes`, each of `count` inferences that take `ms` and vary by a thousandth; `slower`
+    is by how much the last is slower than the first, as where a device drifts."""
+
+    def __init__(
+        self, name: str, *, ms: float = 2.0, processes: int = 5, count: int = 200, slower: float = 0.0,
+        began: bool = True, profile: str = "jetson-agx-orin-64gb", identity: dict[str, str] | None = None,
+        at: str = "2026-01-01T00:00:00Z", artifact: str = "a" * 64, **cell: Any,
+    ) -> None:  # fmt: skip
+        self._parts: list[Any] = []
+        self._length = 0
+        results, start = [], BEGAN_NS
+        for index in range(processes):
+            wave = 1 + 0.001 * np.sin(np.arange(count) + index) + slower * np.linspace(0, 1, count) + 0.001 * index
+            samples = np.round(ms * MS * wave).astype(np.int64)
+            place, elapsed = self._keep(samples), int(samples.sum())
+            results.append(_process(index, place, elapsed, start if began else 0))
+            start += elapsed + S
+        watch = Watch(tuple(self._series(*one, until=start) for one in SERIES), 12.5, 0.006, BEGAN_NS - S, BEGAN_NS)
+        self.data = np.concatenate(self._parts).astype("<i8").tobytes()
+        asked = {"device": "orin-1", "model": "resnet18", "framework": "pytorch", "backend": "tensorrt",
+                 "precision": Precision.FP16, "batch": 1, "weights": "random", **cell}  # fmt: skip
+        told = {"serial": "1", "l4t": "36.4.3", "power_mode": "MAXN", **(identity or {})}
+        result = JobResult(
+            SCHEMA, name, artifact, str(asked["backend"]), at, {"runtime_version": "10.3.0"},
+            {key: Reading(value, "a test") for key, value in told.items()}, {}, tuple(results), self._length,
+            hashlib.sha256(self.data).hexdigest(), {}, watch=watch, layers=LAYERS,
+        )  # fmt: skip
+        origin = Origin(profile, "MAXN", Thresholds(), artifact, "random", "b" * 64, "0")
+        self.measurement = Measurement(name, "run-1", Cell(**asked), origin, "now", result)
+
+    @property
+    def samples(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return np.frombuffer(self.data, dtype="<i8").astype(np.int64)
+
+    def _keep(self, values: Any) -> SampleRange:
+        place = SampleRange(self._length, len(values))
+        self._parts.append(values)
+        self._length += len(values)
+        return place
+
+    def _series(self, name: str, unit: str, per_unit: int, value: float, *, until: int) -> Series:
+        times = np.arange(BEGAN_NS - S, until, 80 * MS)
+        values = np.round(value * per_unit * (1 + 1e-3 * np.arange(len(times)) % 0.1)).astype(np.int64)
+        return Series(name, unit, f"/sys/{name}", per_unit, self._keep(times), self._keep(values))
+
+
+def _process(index: int, place: SampleRange, elapsed_ns: int, began_ns: int) -> ProcessResult:
+    quiet = {"busy_share_idle_window_before": Reading(0.0, "a test")}
+    return ProcessResult(
+        index, 1, 1, 1, SampleRange(0, 0), place, elapsed_ns, True, 100, 1, {}, state=quiet, began_ns=began_ns
+    )
+
+
+def add(results: Path, *made: Made) -> Store:
+    store = Store(results)
+    for one in made:
+        store.add(one.measurement, one.data)
+    return store
