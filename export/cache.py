@@ -111,8 +111,9 @@ def find_any(
     content: str | None = None,
     like: tuple[str, str] = ("full", "float"),
     serves: Callable[[Artifact], bool] | None = None,
+    format: Format = Format.ONNX,  # noqa: A002 - the artifact's word
 ) -> Artifact | None:
-    """The ONNX artifact of this model in the store with these weights, None for any: pretrained before random before
+    """The artifact of this model in the store, of that format, with these weights, None for any: pretrained before random before
     files, and the newest of its kind. A user's file is matched by its `content` (export.asking.content_of), a factory's
     model by its name. `max_opset` is the highest opset that it may have, None for any; `like` are the head and the
     pixels that it must have; `serves` says which will do. Damaged artifacts, and those whose makers' code has changed,
@@ -120,7 +121,7 @@ def find_any(
     fits = [
         artifact
         for artifact in readable(store)
-        if artifact.format is Format.ONNX
+        if artifact.format is format
         and (artifact.framework, artifact.precision, artifact.batch) == (framework, precision, batch)
         and (artifact.weights == content if content else artifact.model == ref.name)
         and (artifact.head, artifact.pixels) == like

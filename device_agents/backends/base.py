@@ -43,13 +43,15 @@ class Backend:
     `patterns` lists its load patterns, `options` its options with what they mean; what is not listed is refused.
     The calls come in this order: start, load, then bind a slot before it is enqueued, wait after each enqueue, and
     parts after a wait. Where `builds` is true, `load` gets the path of the engine that `build` wrote, in this process
-    or another. `in_flight` is how many inferences the pipelined pattern keeps under way.
+    or another. Where `compiles` is true after load, `compile` comes next. `in_flight` is how many inferences the
+    pipelined pattern keeps under way.
     """
 
     patterns: ClassVar[Tuple[str, ...]] = ("serial",)
     options: ClassVar[Dict[str, str]] = {}
     build_options: ClassVar[Dict[str, str]] = {}
     builds: ClassVar[bool] = False
+    compiles: bool = False
     in_flight: int = 2
 
     def start(self) -> str:
@@ -78,6 +80,14 @@ class Backend:
         """Load the model, or the engine, for the concrete shapes of `spec`. Errors: DeviceError."""
         raise NotImplementedError
 
+    def compile(self, job: Path, shared: Path) -> None:
+        """Compile now what the runtime would at its first inferences, so that it counts as neither these nor loading.
+
+        What was compiled may be kept in the folder `job` for the job's next process, or in `shared` for other jobs.
+        Errors: DeviceError.
+        """
+        raise NotImplementedError
+
     def bind(self, inputs: Arrays, slot: int) -> None:
         """Make `inputs` (name to array, shapes and dtypes of the spec) what `slot` computes. Keeps no copy to come."""
         raise NotImplementedError
@@ -100,6 +110,10 @@ class Backend:
 
     def switches(self) -> Dict[str, Scalar]:
         """Every setting that can move a number, as it was really set."""
+        return {}
+
+    def readings(self) -> Dict[str, Reading]:
+        """After everything: what the runtime counted in this process, such as `recompiles`."""
         return {}
 
     def memory(self) -> Dict[str, int]:
@@ -163,6 +177,13 @@ def check_request(backend: Backend, spec: JobSpec) -> None:
         if name not in allowed:
             known = ", ".join(sorted(allowed)) or "none"
             raise DeviceError("unsupported", "load", f"{spec.backend} has no option {name!r}", fix=f"it has: {known}")
+
+
+def zeros(spec: JobSpec) -> Arrays:
+    """Inputs of the job's shapes and types, for what is compiled by them."""
+    import numpy as np
+
+    return {one.name: np.zeros([int(dim) for dim in one.shape], one.dtype) for one in spec.inputs}
 
 
 def first_line(error: Exception) -> str:
