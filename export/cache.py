@@ -113,11 +113,11 @@ def find_any(
     serves: Callable[[Artifact], bool] | None = None,
     format: Format = Format.ONNX,  # noqa: A002 - the artifact's word
 ) -> Artifact | None:
-    """The artifact of this model in the store, of that format, with these weights, None for any: pretrained before random before
-    files, and the newest of its kind. A user's file is matched by its `content` (export.asking.content_of), a factory's
-    model by its name. `max_opset` is the highest opset that it may have, None for any; `like` are the head and the
-    pixels that it must have; `serves` says which will do. Damaged artifacts, and those whose makers' code has changed,
-    are passed over."""
+    """The artifact of this model in the store, of that format, with these weights, None for any: pretrained before
+    random before files, and the newest of its kind. A user's file is matched by its `content`
+    (export.asking.content_of), a factory's model by its name. `max_opset` is the highest opset that it may have, None
+    for any; `like` are the head and the pixels that it must have; `serves` says which will do. Damaged artifacts, and
+    those whose makers' code has changed, are passed over."""
     fits = [
         artifact
         for artifact in readable(store)

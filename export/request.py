@@ -52,12 +52,13 @@ class Form:
 class ExportRequest(Form):
     """One artifact, as it was asked for. What equals its default does not enter the key.
 
-    `format` is what is made. `model` names the network: a profile's name, torchvision:NAME, keras:NAME, "sha256:<hex>" of a user's file, or what
-    a factory is called with the hash of its module. `weights`: "pretrained", "random" or "sha256:<hex>". `batch`: a
-    number or "dynamic"; `bounds` of a dynamic one declare an optimization profile each. `opset` is what is written; a
-    user's .onnx file keeps its own, bounded by an `opset` that is not 0. `io`: "model" for inputs and outputs in the
-    graph's precision, or "fp32". `fp16_method`: auto, native, convert, autocast. `calibration`: "random" or the hash of
-    the data. `reference`, `images` and `labels` are hashes of what the operator gave.
+    `format` is what is made. `model` names the network: a profile's name, torchvision:NAME, keras:NAME, "sha256:<hex>"
+    of a user's file, or what a factory is called with the hash of its module. `weights`: "pretrained", "random" or
+    "sha256:<hex>". `batch`: a number or "dynamic"; `bounds` of a dynamic one declare an optimization profile each.
+    `opset` is what is written; a user's .onnx file keeps its own, bounded by an `opset` that is not 0. `io`: "model"
+    for inputs and outputs in the graph's precision, or "fp32". `fp16_method`: auto, native, convert, autocast.
+    `calibration`: "random" or the hash of the data. `reference`, `images` and `labels` are hashes of what the operator
+    gave.
     """
 
     model: str

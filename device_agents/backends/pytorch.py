@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Optional, Sequence, Union
 
+from device_agents import described
 from device_agents.backends import base
 from device_agents.backends.base import Arrays, Parts, first_line
 from device_agents.contract import JobSpec, Network, Reading, Scalar
@@ -50,7 +51,7 @@ class Backend(base.Backend):
         }
 
     def load(self, path: Path, spec: JobSpec) -> None:
-        told = network.describe(path.parent, spec)  # before anything of it is looked for
+        told = described.network_of(path.parent, spec)  # before anything of it is looked for
         self._spec, self._settings = spec, settings.read(self._torch, spec)
         if self._settings.compiles and not self._settings.on_gpu:
             compiling.need_compiler()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict
 
 from device_agents.backends.base import first_line
-from device_agents.contract import NETWORK_FILE, JobSpec, Network, SchemaViolation, from_json, loads
+from device_agents.contract import Network
 from device_agents.errors import DeviceError
 from device_agents.formats import safetensors
 
@@ -16,20 +16,6 @@ _TYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
     "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
 }  # fmt: skip
-
-
-def describe(folder: Path, spec: JobSpec) -> Network:
-    """What lies beside the weights. Errors: DeviceError where it is damaged, or names what is not built here."""
-    path = folder / NETWORK_FILE
-    try:
-        told = from_json(Network, loads(path.read_bytes()))
-        if list(told.outputs) != [one.name for one in spec.outputs]:
-            raise SchemaViolation("outputs", f"{', '.join(told.outputs)} are not those of the manifest")
-    except (OSError, SchemaViolation) as error:
-        message = f"the artifact does not say which network it is of ({error})"
-        fix = "export the model again, or take --backend onnxruntime for a graph"
-        raise DeviceError("artifact_damaged", "load", message, where=path.name, fix=fix) from None
-    return told
 
 
 def build(torch: Any, told: Network, weights: Path) -> Any:
@@ -54,7 +40,7 @@ def read(torch: Any, path: Path) -> Dict[str, Any]:
             entries = safetensors.read_header(stream, size)
             begin = stream.tell()
             data = bytearray(size - begin)
-            stream.readinto(data)  # type: ignore[attr-defined]
+            stream.readinto(data)
     except ValueError as error:
         message = f"the weights cannot be read: {error}"
         raise DeviceError("artifact_damaged", "load", message, where=path.name, fix="export the model again") from None

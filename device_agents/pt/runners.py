@@ -147,4 +147,4 @@ def as_arrays(spec: JobSpec, found: Sequence[Any]) -> Arrays:
 
 
 def _ns(begin: Any, end: Any) -> int:
-    return round(begin.elapsed_time(end) * 1e6)
+    return round(float(begin.elapsed_time(end)) * 1e6)

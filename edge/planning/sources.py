@@ -229,8 +229,8 @@ class ArtifactSource:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What cells have in common that share an artifact: a backend that is a framework wants its own `format`. `opset` is
-    the newest that may be in it, None for any."""
+    """What cells have in common that share an artifact: a backend that is a framework wants its own `format`. `opset`
+    is the newest that may be in it, None for any."""
 
     model: str
     framework: str
