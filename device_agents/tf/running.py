@@ -93,9 +93,9 @@ def _function(tf: Any, loaded: Any, told: Network, spec: JobSpec, *, compiled: b
         return [found[f"output_{index}"] for index in range(len(told.outputs))]
 
     wanted = [tf.TensorSpec(_shape(one, told), tf.as_dtype(one.dtype)) for one in spec.inputs]
-    function = tf.function(run, input_signature=wanted, autograph=False, jit_compile=compiled or None)
+    function = tf.function(run, autograph=False, jit_compile=compiled or None)
     try:
-        function.get_concrete_function()
+        function.get_concrete_function(*wanted)
     except (TypeError, ValueError, tf.errors.OpError) as error:
         message = f"the SavedModel does not take what the manifest says ({first_line(error)})"
         raise DeviceError("load_failed", "load", message, where=spec.model_file, fix="export it again") from error
