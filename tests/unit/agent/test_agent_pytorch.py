@@ -1,4 +1,4 @@
-"""The pytorch backend where there is no GPU: torchvision's network with an artifact's weights, and no code of others."""
+"""The pytorch backend where there is no GPU: torchvision's networks with an artifact's weights, and no foreign code."""
 
 from __future__ import annotations
 
