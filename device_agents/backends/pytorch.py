@@ -81,6 +81,7 @@ class Backend(base.Backend):
             message = f"torch.compile failed ({type(error).__name__}: {first_line(error)})"
             fix = "see the job's log, or use mode=eager"
             raise DeviceError("compile_failed", "load", message, where=self._spec.model_file, fix=fix) from error
+        compiling.dismiss_workers()
         runner.forget(_SLOT)
         self._counted.compiled()
 

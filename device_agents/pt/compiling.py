@@ -28,6 +28,15 @@ def need_compiler() -> None:
         raise DeviceError("no_runtime", "load", message, fix="install g++ there, or use mode=eager")
 
 
+def dismiss_workers() -> None:
+    """Inductor keeps the processes that compiled for the next time: beside what is timed they have no place."""
+    try:
+        from torch._inductor.async_compile import shutdown_compile_workers
+    except ImportError:  # PyTorch 2.0 keeps none by that name
+        return
+    shutdown_compile_workers()
+
+
 class Counted:
     """What Dynamo and Inductor counted in this process, since it compiled."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,43 +12,23 @@ import pytest
 
 from device_agents.backends.base import check_request
 from device_agents.backends.pytorch import Backend
-from device_agents.contract import NETWORK_FILE, JobSpec, LoadPattern, Network, Precision, TensorSpec, dumps
+from device_agents.contract import NETWORK_FILE, JobSpec, LoadPattern, Precision, dumps
 from device_agents.errors import DeviceError
-from device_agents.formats import safetensors
 from device_agents.pt.compiling import Counted
-from tests.jobs import job_spec
+from tests.torch_weights import NETWORK, SIDE, SPEC, save, squeezenet
 
 torch = pytest.importorskip("torch", reason="no PyTorch: install edgebench[pytorch]")
-models = pytest.importorskip("torchvision.models", reason="no torchvision: install edgebench[pytorch]")
-
-SIDE = 64
-NAMES = {torch.float32: "F32", torch.float16: "F16", torch.int64: "I64"}
-NETWORK = Network(("logits",), "torchvision:squeezenet1_1")
-SPEC = job_spec(
-    backend="pytorch",
-    inputs=(TensorSpec("images", "float32", (2, 3, SIDE, SIDE)),),
-    outputs=(TensorSpec("logits", "float32", (2, 1000)),),
-    batch=2,
-)
-
-
-def save(state: Mapping[str, Any], path: Path) -> Path:
-    types = [(name, NAMES[tensor.dtype], tuple(tensor.shape)) for name, tensor in state.items()]
-    data = b"".join(tensor.numpy().tobytes() for tensor in state.values())
-    path.write_bytes(safetensors.encode_header(types) + data)
-    return path
+pytest.importorskip("torchvision", reason="no torchvision: install edgebench[pytorch]")
 
 
 @pytest.fixture(scope="module")
 def network() -> Any:
-    torch.manual_seed(0)
-    return models.squeezenet1_1(weights=None).eval()
+    return squeezenet()
 
 
 @pytest.fixture
 def weights(network: Any, tmp_path: Path) -> Path:
-    (tmp_path / NETWORK_FILE).write_text(dumps(NETWORK))
-    return save(network.state_dict(), tmp_path / "model.safetensors")
+    return save(network.state_dict(), tmp_path)
 
 
 def images(count: int) -> list[dict[str, Any]]:
@@ -117,11 +96,11 @@ class TestOnTheProcessor:
         half = {name: one.half() if one.is_floating_point() else one for name, one in network.state_dict().items()}
         images16 = (replace(SPEC.inputs[0], dtype="float16"),)
         spec = replace(SPEC, precision=Precision.FP16, inputs=images16)
-        backend = loaded(save(half, weights), spec)
+        backend = loaded(save(half, weights.parent), spec)
         assert backend.switches()["dtype"] == "float16"
         (batch,) = images(1)
         found = answer(backend, {"images": batch["images"].astype(np.float16)})
-        assert 0 < np.abs(found - answer(loaded(save(network.state_dict(), weights)), batch)).max() < 0.1
+        assert 0 < np.abs(found - answer(loaded(save(network.state_dict(), weights.parent)), batch)).max() < 0.1
 
     def test_it_has_no_pipeline(self) -> None:
         with pytest.raises(DeviceError, match="cannot run the load pattern pipelined"):
