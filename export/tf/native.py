@@ -48,7 +48,7 @@ def write(model: Model, request: ExportRequest, out: Path, made_by: Mapping[str,
     }
     function = tf.function(call, autograph=False).get_concrete_function(**signature)
     holder = tf.Module()
-    holder.kept = list(function.variables)
+    holder.kept = sorted(function.variables, key=lambda one: one.name)  # TensorFlow gives them in any order
     with tempfile.TemporaryDirectory(dir=out.parent) as saved:
         tf.saved_model.save(holder, saved, signatures={SIGNATURE: function})
         try:
