@@ -86,6 +86,7 @@ def make_request(
     _refuse_unread(ref, options)
     if form is not Format.ONNX:
         native.refuse(ref, framework, precision, form)
+        _refuse_graphs_form(ref, framework, bounds, options)
     if opset is not None and ref.kind != ONNX:
         _check_opset(ref, framework, opset)
     content = content_of(ref)
@@ -228,6 +229,15 @@ def _refuse_unread(ref: ModelRef, options: Options) -> None:
     if (options.mean or options.std) and ref.kind == "profile":
         fix = "leave --mean and --std out"
         raise ConfigError("its profile says how pixels are normalised", where=ref.name, fix=fix)
+
+
+def _refuse_graphs_form(ref: ModelRef, framework: str, bounds: tuple[DimRange, ...], options: Options) -> None:
+    """Errors: ConfigError for what only a graph can be made like."""
+    free = any(side.min < side.max for side in options.size or ())
+    if free or bounds or (options.pixels, options.io, options.fp16_method) != ("float", "model", "auto"):
+        message = f"{framework} runs its network as it is: normalised images of one size, in one precision"
+        fix = "leave out --preprocess, --io, --fp16-method, --bounds, and the range of --size"
+        raise ConfigError(message, where=ref.name, fix=fix)
 
 
 def _check_opset(ref: ModelRef, framework: str, opset: int) -> None:

@@ -138,9 +138,11 @@ def find_any(
 
 def write_copy(artifact: Artifact, folder: Path) -> Path:
     """A plain copy of the artifact, manifest included, in `folder`/<model>-<framework>-<precision>-<batch>, and
-    -<target> for an engine. Returns that folder. Errors: ConfigError when it cannot be written."""
+    -<target> for an engine, -<format> for what a framework runs itself. Returns that folder. Errors: ConfigError when
+    it cannot be written."""
     batch = artifact.batch if artifact.batch == "dynamic" else f"b{artifact.batch}"
-    words = (artifact.model.replace(":", "-"), artifact.framework, str(artifact.precision), batch, artifact.target)
+    kind = artifact.target if artifact.format in (Format.ONNX, Format.ENGINE) else str(artifact.format)
+    words = (artifact.model.replace(":", "-"), artifact.framework, str(artifact.precision), batch, kind)
     home = folder / "-".join(word for word in words if word)
     names = (*(entry.name for entry in artifact.files), MANIFEST)
     try:

@@ -108,6 +108,18 @@ def test_who_does_not_wait_gets_no_latency(with_resnet18: Operator) -> None:
     assert "not_waited" in {finding["rule"] for finding in result["row"]["findings"] if finding["broken"]}
 
 
+def test_export_native_makes_it_beforehand(with_resnet18: Operator) -> None:
+    asked = ("export", "resnet18", "--weights", "random", "--framework", "all", "--native", "--out", "out")
+    answer = with_resnet18.run(*asked)
+    assert answer.code == 0, answer.err
+    assert "resnet18 pytorch fp32 batch dynamic, safetensors:" in answer.out
+    assert "resnet18 tensorflow fp32 batch dynamic, savedmodel:" in answer.out
+    assert (with_resnet18.home / "out/resnet18-pytorch-fp32-dynamic-safetensors/model.safetensors").is_file()
+    engine = with_resnet18.run("export", "resnet18", "--native", "--engine", "tensorrt")
+    assert engine.code == 2
+    assert "--native: an engine is built of a graph" in engine.err
+
+
 def test_a_release_holds_a_graph_or_an_engine(with_resnet18: Operator) -> None:
     answer = with_resnet18.run(
         "deploy", "resnet18", "--framework", "pytorch", "--backend", "pytorch", "--release", "v1"

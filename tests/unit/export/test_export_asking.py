@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device_agents.contract import Precision
+from device_agents.contract import DimRange, Precision
 from export.artifact import Format
 from export.asking import OWN_WEIGHTS, Options, content_of, make_request
 from export.declared import parse_inputs
@@ -72,6 +72,13 @@ class TestWhatAFrameworkRunsItself:
     def test_has_no_int8(self) -> None:
         with pytest.raises(ConfigError, match="pytorch itself runs fp32 and fp16, not int8"):
             self.native(self.REF, precision=Precision.INT8)
+
+    @pytest.mark.parametrize("given", [{"pixels": "uint8"}, {"io": "fp32"}, {"size": (DimRange(64, 96, 128),) * 2}])
+    def test_is_not_made_as_only_a_graph_can_be(self, given: dict[str, object]) -> None:
+        with pytest.raises(ConfigError, match="pytorch runs its network as it is"):
+            self.native(self.REF, options=Options(**given))  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="pytorch runs its network as it is"):
+            self.native(self.REF, bounds=(DimRange(1, 1, 8),))
 
     def test_is_never_code_of_the_operator_s(self, tmp_path: Path) -> None:
         for ref in (factory(tmp_path), of_kind(tmp_path, "pt2")):
