@@ -58,8 +58,13 @@ class Backend:
         """Import the runtime and return its version. Errors: ImportError."""
         raise NotImplementedError
 
+    def look(self) -> str:
+        """The version that `start` would return, for a probe: where importing takes seconds, without that. Errors:
+        ImportError, and whatever a broken runtime raises."""
+        return self.start()
+
     def facts(self) -> Dict[str, Reading]:
-        """After start: what a probe tells of the runtime beside its version, such as its providers or its DLA cores."""
+        """After look: what a probe tells of the runtime beside its version, such as its providers or its DLA cores."""
         return {}
 
     def made_of(self, spec: JobSpec) -> Dict[str, Scalar]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Optional, Sequence, Union
 
-from device_agents import described
+from device_agents import described, packages
 from device_agents.backends import base
 from device_agents.backends.base import Arrays, Parts, first_line
 from device_agents.contract import JobSpec, Network, Reading, Scalar
@@ -38,17 +38,14 @@ class Backend(base.Backend):
         import torchvision  # noqa: F401 - without it there are no networks
 
         self._torch = torch
-        return str(torch.__version__)
+        return self.look()
+
+    def look(self) -> str:
+        packages.version_of("torchvision")
+        return packages.version_of("torch")
 
     def facts(self) -> Dict[str, Reading]:
-        import torchvision
-
-        cuda = bool(self._torch.cuda.is_available())
-        return {
-            "torchvision": Reading(str(torchvision.__version__), "torchvision.__version__"),
-            "providers": Reading("cuda cpu" if cuda else "cpu", "torch.cuda.is_available"),
-            "built_for_cuda": Reading(str(self._torch.version.cuda or "none"), "torch.version.cuda"),
-        }
+        return {"torchvision": Reading(packages.version_of("torchvision"), "its package")}
 
     def load(self, path: Path, spec: JobSpec) -> None:
         told = described.network_of(path.parent, spec)  # before anything of it is looked for

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Dict, Optional
 
-from device_agents import described
+from device_agents import described, packages
 from device_agents.backends import base
 from device_agents.backends.base import Arrays, first_line
 from device_agents.contract import JobSpec, Reading, Scalar
@@ -18,6 +18,7 @@ from device_agents.tf import settings
 from device_agents.tf.running import Runner
 
 _SLOT = -1
+_DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly")
 
 
 class Backend(base.Backend):
@@ -34,15 +35,10 @@ class Backend(base.Backend):
         import tensorflow
 
         self._tf = tensorflow
-        return str(tensorflow.__version__)
+        return self.look()
 
-    def facts(self) -> Dict[str, Reading]:
-        build = self._tf.sysconfig.get_build_info()
-        cuda = bool(self._tf.config.list_physical_devices("GPU"))
-        return {
-            "providers": Reading("cuda cpu" if cuda else "cpu", "tf.config.list_physical_devices"),
-            "built_for_cuda": Reading(str(build.get("cuda_version", "none")), "tf.sysconfig.get_build_info"),
-        }
+    def look(self) -> str:
+        return packages.version_of("tensorflow", _DISTRIBUTIONS)
 
     def load(self, path: Path, spec: JobSpec) -> None:
         told = described.network_of(path.parent, spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,9 @@ from tests.torch_weights import NETWORK, SIDE, SPEC, save, squeezenet
 
 torch = pytest.importorskip("torch", reason="no PyTorch: install edgebench[pytorch]")
 pytest.importorskip("torchvision", reason="no torchvision: install edgebench[pytorch]")
+
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,16 @@ def answer(backend: Backend, inputs: dict[str, Any], slot: int = 0) -> Any:
     backend.enqueue(slot)
     backend.wait(slot)
     return backend.outputs(slot)["logits"]
+
+
+def test_a_probe_is_told_the_version_without_the_seconds_of_an_import() -> None:
+    look = "import sys; from device_agents.backends import create; one = create('pytorch'); one.facts(); "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{look}print(one.look(), 'torch' in sys.modules)"], capture_output=True, text=True,
+        timeout=60, check=True, env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.split() == [str(torch.__version__), "False"]
+    assert Backend().start() == str(torch.__version__)
 
 
 class TestOnTheProcessor:
