@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -212,3 +214,41 @@ class TestWhatIsCounted:
         assert counted.readings()["recompiles"].value == 0
         network(torch.zeros(3))
         assert counted.readings()["recompiles"].value == 1
+
+
+COMPILE = """
+import sys
+from pathlib import Path
+from device_agents.pt import compiling
+import torch
+compiling.keep_in(Path(sys.argv[1]))
+counted = compiling.Counted()
+network = compiling.compiled(torch, torch.nn.Softmax(dim=-1), "default")
+with torch.inference_mode():
+    network(torch.zeros(4, 8))
+compiling.dismiss_workers()
+counted.compiled()
+print(counted.readings()["compile_cache"].value, counted.readings()["recompiles"].value)
+"""
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no C++ compiler for Inductor")
+def test_what_one_process_compiled_is_warm_for_another_with_the_same_folder(tmp_path: Path) -> None:
+    found = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", COMPILE, str(tmp_path / "shared")], capture_output=True, text=True, timeout=120,
+            check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.split())
+    assert found == [["cold", "0"], ["warm", "0"]]
+
+
+def test_a_machine_without_a_compiler_is_told_before_inductor_looks_for_one(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    error = refusal(weights, mode="compile", provider="cpu")
+    assert (error.info.code, error.info.fix) == ("no_runtime", "install g++ there, or use mode=eager")
