@@ -10,7 +10,7 @@ import pytest
 from device_agents.contract import NETWORK_FILE, Precision
 from export.artifact import GOLDEN, Artifact, Format, Parity, sha256_file
 from tests.e2e.conftest import ArtifactStore
-from tests.operator import Operator
+from tests.operator import BRIEF, Operator
 
 FORMS = [("pytorch", Format.SAFETENSORS), ("tensorflow", Format.SAVEDMODEL)]
 
@@ -24,6 +24,7 @@ def with_resnet18(operator: Operator, artifact_store: ArtifactStore) -> Operator
     """An operator whose store holds resnet18 of both frameworks, as graphs and in their own form."""
     for framework, form in FORMS:
         artifact_store.get("resnet18", framework, format=form)
+    operator.prelude = BRIEF
     (operator.home / ".cache").mkdir()
     (operator.home / ".cache" / "edgebench").symlink_to(artifact_store.store.root)
     return operator
