@@ -141,7 +141,7 @@ def _report(name: str) -> BackendReport:
         return BackendReport(Reading(unknown=f"the agent has no backend {name}; it has: {known}"), (), {})
     backend = backends.create(name)
     try:
-        version = Reading(backend.start(), f"import {name}")
+        version = Reading(backend.look(), f"import {name}")
     except Exception as error:  # noqa: BLE001 - a broken runtime can raise anything, and the operator must see it
         version = Reading(unknown=f"{type(error).__name__}: {str(error)[:300]}")
     return BackendReport(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import time
 import traceback
@@ -19,6 +20,7 @@ from typing import Dict, Iterator, List, NoReturn, Optional, Tuple
 
 from device_agents import accelerator, backends, locks, state, status
 from device_agents.contract import (
+    COUNTED,
     ENGINE_FILE,
     SCHEMA,
     EngineUse,
@@ -43,6 +45,7 @@ from device_agents.gpus import Choice
 from device_agents.kinds import cpu
 from device_agents.processes import Processes
 from device_agents.system import Readings, System
+from device_agents.tasks import COMPILED
 from device_agents.watcher import Watcher
 
 PREPARING = "preparing"
@@ -127,6 +130,7 @@ class _Job:
         with Watcher(self._folder, self._environment) as self._watcher:
             processes, samples, engine = self._trials(system, engine)
             watch, seen = self._watcher.stop(len(samples) // 8) if processes else (None, b"")
+        context.update(_counted(processes))
         samples += seen
         layers, command, reason = self._layers(engine)
         if reason:
@@ -227,7 +231,7 @@ class _Job:
             offset = len(samples) // 8
             samples += (self._folder / f"process-{index}.i64le").read_bytes()
             readings = {**_named(before, "before"), **_named(after, "after")}
-            processes.append(replace(_shift(found, offset), state=readings))
+            processes.append(replace(_shift(found, offset), state={**found.state, **readings}))
         return processes, samples, engine
 
     def _leave_in_peace(self) -> None:
@@ -282,6 +286,18 @@ def _tidy(job: Path, keep_result: bool) -> None:
         leftovers += [job / "samples.i64le", job / "result.json"]
     for path in leftovers:
         path.unlink(missing_ok=True)
+    shutil.rmtree(str(job / COMPILED), ignore_errors=True)
+
+
+def _counted(processes: List[ProcessResult]) -> Readings:
+    """The most that any process counted of each thing that runtimes count."""
+    most: Readings = {}
+    for process in processes:
+        for name in COUNTED:
+            reading = process.state.get(name)
+            if reading is not None and (name not in most or most[name].value < reading.value):  # type: ignore[operator]
+                most[name] = reading
+    return most
 
 
 def _shift(result: ProcessResult, offset: int) -> ProcessResult:

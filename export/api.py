@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 
 from device_agents.contract import Dim, DimRange, Precision
-from export.artifact import Artifact, Store
+from export.artifact import Artifact, Format, Store
 from export.asking import DEFAULT_OPSET, DEFAULTS, MAX_BATCH, Options, make_request, opsets, require
 from export.cache import find_any, lookup, remember, write_copy
 from export.child import Run, memory_limit
@@ -59,6 +59,7 @@ def export_model(
     opset: int | None = None,
     bounds: tuple[DimRange, ...] = (),
     options: Options = DEFAULTS,
+    format: Format = Format.ONNX,  # noqa: A002 - the artifact's word
     memory_limit_bytes: int | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     fresh: bool = False,
@@ -66,16 +67,18 @@ def export_model(
 ) -> Artifact:
     """The artifact that answers this request: from `store` if it is there (no framework needed), else made now.
 
-    `batch` is a number or "dynamic"; `weights` is pretrained, random or the path of a file, and is not looked at for
-    a file of the user's, which has its own. `opset` is DEFAULT_OPSET by default; an .onnx file keeps its own, and is
+    `batch` is a number or "dynamic"; `weights` is pretrained, random or the path of a file, and is not looked at for a
+    file of the user's, which has its own. `opset` is DEFAULT_OPSET by default; an .onnx file keeps its own, and is
     refused when that is higher than an `opset` given. `bounds` of a dynamic batch travel with the artifact, one
-    optimization profile each. `fresh` makes it anew. FP16 and INT8 make the FP32 artifact first where the store lacks
-    it. `explain` finds the first node where a graph that fails parity departs. The memory limit is 80 % of this
-    machine's by default; both limits are a child process's.
+    optimization profile each. `format` is ONNX, or what the framework runs itself (export.native). `fresh` makes it
+    anew. All but an FP32 graph make that first where the store lacks it. `explain` finds the first node where a graph
+    that fails parity departs. The memory limit is 80 % of this machine's by default; both limits are a child process's.
     Errors: ConfigError before any work; ExportError when the framework fails, runs out of memory or time;
     ParityError when the graph's outputs are not the framework's.
     """
-    request = make_request(ref, framework, precision, batch, weights, opset=opset, bounds=bounds, options=options)
+    request = make_request(
+        ref, framework, precision, batch, weights, opset=opset, bounds=bounds, options=options, form=format
+    )
     memory_bytes = memory_limit_bytes or memory_limit()
     way = _Way(store, progress, timeout_s, memory_bytes, fresh, options.skip_unreadable, explain)
     try:

@@ -49,6 +49,8 @@ _DAY_S = 86_400.0
 
 
 class Format(str, enum.Enum):
+    """What a device gets: a graph, an engine, or what PyTorch or TensorFlow itself runs."""
+
     ONNX = "onnx"
     ENGINE = "engine"
     SAFETENSORS = "safetensors"

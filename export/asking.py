@@ -9,7 +9,8 @@ from importlib import import_module
 from pathlib import Path
 
 from device_agents.contract import Dim, DimRange, Precision
-from export.artifact import sha256_file
+from export import native
+from export.artifact import Format, sha256_file
 from export.graph.files import data_files
 from export.models import ONNX, ModelRef, frameworks_of, missing
 from export.request import RANDOM, ExportRequest, Form
@@ -74,6 +75,7 @@ def make_request(
     opset: int | None = None,
     bounds: tuple[DimRange, ...] = (),
     options: Options = DEFAULTS,
+    form: Format = Format.ONNX,
 ) -> ExportRequest:
     """The request. Errors: ConfigError for what cannot be meant, whatever the model turns out to be."""
     if framework not in frameworks_of(ref):
@@ -82,6 +84,9 @@ def make_request(
         raise ConfigError(f"batch {batch!r} is neither 'dynamic' nor a number from 1 to {MAX_BATCH}", where=ref.name)
     _check_bounds(ref, batch, bounds)
     _refuse_unread(ref, options)
+    if form is not Format.ONNX:
+        native.refuse(ref, framework, precision, form)
+        _refuse_graphs_form(ref, framework, bounds, options)
     if opset is not None and ref.kind != ONNX:
         _check_opset(ref, framework, opset)
     content = content_of(ref)
@@ -92,6 +97,7 @@ def make_request(
         precision=precision,
         batch=batch,
         weights=named,
+        format=form,
         opset=opset or (0 if ref.kind == ONNX else DEFAULT_OPSET),
         bounds=bounds,
         weights_path=path,
@@ -223,6 +229,15 @@ def _refuse_unread(ref: ModelRef, options: Options) -> None:
     if (options.mean or options.std) and ref.kind == "profile":
         fix = "leave --mean and --std out"
         raise ConfigError("its profile says how pixels are normalised", where=ref.name, fix=fix)
+
+
+def _refuse_graphs_form(ref: ModelRef, framework: str, bounds: tuple[DimRange, ...], options: Options) -> None:
+    """Errors: ConfigError for what only a graph can be made like."""
+    free = any(side.min < side.max for side in options.size or ())
+    if free or bounds or (options.pixels, options.io, options.fp16_method) != ("float", "model", "auto"):
+        message = f"{framework} runs its network as it is: normalised images of one size, in one precision"
+        fix = "leave out --preprocess, --io, --fp16-method, --bounds, and the range of --size"
+        raise ConfigError(message, where=ref.name, fix=fix)
 
 
 def _check_opset(ref: ModelRef, framework: str, opset: int) -> None:

@@ -111,16 +111,17 @@ def find_any(
     content: str | None = None,
     like: tuple[str, str] = ("full", "float"),
     serves: Callable[[Artifact], bool] | None = None,
+    format: Format = Format.ONNX,  # noqa: A002 - the artifact's word
 ) -> Artifact | None:
-    """The ONNX artifact of this model in the store with these weights, None for any: pretrained before random before
-    files, and the newest of its kind. A user's file is matched by its `content` (export.asking.content_of), a factory's
-    model by its name. `max_opset` is the highest opset that it may have, None for any; `like` are the head and the
-    pixels that it must have; `serves` says which will do. Damaged artifacts, and those whose makers' code has changed,
-    are passed over."""
+    """The artifact of this model in the store, of that format, with these weights, None for any: pretrained before
+    random before files, and the newest of its kind. A user's file is matched by its `content`
+    (export.asking.content_of), a factory's model by its name. `max_opset` is the highest opset that it may have, None
+    for any; `like` are the head and the pixels that it must have; `serves` says which will do. Damaged artifacts, and
+    those whose makers' code has changed, are passed over."""
     fits = [
         artifact
         for artifact in readable(store)
-        if artifact.format is Format.ONNX
+        if artifact.format is format
         and (artifact.framework, artifact.precision, artifact.batch) == (framework, precision, batch)
         and (artifact.weights == content if content else artifact.model == ref.name)
         and (artifact.head, artifact.pixels) == like
@@ -137,9 +138,11 @@ def find_any(
 
 def write_copy(artifact: Artifact, folder: Path) -> Path:
     """A plain copy of the artifact, manifest included, in `folder`/<model>-<framework>-<precision>-<batch>, and
-    -<target> for an engine. Returns that folder. Errors: ConfigError when it cannot be written."""
+    -<target> for an engine, -<format> for what a framework runs itself. Returns that folder. Errors: ConfigError when
+    it cannot be written."""
     batch = artifact.batch if artifact.batch == "dynamic" else f"b{artifact.batch}"
-    words = (artifact.model.replace(":", "-"), artifact.framework, str(artifact.precision), batch, artifact.target)
+    kind = artifact.target if artifact.format in (Format.ONNX, Format.ENGINE) else str(artifact.format)
+    words = (artifact.model.replace(":", "-"), artifact.framework, str(artifact.precision), batch, kind)
     home = folder / "-".join(word for word in words if word)
     names = (*(entry.name for entry in artifact.files), MANIFEST)
     try:

@@ -1,6 +1,7 @@
 """How an artifact is made: child processes one after the other, each gone before the next one begins.
 
     FP32          draft (framework) ─► gate
+    native        the FP32 artifact ─► weights or a SavedModel, held against its golden data (export.native)
     FP16, INT8    the FP32 artifact ─► scan ─► convert, or for PyTorch draft again with the network in FP16 ─► gate
 
 A gate that is in doubt about FP16 asks for the framework's own FP16 outputs. The operator's images are answered by the
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.contract import Precision, SchemaViolation, TensorSpec, from_json, to_json
-from export.artifact import GOLDEN, JUDGED, Artifact, Calibration, KeptNode, Store
+from export import native
+from export.artifact import GOLDEN, JUDGED, Artifact, Calibration, Format, KeptNode, Store
 from export.cache import adopt, is_twin, weights_key
 from export.child import Run, run_job
 from export.data import golden
@@ -46,6 +48,8 @@ class Pipeline:
     def make(self) -> Artifact:
         """Errors: ExportError, ParityError; ConfigError for what only shows once the model is known."""
         self._find_weights()
+        if self.request.format is not Format.ONNX:
+            return self._native_form(self.parent())
         if self.request.precision is Precision.FP32:
             return self._from_draft(self._draft())
         if self.ref.kind == ONNX:  # a file may be in that precision already
@@ -89,6 +93,16 @@ class Pipeline:
         if self.request.precision is Precision.INT8:
             return self._gate(self._converted(case, parent, "static"))
         return self._in_fp16(case, parent)
+
+    def _native_form(self, parent: Artifact) -> Artifact:
+        """What the framework runs itself, with the FP32 graph's golden data."""
+        out, answers = self._folder("artifact"), self.run.workspace / "native-out.npz"
+        reference = _judged_by(parent) / GOLDEN
+        written = self._job(
+            {"op": "native", **self._asked(), "inputs": str(reference), "out": str(out), "answers": str(answers)}
+        )
+        made = native.artifact(parent, self.request, out, from_json(native.Written, written), answers, reference)
+        return adopt(self.store, out, replace(made, notes=(*made.notes, *self.notes), seconds=self.seconds))
 
     def _in_fp16(self, case: Case, parent: Artifact) -> Artifact:
         method = self.request.fp16_method

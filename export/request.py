@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.contract import Dim, DimRange, Precision, ShapeProfile, TensorSpec, dumps, from_json, to_json
+from export.artifact import Format
 
 FREE_BATCH = "batch"
 FREE_HEIGHT, FREE_WIDTH = "height", "width"
@@ -51,12 +52,13 @@ class Form:
 class ExportRequest(Form):
     """One artifact, as it was asked for. What equals its default does not enter the key.
 
-    `model` names the network: a profile's name, torchvision:NAME, keras:NAME, "sha256:<hex>" of a user's file, or what
-    a factory is called with the hash of its module. `weights`: "pretrained", "random" or "sha256:<hex>". `batch`: a
-    number or "dynamic"; `bounds` of a dynamic one declare an optimization profile each. `opset` is what is written; a
-    user's .onnx file keeps its own, bounded by an `opset` that is not 0. `io`: "model" for inputs and outputs in the
-    graph's precision, or "fp32". `fp16_method`: auto, native, convert, autocast. `calibration`: "random" or the hash of
-    the data. `reference`, `images` and `labels` are hashes of what the operator gave.
+    `format` is what is made. `model` names the network: a profile's name, torchvision:NAME, keras:NAME, "sha256:<hex>"
+    of a user's file, or what a factory is called with the hash of its module. `weights`: "pretrained", "random" or
+    "sha256:<hex>". `batch`: a number or "dynamic"; `bounds` of a dynamic one declare an optimization profile each.
+    `opset` is what is written; a user's .onnx file keeps its own, bounded by an `opset` that is not 0. `io`: "model"
+    for inputs and outputs in the graph's precision, or "fp32". `fp16_method`: auto, native, convert, autocast.
+    `calibration`: "random" or the hash of the data. `reference`, `images` and `labels` are hashes of what the operator
+    gave.
     """
 
     model: str
@@ -64,6 +66,7 @@ class ExportRequest(Form):
     precision: Precision
     batch: Dim
     weights: str
+    format: Format = Format.ONNX
     opset: int = 18
     seed: int = 0
     bounds: tuple[DimRange, ...] = ()
@@ -88,9 +91,10 @@ class ExportRequest(Form):
         return (sides,) if sides else ()
 
     def as_fp32(self) -> ExportRequest:
-        """The request of the FP32 artifact that this one starts from."""
+        """The request of the FP32 graph that this artifact starts from, or is judged by."""
         plain = dataclasses.replace(self, images=None, images_path=None, calibration=None, calibration_path=None)
-        return dataclasses.replace(plain, precision=Precision.FP32, io="model", fp16_method="auto")
+        plain = dataclasses.replace(plain, precision=Precision.FP32, io="model", fp16_method="auto")
+        return dataclasses.replace(plain, format=Format.ONNX)
 
     def _sides(self) -> dict[str, DimRange]:
         return dict(zip((FREE_HEIGHT, FREE_WIDTH), self.size, strict=True)) if self.size else {}

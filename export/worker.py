@@ -100,6 +100,16 @@ def _answers(job: Job, progress: Progress) -> Job:
     return {}
 
 
+def _native(job: Job, progress: Progress) -> Job:
+    """What the framework runs itself, in the folder `out`, and what it answers to the inputs of a file."""
+    ref, request = _asked(job)
+    inputs, _ = golden.load(Path(job["inputs"]))
+    written, found = _framework(request).write_native(ref, request, inputs, Path(job["out"]), progress)
+    golden.save(Path(job["answers"]), {}, found)
+    told: Job = to_json(written)
+    return told
+
+
 def _values(job: Job, progress: Progress) -> Job:
     """What the framework has on its way to the outputs, by the names that tensors have in the graph at `other`."""
     ref, request = _asked(job)
@@ -123,6 +133,7 @@ _HANDLERS: dict[str, Handler] = {
     "draft": _draft,
     "weights": _weights,
     "answers": _answers,
+    "native": _native,
     "values": _values,
     "gate": _elsewhere("export.judging.gate"),
     "convert": _elsewhere("export.precision.job"),

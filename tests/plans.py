@@ -38,7 +38,7 @@ def stored(store: Store, *, opset: int = 18, **changes: Any) -> Artifact:
     made = artifact(graph=GraphFacts(1, 1, 1, 0, opset), **changes)
     with store.workspace() as folder:
         (folder / "a").mkdir()
-        payload = f"{made.framework} {made.precision} {made.weights} {opset}".encode()
+        payload = f"{made.framework} {made.format} {made.precision} {made.weights} {opset}".encode()
         (folder / "a" / "model.onnx").write_bytes(payload)
         files = hash_files(folder / "a")
         return store.adopt(folder / "a", replace(made, id=content_id(files), path=folder / "a", files=files))

@@ -43,21 +43,28 @@ class Backend:
     `patterns` lists its load patterns, `options` its options with what they mean; what is not listed is refused.
     The calls come in this order: start, load, then bind a slot before it is enqueued, wait after each enqueue, and
     parts after a wait. Where `builds` is true, `load` gets the path of the engine that `build` wrote, in this process
-    or another. `in_flight` is how many inferences the pipelined pattern keeps under way.
+    or another. Where `compiles` is true after load, `compile` comes next. `in_flight` is how many inferences the
+    pipelined pattern keeps under way.
     """
 
     patterns: ClassVar[Tuple[str, ...]] = ("serial",)
     options: ClassVar[Dict[str, str]] = {}
     build_options: ClassVar[Dict[str, str]] = {}
     builds: ClassVar[bool] = False
+    compiles: bool = False
     in_flight: int = 2
 
     def start(self) -> str:
         """Import the runtime and return its version. Errors: ImportError."""
         raise NotImplementedError
 
+    def look(self) -> str:
+        """The version that `start` would return, for a probe: where importing takes seconds, without that. Errors:
+        ImportError, and whatever a broken runtime raises."""
+        return self.start()
+
     def facts(self) -> Dict[str, Reading]:
-        """After start: what a probe tells of the runtime beside its version, such as its providers or its DLA cores."""
+        """After look: what a probe tells of the runtime beside its version, such as its providers or its DLA cores."""
         return {}
 
     def made_of(self, spec: JobSpec) -> Dict[str, Scalar]:
@@ -76,6 +83,14 @@ class Backend:
 
     def load(self, path: Path, spec: JobSpec) -> None:
         """Load the model, or the engine, for the concrete shapes of `spec`. Errors: DeviceError."""
+        raise NotImplementedError
+
+    def compile(self, job: Path, shared: Path) -> None:
+        """Compile now what the runtime would at its first inferences, so that it counts as neither these nor loading.
+
+        What was compiled may be kept in the folder `job` for the job's next process, or in `shared` for other jobs.
+        Errors: DeviceError.
+        """
         raise NotImplementedError
 
     def bind(self, inputs: Arrays, slot: int) -> None:
@@ -100,6 +115,10 @@ class Backend:
 
     def switches(self) -> Dict[str, Scalar]:
         """Every setting that can move a number, as it was really set."""
+        return {}
+
+    def readings(self) -> Dict[str, Reading]:
+        """After everything: what the runtime counted in this process, such as `recompiles`."""
         return {}
 
     def memory(self) -> Dict[str, int]:
@@ -163,6 +182,13 @@ def check_request(backend: Backend, spec: JobSpec) -> None:
         if name not in allowed:
             known = ", ".join(sorted(allowed)) or "none"
             raise DeviceError("unsupported", "load", f"{spec.backend} has no option {name!r}", fix=f"it has: {known}")
+
+
+def zeros(spec: JobSpec) -> Arrays:
+    """Inputs of the job's shapes and types, for what is compiled by them."""
+    import numpy as np
+
+    return {one.name: np.zeros([int(dim) for dim in one.shape], one.dtype) for one in spec.inputs}
 
 
 def first_line(error: Exception) -> str:

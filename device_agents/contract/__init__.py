@@ -25,6 +25,7 @@ from device_agents.contract.job import (
     LoadPattern,
     Timing,
 )
+from device_agents.contract.network import NETWORK_FILE, Network
 from device_agents.contract.release import (
     CURRENT,
     PREVIOUS,
@@ -42,6 +43,7 @@ from device_agents.contract.release import (
     check_version,
 )
 from device_agents.contract.result import (
+    COUNTED,
     BackendReport,
     Controlled,
     ControlReport,
@@ -65,9 +67,11 @@ from device_agents.contract.terms import (
 from device_agents.contract.watch import QUANTITIES, SampleRange, Series, Watch
 
 __all__ = [
+    "COUNTED",
     "CURRENT",
     "ENGINE_FILE",
     "ENGINE_MANIFEST",
+    "NETWORK_FILE",
     "PREVIOUS",
     "QUANTITIES",
     "RELEASE_MANIFEST",
@@ -94,6 +98,7 @@ __all__ = [
     "Layer",
     "LoadPattern",
     "ModelReleases",
+    "Network",
     "Opinion",
     "ParityCheck",
     "Precision",

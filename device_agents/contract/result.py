@@ -76,6 +76,11 @@ class ParityCheck:
         return self.error <= self.limit
 
 
+COUNTED = ("graph_breaks", "recompiles", "retraces")
+"""Readings of a process that runtimes count: where a compiled network falls back to Python, and what was compiled or
+traced again although it had been before timing. A result's context has the most of any process."""
+
+
 @dataclass(frozen=True)
 class ProcessResult:
     """What one fresh process measured. Samples are nanoseconds an inference (a batch), in order, none dropped.
@@ -83,7 +88,8 @@ class ProcessResult:
     `warmup_stable` is None, and `first_inference_ns` 0, where a tool that times by itself does not tell.
     `parts` are the timed inferences taken apart, a range of as many samples each: h2d, compute, d2h (the device's own
     clock) and enqueue (the host's). `counts` are those of a `rate` pattern: arrivals, late, dropped. `memory` holds
-    bytes by what uses them. `began_ns`, of the latencies' clock, is when the timed part began (0: not known).
+    bytes by what uses them. `state` is what the device was before and after, and what the runtime counted. `began_ns`,
+    of the latencies' clock, is when the timed part began (0: not known).
     """
 
     index: int

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from device_agents import asked
 from device_agents.backends import base
 from device_agents.contract import JobSpec, Precision, Scalar
 from device_agents.errors import DeviceError
@@ -46,13 +47,14 @@ class Choice(NamedTuple):
 def choose(ort: Any, spec: JobSpec) -> Choice:
     """Errors: DeviceError for a provider that is not there, or a switch that it does not have."""
     provider = _provider(ort, spec)
-    flags = {name: _flag(spec, name) for name in ("cuda_graph", "nhwc", "spin", "allow_fallback", "parts")}
+    flags = {name: asked.flag(spec, name) for name in ("cuda_graph", "nhwc", "allow_fallback")}
+    flags.update({name: asked.flag(spec, name, True) for name in ("spin", "parts")})
     for name, owners in (("cuda_graph", "cuda tensorrt"), ("nhwc", "cuda"), ("workspace_mib", "tensorrt")):
         if spec.options.get(name) and provider not in owners.split():
             message = f"onnxruntime's option {name} is for the provider {owners.replace(' ', ' or ')}, not {provider}"
             raise DeviceError("unsupported", "load", message, fix="leave it out, or name that provider")
-    workspace = _whole_number(spec, "workspace_mib")
-    return Choice(provider=provider, threads=_whole_number(spec, "threads"), workspace_mib=workspace, **flags)
+    workspace = asked.whole_number(spec, "workspace_mib")
+    return Choice(provider=provider, threads=asked.whole_number(spec, "threads"), workspace_mib=workspace, **flags)
 
 
 def version(ort: Any) -> Tuple[int, int]:
@@ -181,20 +183,6 @@ def _provider(ort: Any, spec: JobSpec) -> str:
         fix = "install onnxruntime-gpu for this Python, or ask for provider=cpu"
         raise DeviceError("unsupported", "load", f"this onnxruntime has no provider {wanted}", fix=fix)
     return str(wanted)
-
-
-def _flag(spec: JobSpec, name: str) -> bool:
-    value = spec.options.get(name, name in ("spin", "parts"))
-    if not isinstance(value, bool):
-        raise DeviceError("unsupported", "load", f"the option {name} is true or false, got {value!r}")
-    return value
-
-
-def _whole_number(spec: JobSpec, name: str) -> int:
-    value = spec.options.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise DeviceError("unsupported", "load", f"the option {name} takes a whole number, got {value!r}")
-    return value
 
 
 def _switch(on: bool) -> str:

@@ -12,6 +12,9 @@ from device_agents.contract import ENGINE_FILE, EngineUse, JobSpec, from_json, l
 BUILDING = "building: "
 """How a line of the job's log begins that tells how far a build is."""
 
+COMPILED = "compiled"
+"""The folder of a job in which its processes keep what a runtime compiled, one for the next."""
+
 
 @dataclass(frozen=True)
 class Work:

@@ -16,7 +16,7 @@ from device_agents.kinds.cpu import last_cache_bytes
 from device_agents.measure import Samples, Timed
 from device_agents.recording import little_endian
 from device_agents.system import System
-from device_agents.tasks import Work
+from device_agents.tasks import COMPILED, Work
 
 
 def run(work: Work) -> ProcessResult:
@@ -31,7 +31,7 @@ def run(work: Work) -> ProcessResult:
     try:
         trial.run(work, backend, data, clock)
         switches = {"input_buffers": trial.buffers, "runtime_version": version, **backend.switches()}
-        memory = backend.memory()
+        memory, told = backend.memory(), backend.readings()
     finally:
         backend.close()
     write_atomic(work.job / f"process-{work.index}.switches.json", dumps(switches).encode())
@@ -51,6 +51,7 @@ def run(work: Work) -> ProcessResult:
         seconds={**clock.seconds, "warmup": trial.timed.warmup_ns / 1e9, "timed": trial.timed.elapsed_ns / 1e9},
         parity_before=trial.before,
         parity_after=trial.after,
+        state=told,
         parts=samples.parts,
         counts=trial.timed.counts,
         memory=memory,
@@ -100,6 +101,9 @@ class _Trial:
         spec = work.spec
         backend.load(loadable(work, backend), spec)
         self.load_ns = clock.lap("load")
+        if backend.compiles:
+            backend.compile(work.job / COMPILED, work.workdir / "caches")
+            clock.lap("compile")
         buffers = _buffers(spec, data.own, backend)
         self.buffers = len(buffers)
         clock.lap("inputs")

@@ -58,6 +58,14 @@ def export(
             help="MIN:OPT:MAX of a dynamic batch; repeat it for several profiles of an engine.", rich_help_panel=_GRAPH
         ),
     ] = None,
+    native: Annotated[
+        bool,
+        typer.Option(
+            "--native",
+            help="What --backend pytorch and tensorflow run: weights or a SavedModel instead of a graph.",
+            rich_help_panel=_GRAPH,
+        ),
+    ] = False,
     size: Annotated[
         str | None,
         typer.Option(
@@ -206,13 +214,16 @@ def export(
     from edge.planning.make_plan import exports
     from edge.planning.options import parse_bounds
     from export.api import export_model
-    from export.artifact import Store
+    from export.artifact import Format, Store
     from export.models import renamed
+    from export.native import FORMATS
     from export.registry import register
     from profiles.errors import ConfigError
 
     if len(models) > 1 and (name or version):
         raise ConfigError("one name is for one model", where="--name", fix="export them one after the other")
+    if native and engine:
+        raise ConfigError("an engine is built of a graph", where="--native", fix="leave out one of the two")
     store = Store(places().artifacts)
     limits = parse_bounds(bounds or [])
     typed = Typed(
@@ -263,6 +274,7 @@ def export(
                     options=options,
                     fresh=fresh,
                     explain=explain,
+                    format=FORMATS.get(its, Format.SAVEDMODEL) if native else Format.ONNX,
                 )
                 register(store, ref, its, options, its_weights)
                 told.made([artifact] if builder is None else builder.engines(artifact, progress))

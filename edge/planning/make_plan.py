@@ -16,6 +16,7 @@ from edge.planning.plan import AHEAD, OWN, Cell, Plan
 from edge.planning.request import Request
 from edge.planning.sources import ALL, Sources
 from edge.planning.targets import RUNTIME
+from export import native
 from export.api import frameworks_of, installed
 from export.artifact import Store
 from export.models import ModelRef
@@ -70,17 +71,34 @@ def make_plan(
         for ref in refs
         for framework in sources.frameworks(ref, precision)
         for backend in choosing.backends(request.backends, device, survey, choices)
+        if _runs(backend, framework, ref, precision, choices)
         for engines in [_engines(request, device, backend, builders, survey, choices)]
         for batch in request.batches or (1,)
         for size in request.sizes or (None if engines == AHEAD else sources.size(ref, framework, precision),)
         for build in _builds(request, device, backend, survey, choices)
     ]
+    if not cells:
+        asked = ", ".join(request.backends)
+        raise ConfigError(f"{asked} runs none of these models", where="--backend", fix="name its framework's models")
     _say_opsets(cells, survey, choices)
     _say_timing(request, choices)
     plan = Plan(choosing.own_options(cells, survey, choices), request.rebuild)
     if request.engines == AHEAD:
         _check_ahead(plan, dict(zip((ref.name for ref in refs), request.models, strict=True)), store, survey, choices)
     return plan
+
+
+def _runs(backend: str, framework: str, ref: ModelRef, precision: Precision, choices: Choices) -> bool:
+    """Whether the backend runs models of that framework: one that is a framework runs its own. Errors: ConfigError for
+    a model that it does not run on a device."""
+    form = native.FORMATS.get(backend)
+    if form is None:
+        return True
+    if backend != framework:
+        choices.say(f"{ref.name}/{framework} is not measured with {backend}, which runs its own models")
+        return False
+    native.refuse(ref, framework, precision, form)
+    return True
 
 
 def _oldest_opset(request: Request, devices: Sequence[Device], survey: Survey) -> int | None:

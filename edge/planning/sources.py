@@ -17,8 +17,9 @@ from edge.planning.models import options_of, resolve, weights_of
 from edge.planning.plan import AHEAD, Cell
 from edge.planning.request import Request
 from edge.planning.sizes import Size
+from export import native
 from export.api import Options, export_model, find_any, frameworks_of, installed, require
-from export.artifact import Artifact, Store, sha256_file
+from export.artifact import Artifact, Format, Store, sha256_file
 from export.asking import OWN_WEIGHTS, content_of
 from export.models import ONNX, ModelRef
 from profiles.errors import ConfigError, EdgebenchError, ExportError
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 ALL = "all"
 DYNAMIC = "dynamic"
+
+_ASKED = "onnxruntime"
+"""The backend whose artifact answers on the operator's machine."""
 
 
 class Sources:
@@ -187,7 +191,8 @@ class ArtifactSource:
         is_graph = self._refs[cell.model].kind == ONNX
         batch: Dim = cell.batch if is_graph and not cell.profiles else DYNAMIC
         opset = choosing.max_opset(cell.device, cell.backend, self._survey)
-        return _Wanted(cell.model, cell.framework, cell.precision, batch, cell.weights, opset, cell.size)
+        form = native.FORMATS.get(cell.backend, Format.ONNX)
+        return _Wanted(cell.model, cell.framework, cell.precision, batch, cell.weights, opset, cell.size, form)
 
     def _find(self, wanted: _Wanted) -> Artifact | None:
         if wanted not in self._found:
@@ -195,7 +200,7 @@ class ArtifactSource:
             serves = None if wanted.size is None else functools.partial(sizes.serves, size=wanted.size)
             self._found[wanted] = find(
                 wanted.framework, wanted.precision, wanted.batch,
-                weights=wanted.weights, max_opset=wanted.opset, serves=serves,
+                weights=wanted.weights, max_opset=wanted.opset, serves=serves, format=wanted.format,
             )  # fmt: skip
         return self._found[wanted]
 
@@ -216,6 +221,7 @@ class ArtifactSource:
                 store=self._store,
                 progress=self._progress,
                 options=_fixed(wanted.size, ref),
+                format=wanted.format,
             )
         except ExportError as error:
             return error
@@ -223,7 +229,8 @@ class ArtifactSource:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What cells have in common that share an artifact. `opset` is the newest that may be in it, None for any."""
+    """What cells have in common that share an artifact: a backend that is a framework wants its own `format`. `opset`
+    is the newest that may be in it, None for any."""
 
     model: str
     framework: str
@@ -232,6 +239,7 @@ class _Wanted:
     weights: str
     opset: int | None
     size: Size | None
+    format: Format
 
 
 def _finder(store: Store, ref: ModelRef) -> Callable[..., Artifact | None]:
@@ -285,6 +293,6 @@ def data_source(
 
 def _fp32(cell: Cell, artifact: Callable[[Cell], Artifact]) -> Artifact | None:
     try:
-        return artifact(replace(cell, precision=Precision.FP32))
+        return artifact(replace(cell, precision=Precision.FP32, backend=_ASKED))
     except EdgebenchError:
         return None

@@ -35,6 +35,7 @@ from edge.releases.commands import activate_on, make_on
 from edge.releases.requirements import THROUGHPUT, Requirement, figures
 from edge.report.rows import Row
 from edge.results.verdict import Status
+from export import native
 from export.artifact import SHAPES, TOLD, Artifact
 from export.artifact import Store as Artifacts
 from profiles.errors import ConfigError, EdgebenchError, ExportError, RunError, TransportError
@@ -94,6 +95,9 @@ def check_plan(plan: Plan) -> None:
     """Errors: ConfigError where more than one thing would be released on a device under one name, or the model's name
     can be none of a folder."""
     for (device, model), cells in _by_release(plan).items():
+        if cells[0].backend in native.FORMATS:
+            message = f"a release of {model} on {device} is a graph or an engine, and {cells[0].backend} runs neither"
+            raise ConfigError(message, where="--release", fix="--backend onnxruntime, or tensorrt")
         if len({replace(cell, batch=0).id for cell in cells}) > 1:
             raise _several(device, model, ", ".join(cell.label for cell in cells))
         try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from edge.planning.targets import RUNTIME
 from export.artifact import Artifact, Format, NotChecked, Parity
+from export.native import FORMATS
 
 _LONGEST_S = 1.0  # phases that took less are not told
 _NAMED = 3
@@ -20,8 +21,9 @@ def lines(artifact: Artifact, waited_s: float) -> Iterator[str]:
     )
     batch = f"batch {artifact.batch}" + (f" ({profiles})" if profiles else "")
     engine = artifact.format is Format.ENGINE
+    form = f", {artifact.format}" if artifact.format in FORMATS.values() else ""
     built = f", engine for {artifact.target} by {RUNTIME} {artifact.produced_by[RUNTIME]}" if engine else ""
-    yield f"{artifact.model} {artifact.framework} {artifact.precision} {batch}{built}: {artifact.short_id}"
+    yield f"{artifact.model} {artifact.framework} {artifact.precision} {batch}{form}{built}: {artifact.short_id}"
     if engine:
         size = next(entry.size for entry in artifact.files if entry.name == artifact.model_file)
         parent = (artifact.parent or "")[:12]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from device_agents.contract import EngineUse, Layer, LoadPattern, Opinion
+from device_agents.contract import EngineUse, JobResult, Layer, LoadPattern, Opinion, Reading
 from edge.agent.engine_cache import SHORT
 from edge.report import foreign
 from edge.report.columns import render
@@ -115,6 +115,7 @@ def _parts(summary: Summary) -> Iterator[Line]:
 def _run(row: Row) -> Iterator[Line]:
     summary, result = row.summary, row.measurement.result
     yield "load ms", told_ms(summary.load_ns)
+    yield from _compiling(result)
     yield "first inference ms", told_ms(summary.first_inference_ns)
     plural = "process" if summary.processes == 1 else "processes"
     yield "samples", f"{summary.samples} in {summary.processes} {plural}; drift {summary.drift:+.1%}"
@@ -134,6 +135,21 @@ def _run(row: Row) -> Iterator[Line]:
     yield "waited for the accelerator", f"{result.seconds.get('waited', 0.0):.1f} s"
     if result.seconds.get("cooled"):
         yield "waited to cool down", f"{result.seconds['cooled']:.1f} s"
+
+
+def _compiling(result: JobResult) -> Iterator[Line]:
+    """What a framework compiled before the first inference, process by process: cold, or found in its cache."""
+    told = [
+        f"{_seconds(process.seconds['compile'])} {_cache(process.state.get('compile_cache'))}".rstrip()
+        for process in result.processes
+        if "compile" in process.seconds
+    ]
+    if told:
+        yield "compile seconds", ", ".join(told)
+
+
+def _cache(reading: Reading | None) -> str:
+    return "" if reading is None else str(reading)
 
 
 def _controlled(row: Row) -> Iterator[Line]:

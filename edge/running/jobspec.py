@@ -28,6 +28,7 @@ from profiles.errors import RunError
 
 RELATIVE, DETECTION = "relative", "detection"  # JobSpec.CHECKS
 
+_BF16_LIMIT = 8 * LIMITS[Precision.FP16]  # three bits less of a mantissa
 _DEADLINE_MARGIN_S = 600.0  # loading and checking a process may take this long beside its timed part
 _BUILD_S = 2 * 3600.0  # an engine may take half an hour on an Orin Nano, a large one with every tactic more
 
@@ -68,7 +69,7 @@ def job_spec(
         pattern=cell.pattern,
         timing=cell.timing,
         golden_file=golden,
-        parity_limit=None if golden is None and data is None else _parity_limit(artifact),
+        parity_limit=None if golden is None and data is None else _parity_limit(artifact, cell),
         hot_input=cell.hot_input,
         transfers=cell.transfers,
         options=dict(cell.options),
@@ -79,7 +80,7 @@ def job_spec(
         data=data,
         check_with=cell.check_with,
         check=DETECTION if _is_detection(artifact) else RELATIVE,
-        limits=_limits(artifact),
+        limits=_limits(artifact, cell),
         control=control or Control(),
     )
 
@@ -160,10 +161,12 @@ def _is_detection(artifact: Artifact) -> bool:
     return artifact.task == "detection" and {"boxes", "scores", "labels"} <= outputs
 
 
-def _limits(artifact: Artifact) -> dict[str, float]:
+def _limits(artifact: Artifact, cell: Cell) -> dict[str, float]:
     """Of each output, as the gate has them. Where the framework is as far off itself at this precision, the gate let
     the artifact pass over them: the device may be twice as far off as the artifact was. Of the worst output the
     manifest has the limit, but for final boxes, which a device may match otherwise."""
+    if _in_bf16(cell):
+        return {one.name: _BF16_LIMIT for one in artifact.outputs if one.dtype.startswith("float")}
     by_boxes = _is_detection(artifact)
     own = boxes.LIMITS[artifact.precision] if by_boxes else {}
     limits = {one.name: own.get(one.name, _plain_limit(one, artifact.precision)) for one in artifact.outputs}
@@ -179,5 +182,12 @@ def _plain_limit(output: TensorSpec, precision: Precision) -> float:
     return (LIMITS if output.dtype.startswith("float") else WHOLE_LIMITS)[precision]
 
 
-def _parity_limit(artifact: Artifact) -> float | None:
+def _in_bf16(cell: Cell) -> bool:
+    """Of the artifact's precision a device makes another by this option alone."""
+    return cell.options.get("dtype") == "bf16"
+
+
+def _parity_limit(artifact: Artifact, cell: Cell) -> float | None:
+    if _in_bf16(cell):
+        return _BF16_LIMIT
     return artifact.parity.limit if isinstance(artifact.parity, Parity) else LIMITS.get(artifact.precision)

@@ -18,7 +18,8 @@ from export.data import golden
 from export.declared import samples
 from export.draft import Draft
 from export.models import ModelRef
-from export.pt import catalog, exporters, user, values, weights
+from export.native import Written
+from export.pt import catalog, exporters, native, user, values, weights
 from export.pt.net import (
     Arrays,
     Net,
@@ -100,6 +101,17 @@ def write_values(
     progress(f"run {ref.name} with torch, step by step")
     net = load(ref, request)
     values.write(_task(net, _shapes(net, request, ref.name), request, ref.name), inputs, model, out)
+
+
+def write_native(
+    ref: ModelRef, request: ExportRequest, inputs: Arrays, out: Path, progress: Progress
+) -> tuple[Written, Arrays]:
+    """The network's weights as safetensors in `out`, with what it takes to build it around them; and what the network
+    that was built so answers to `inputs`."""
+    prepare()
+    progress(f"write the weights of {ref.name} with torch")
+    network, entry = _network(ref, request)
+    return native.write(network, catalog.at_size(entry, request), request, inputs, out)
 
 
 def write_weights(ref: ModelRef, request: ExportRequest, out: Path, progress: Progress) -> Path:

@@ -19,8 +19,9 @@ from export.data import golden
 from export.declared import samples
 from export.draft import MODEL_FILE, Draft
 from export.models import ModelRef
+from export.native import Written
 from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH, ExportRequest
-from export.tf import apps, convert, tf2onnx_fixes, twins, user
+from export.tf import apps, convert, native, tf2onnx_fixes, twins, user
 from export.tf import model as tf_model
 from export.tf.model import Model
 from export.tf.network import of_network
@@ -83,6 +84,18 @@ def answers(
     prepare()
     progress(f"run {ref.name} with Keras in {request.precision}")
     return tf_model.answers(load(ref, request), inputs)
+
+
+def write_native(
+    ref: ModelRef, request: ExportRequest, inputs: Mapping[str, NDArray[Any]], out: Path, progress: Progress
+) -> tuple[Written, dict[str, NDArray[Any]]]:
+    """The model as a SavedModel in the flat folder `out`, and what it answers to `inputs` when it is loaded again."""
+    prepare()
+    progress(f"save {ref.name} with TensorFlow")
+    model = load(ref, request)
+    written = native.write(model, request, out, versions("tensorflow", twin=_is_twin(ref)))
+    progress(f"run {ref.name} as it was saved")
+    return written, native.answers(model, request, inputs, out)
 
 
 def prepare() -> None:

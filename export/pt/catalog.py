@@ -84,14 +84,18 @@ def build(entry: Entry) -> Any:
     another network at another size, and no other is."""
     from torchvision import models
 
-    arguments = dict(_ARGUMENTS.get(entry.name, {}))
+    backbone = {"weights_backbone": None} if entry.task in ("segmentation", "detection") else {}
+    return models.get_model(entry.name, weights=None, **backbone, **arguments(entry)).eval()
+
+
+def arguments(entry: Entry) -> dict[str, Any]:
+    """What the network is built with, beside weights."""
+    found = dict(_ARGUMENTS.get(entry.name, {}))
     if entry.name.startswith("vit_"):  # it has a position for every patch of one size
-        arguments["image_size"] = entry.images[0].shape[-1]
-    if entry.task in ("segmentation", "detection"):
-        arguments["weights_backbone"] = None
+        found["image_size"] = entry.images[0].shape[-1]
     if entry.task == "segmentation" and not entry.name.startswith("lraspp"):
-        arguments["aux_loss"] = True
-    return models.get_model(entry.name, weights=None, **arguments).eval()
+        found["aux_loss"] = True
+    return found
 
 
 def build_pretrained(entry: Entry, pinned: str | None) -> Any:

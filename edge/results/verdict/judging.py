@@ -8,12 +8,13 @@ from edge.results.verdict.completeness import incomplete_state
 from edge.results.verdict.conditions import clocks_floating, foreign_work, throttled, too_hot, wrong_power_mode
 from edge.results.verdict.finding import Evidence, Finding, Flag, Held, Rule, Status, Verdict
 from edge.results.verdict.outputs import not_fp16, parity
+from edge.results.verdict.runtimes import compiled_again, not_waited
 from edge.results.verdict.samples import enqueue_bound, timer_overhead, too_few_samples, two_speeds, unstable
 from edge.results.watched import Watched
 
 _RULES: tuple[Rule, ...] = (
     too_few_samples, unstable, parity, timer_overhead, foreign_work, wrong_power_mode, not_fp16, throttled,
-    clocks_floating, too_hot, incomplete_state, enqueue_bound, two_speeds,
+    clocks_floating, too_hot, incomplete_state, enqueue_bound, two_speeds, not_waited, compiled_again,
 )  # fmt: skip
 
 

@@ -53,6 +53,11 @@ def not_fp16(given: Evidence) -> Iterable[Answer]:
     measurement = given.measurement
     if measurement.cell.precision is not Precision.FP16:
         return
+    if measurement.result.switches.get("dtype") == "float16":  # PyTorch and TensorFlow compute in what they are given
+        yield Held(
+            "not_fp16", "weights and inputs are float16, and the framework computes in their type", "the switches"
+        )
+        return
     shares, source = precision_shares(layers_of(measurement.result)), "the engine's layers"
     if shares is None or shares.unclear > 1 - 1e-9:
         yield Finding("not_fp16", False, f"{measurement.cell.backend} does not tell the precision of its layers")

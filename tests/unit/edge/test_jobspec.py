@@ -86,6 +86,16 @@ def test_a_device_may_take_half_an_hour_to_build_beside_measuring() -> None:
     assert job_spec(JOB, quick, ARTIFACT, given=given).deadline_s > measuring, "the layers of a given engine, too"
 
 
+def test_bf16_may_be_as_far_off_as_its_mantissa_is_shorter() -> None:
+    fp32 = artifact(precision=Precision.FP32)
+    cell = replace(CELL, backend="pytorch", precision=Precision.FP32)
+    data = DataSet("d" * 64, FileEntry("inputs.npz", 1, "0" * 64))
+    plain = job_spec(JOB, cell, fp32, data=data)
+    bf16 = job_spec(JOB, replace(cell, options={"dtype": "bf16"}), fp32, data=data)
+    assert (plain.parity_limit, bf16.parity_limit) == (1e-3, 8 * 2e-2)
+    assert bf16.limits == {"logits": 8 * 2e-2}
+
+
 def test_a_device_that_cools_down_loses_no_time_to_measure() -> None:
     policy = Policy(cell_timeout_s=60.0, cool_within_c=5.0, cool_cap_s=120.0)
     spec = job_spec(JOB, CELL, ARTIFACT)

@@ -15,7 +15,7 @@ from edge.planning.make_plan import make_plan
 from edge.planning.plan import Cell
 from edge.planning.request import Request
 from edge.planning.sources import ArtifactSource
-from export.artifact import Store, sha256_file
+from export.artifact import Format, Store, sha256_file
 from profiles.errors import ConfigError, ConnectError, ExportError
 from profiles.progress import silent
 from tests.plans import answered, device, stored
@@ -28,7 +28,7 @@ ALL_THREE = "tensorrt, trtexec, onnxruntime"
 
 @pytest.fixture(autouse=True)
 def agent_with_every_backend(monkeypatch: pytest.MonkeyPatch) -> None:
-    carried = ("onnxruntime", "tensorrt", "tensorrt-rtx", "trtexec")
+    carried = ("onnxruntime", "pytorch", "tensorflow", "tensorrt", "tensorrt-rtx", "trtexec")
     monkeypatch.setattr(bundle, "backend_names", lambda: carried)
 
 
@@ -327,6 +327,46 @@ class TestAnOldParser:
             with pytest.raises(ExportError):
                 source(replace(cell, batch=8))
         assert [(one["opset"], one["weights"]) for one in asked] == [(17, "random")], "and it is not tried again"
+
+
+class TestAFramework:
+    """The backends pytorch and tensorflow run their own models, in a form of their own."""
+
+    def test_runs_its_own_models_and_leaves_the_others_out_which_is_said(self, store: Store) -> None:
+        stored(store, precision=Precision.FP32, framework="tensorflow")
+        request = Request(("resnet18",), framework="all", backends=("pytorch", "tensorflow", "onnxruntime"))
+        choices = Choices()
+        cells = make_plan(request, [LOCAL], store, choices).cells
+        assert [(cell.framework, cell.backend) for cell in cells] == [
+            ("pytorch", "pytorch"),
+            ("pytorch", "onnxruntime"),
+            ("tensorflow", "tensorflow"),
+            ("tensorflow", "onnxruntime"),
+        ]
+        assert "resnet18/tensorflow is not measured with pytorch, which runs its own models" in choices.lines
+
+    def test_that_runs_none_of_the_models_is_refused(self, store: Store) -> None:
+        with pytest.raises(ConfigError, match="--backend: tensorflow runs none of these models"):
+            plan(store, LOCAL, backends=("tensorflow",))
+
+    def test_has_no_int8(self, store: Store) -> None:
+        stored(store, precision=Precision.INT8)
+        with pytest.raises(ConfigError, match="resnet18: pytorch itself runs fp32 and fp16, not int8"):
+            plan(store, LOCAL, backends=("pytorch",), precision=Precision.INT8)
+
+    def test_gets_no_code_of_the_operator_s(self, store: Store, tmp_path: Path) -> None:
+        (tmp_path / "net.pt2").write_bytes(b"a program")
+        request = Request((str(tmp_path / "net.pt2"),), backends=("pytorch",))
+        with pytest.raises(ConfigError, match=r"net: a model of your own is code, which no device runs"):
+            make_plan(request, [LOCAL], store, Choices())
+
+    def test_gets_the_artifact_of_its_form_and_every_other_backend_the_graph(self, store: Store) -> None:
+        weights = stored(store, precision=Precision.FP32, format=Format.SAFETENSORS)
+        cells, _ = plan(store, LOCAL, backends=("pytorch", "onnxruntime"))
+        source = ArtifactSource(Request(("resnet18",), framework="pytorch"), store, silent)
+        native, graph = map(source, cells)
+        assert native.id == weights.id
+        assert graph.format is Format.ONNX
 
 
 def _hashable(cell: Cell) -> Cell:

@@ -167,6 +167,21 @@ def test_at_a_rate_waking_late_counts_as_the_clock_s_cost() -> None:
     assert "3100 ns" in found.broken[0].reason
 
 
+@pytest.mark.parametrize(("waited", "wanted"), [(False, ["not_waited"]), (True, [])])
+def test_a_call_that_nobody_waited_for_is_no_latency(waited: bool, wanted: list[str]) -> None:
+    made = measurement()
+    assert broken(verdict(replace(made, result=replace(made.result, switches={"waited": waited})))) == wanted
+
+
+@pytest.mark.parametrize("name", ["recompiles", "retraces"])
+def test_what_was_compiled_while_it_was_timed_is_flagged(name: str) -> None:
+    made = measurement()
+    for count, wanted in ((0, []), (2, [name])):
+        result = replace(made.result, context={name: Reading(count, "its counters")})
+        flags = [flag.name for flag in verdict(replace(made, result=result)).flags]
+        assert [flag for flag in flags if flag == name] == wanted
+
+
 class TestFp16:
     def judged(self, *layers: Layer, backend: str = "tensorrt", built: tuple[Layer, ...] = ()) -> Verdict:
         made = measurement(precision=Precision.FP16)
@@ -182,6 +197,13 @@ class TestFp16:
         assert "not_fp16" in unjudged(found)
         assert "onnxruntime does not tell the precision of its layers" in [f.reason for f in found.unjudged]
         assert "not_fp16" in unjudged(self.judged(Layer("a", "unknown", "Convolution")))
+
+    def test_is_proved_by_a_framework_that_computes_in_the_type_of_its_tensors(self) -> None:
+        made = measurement(precision=Precision.FP16)
+        found = verdict(replace(made, result=replace(made.result, switches={"dtype": "float16"})))
+        assert "not_fp16" in [one.rule for one in found.held]
+        other = verdict(replace(made, result=replace(made.result, switches={"dtype": "float32"})))
+        assert "not_fp16" in unjudged(other)
 
     def test_is_proved_by_layers_that_compute_in_it(self) -> None:
         found = self.judged(Layer("conv", "fp16", "CaskConvolution"), Layer("softmax", "fp32", "SoftMax"))

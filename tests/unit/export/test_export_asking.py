@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device_agents.contract import Precision
+from device_agents.contract import DimRange, Precision
+from export.artifact import Format
 from export.asking import OWN_WEIGHTS, Options, content_of, make_request
 from export.declared import parse_inputs
 from export.models import ONNX, ModelRef, parse_model
@@ -44,6 +45,45 @@ def test_a_named_network_says_its_inputs_and_its_pixels_itself(name: str) -> Non
         asked(ref, std=(0.5,))
     with pytest.raises(ConfigError, match=f"{name}: it says its inputs itself; leave --input out"):
         asked(ref, declared=INPUT)
+
+
+class TestWhatAFrameworkRunsItself:
+    REF = parse_model("resnet18")
+
+    def native(
+        self, ref: ModelRef, form: Format = Format.SAFETENSORS, framework: str = "pytorch", **more: object
+    ) -> object:
+        given = {"precision": Precision.FP32, "batch": "dynamic", "weights": "random", **more}
+        return make_request(ref, framework, form=form, **given)  # type: ignore[arg-type]
+
+    def test_is_another_request_than_the_graph_which_it_is_judged_by(self) -> None:
+        request = self.native(self.REF)
+        graph = make_request(self.REF, "pytorch", Precision.FP32, "dynamic", "random")
+        assert isinstance(request, ExportRequest)
+        assert request.key(1) != graph.key(1)
+        assert request.as_fp32() == graph
+
+    def test_is_of_its_own_framework(self) -> None:
+        with pytest.raises(ConfigError, match="resnet18: tensorflow does not run safetensors"):
+            self.native(self.REF, framework="tensorflow")
+        with pytest.raises(ConfigError, match="resnet18: pytorch does not run engine"):
+            self.native(self.REF, Format.ENGINE)
+
+    def test_has_no_int8(self) -> None:
+        with pytest.raises(ConfigError, match="pytorch itself runs fp32 and fp16, not int8"):
+            self.native(self.REF, precision=Precision.INT8)
+
+    @pytest.mark.parametrize("given", [{"pixels": "uint8"}, {"io": "fp32"}, {"size": (DimRange(64, 96, 128),) * 2}])
+    def test_is_not_made_as_only_a_graph_can_be(self, given: dict[str, object]) -> None:
+        with pytest.raises(ConfigError, match="pytorch runs its network as it is"):
+            self.native(self.REF, options=Options(**given))  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="pytorch runs its network as it is"):
+            self.native(self.REF, bounds=(DimRange(1, 1, 8),))
+
+    def test_is_never_code_of_the_operator_s(self, tmp_path: Path) -> None:
+        for ref in (factory(tmp_path), of_kind(tmp_path, "pt2")):
+            with pytest.raises(ConfigError, match="a model of your own is code, which no device runs"):
+                self.native(ref, weights="pretrained")
 
 
 def test_a_program_says_its_inputs_and_not_its_pixels(tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""TensorFlow itself: a SavedModel of ours, as a graph or compiled by XLA.
+
+An inference ends when its outputs are on the host: TensorFlow returns before, and what does not wait measures the
+call alone. TF32 is off: FP32 means FP32. A SavedModel holds no Python, so there is nothing to run eagerly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Dict, Optional
+
+from device_agents import described, packages
+from device_agents.backends import base
+from device_agents.backends.base import Arrays, first_line
+from device_agents.contract import JobSpec, Reading, Scalar
+from device_agents.errors import DeviceError
+from device_agents.tf import settings
+from device_agents.tf.running import Runner
+
+_SLOT = -1
+_DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly")
+
+
+class Backend(base.Backend):
+    patterns: ClassVar = ("serial", "rate")
+    options: ClassVar[Dict[str, str]] = settings.OPTIONS
+
+    def __init__(self) -> None:
+        self._tf: Any = None
+        self._runner: Optional[Runner] = None
+        self._settings: settings.Settings
+        self._spec: JobSpec
+
+    def start(self) -> str:
+        import tensorflow
+
+        self._tf = tensorflow
+        return self.look()
+
+    def look(self) -> str:
+        return packages.version_of("tensorflow", _DISTRIBUTIONS)
+
+    def load(self, path: Path, spec: JobSpec) -> None:
+        told = described.network_of(path.parent, spec)
+        self._spec, self._settings = spec, settings.read(self._tf, spec)
+        settings.apply(self._tf, self._settings)
+        self._runner = Runner(self._tf, path, told, spec, self._settings)
+        self.compiles = self._settings.compiles
+
+    def compile(self, job: Path, shared: Path) -> None:  # noqa: ARG002 - XLA keeps nothing
+        runner = self._ready()
+        runner.bind(base.zeros(self._spec), _SLOT)
+        try:
+            runner.enqueue(_SLOT)
+            runner.wait(_SLOT)
+        except Exception as error:
+            message = f"XLA failed ({type(error).__name__}: {first_line(error)})"
+            fix = "see the job's log, or use mode=graph"
+            raise DeviceError("compile_failed", "load", message, where=self._spec.model_file, fix=fix) from error
+        runner.forget(_SLOT)
+
+    def readings(self) -> Dict[str, Reading]:
+        return {"retraces": Reading(self._ready().retraces(), "tf.function.experimental_get_tracing_count")}
+
+    def bind(self, inputs: Arrays, slot: int) -> None:
+        self._ready().bind(inputs, slot)
+
+    def enqueue(self, slot: int) -> None:
+        self._ready().enqueue(slot)
+
+    def wait(self, slot: int) -> None:
+        self._ready().wait(slot)
+
+    def outputs(self, slot: int) -> Arrays:
+        return self._ready().outputs(slot)
+
+    def switches(self) -> Dict[str, Scalar]:
+        return settings.switches(self._settings, self._spec)
+
+    def memory(self) -> Dict[str, int]:
+        return self._ready().memory()
+
+    def close(self) -> None:
+        self._runner = None
+
+    def _ready(self) -> Runner:
+        if self._runner is None:
+            raise RuntimeError("load comes first")
+        return self._runner

@@ -1,0 +1,1 @@
+"""TensorFlow on the device: a SavedModel of ours, and the running of it."""
