@@ -13,6 +13,11 @@ import pytest
 
 PATIENCE_S = 30.0
 _OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900")
+_INJECT = """
+const script = document.createElement("script");
+script.textContent = "window.broken = 1";
+document.body.append(script);
+"""
 
 
 @dataclass
@@ -34,6 +39,10 @@ class Browser:
 
     def ask(self, expression: str) -> Any:
         return self.driver.execute_script(f"return {expression}")
+
+    def inject(self) -> None:
+        """Add a script to the page, which would set `window.broken` where the page's policy let it run."""
+        self.driver.execute_script(_INJECT)
 
     def find(self, selector: str) -> Any:
         return self.driver.find_element("css selector", selector)

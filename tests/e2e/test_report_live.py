@@ -16,7 +16,6 @@ import pytest
 
 from edge.running.watching import DeviceStatus, RunStatus
 from tests.browser import Browser
-from tests.e2e.test_report import INJECT
 from tests.operator import Operator
 from tests.report_lab import Made, add
 
@@ -121,7 +120,7 @@ class TestThePage:
         self, browser: Browser, start: Callable[..., Live], results: Path
     ) -> None:
         browser.open(start().address, 1)
-        browser.driver.execute_script(INJECT)
+        browser.inject()
         assert browser.ask("window.broken") is None
         assert "Content Security Policy" in browser.complaints()[0]
 

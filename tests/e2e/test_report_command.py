@@ -128,7 +128,7 @@ class TestThePage:
 
     def test_runs_no_script_that_somebody_put_into_it(self, browser: Browser, page: str) -> None:
         browser.open(page, 6)
-        browser.driver.execute_script(INJECT)
+        browser.inject()
         assert browser.ask("window.broken") is None
         assert "Content Security Policy" in browser.complaints()[0]
 
@@ -140,13 +140,6 @@ class TestThePage:
         assert browser.texts("#rows tbody td:nth-child(2)") == [HOSTILE, "b"]
         assert browser.ask("document.querySelectorAll('body img, #rows b').length") == 0
         assert browser.complaints() == []
-
-
-INJECT = """
-const script = document.createElement("script");
-script.textContent = "window.broken = 1";
-document.body.append(script);
-"""
 
 
 class TestTheCommand:
