@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from edge.cli import completion
 from edge.cli.common import JsonOption, command, print_json
 
 app = typer.Typer(help="Device and model profiles.", no_args_is_help=True)
@@ -12,7 +15,10 @@ app = typer.Typer(help="Device and model profiles.", no_args_is_help=True)
 @app.command("list")
 @command
 def list_profiles(json: JsonOption = False) -> None:
-    """List the device and model profiles."""
+    """List the device and model profiles.
+
+    Example: edgebench profiles list
+    """
     from profiles import load
 
     devices = [load.device_profile(name) for name in load.device_profile_names()]
@@ -28,8 +34,16 @@ def list_profiles(json: JsonOption = False) -> None:
 
 @app.command("show")
 @command
-def show(name: str, json: JsonOption = False) -> None:
-    """Show one profile, all of it."""
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of a device or a model.", autocompletion=completion.profiles)
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Show one profile, all of it.
+
+    Example: edgebench profiles show jetson-agx-orin-64gb
+    """
     from device_agents.contract import dumps
     from profiles import load
 
