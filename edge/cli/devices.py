@@ -41,10 +41,8 @@ def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonO
 
     Example: edgebench devices list 'orin and lab'
     """
-    from rich.table import Table
-
     from edge.inventory.selector import ARGUMENT, select
-    from edge.report.columns import render
+    from edge.report.columns import Column, Spare, listing
 
     known = load_fleet(fleet)
     devices = select(known, expr, ARGUMENT) if expr else tuple(known.devices.values())
@@ -57,12 +55,14 @@ def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonO
         ]
         print_json({"devices": rows, "groups": {name: list(its) for name, its in groups.items()}})
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("device", "address", "profile", "family", "tags"):
-        table.add_column(name)
-    for device in devices:
-        table.add_row(device.name, device.address, device.profile.name, device.family, ", ".join(device.tags))
-    typer.echo(render(table, console_width()))
+    columns = [
+        Column("device", [device.name for device in devices]),
+        Column("address", [device.address for device in devices]),
+        Column("profile", [device.profile.name for device in devices]),
+        Column("family", [device.family for device in devices]),
+        Column("tags", [", ".join(device.tags) for device in devices]),
+    ]
+    typer.echo(listing(columns, console_width(), (Spare("family"),)))
     for name, its in groups.items():
         say(f"group {name}: {', '.join(its) or 'nobody'}")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edge.cli import completion
-from edge.cli.common import JsonOption, command, print_json
+from edge.cli.common import JsonOption, command, console_width, print_json
 
 app = typer.Typer(help="Device and model profiles.", no_args_is_help=True)
 
@@ -19,6 +19,7 @@ def list_profiles(json: JsonOption = False) -> None:
 
     Example: edgebench profiles list
     """
+    from edge.report.columns import Column, Spare, listing
     from profiles import load
 
     devices = [load.device_profile(name) for name in load.device_profile_names()]
@@ -26,10 +27,13 @@ def list_profiles(json: JsonOption = False) -> None:
     if json:
         print_json({"devices": devices, "models": models})
         return
-    for device in devices:
-        typer.echo(f"device  {device.name:24} {device.family:8} {device.description}")
-    for model in models:
-        typer.echo(f"model   {model.name:24} {', '.join(model.frameworks):20} {model.description}")
+    told = [
+        Column("", ["device"] * len(devices) + ["model"] * len(models)),
+        Column("name", [one.name for one in (*devices, *models)]),
+        Column("of", [one.family for one in devices] + [", ".join(one.frameworks) for one in models]),
+        Column("description", [one.description for one in (*devices, *models)]),
+    ]
+    typer.echo(listing(told, console_width(), (Spare("of"),)))
 
 
 @app.command("show")

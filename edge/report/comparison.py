@@ -12,7 +12,16 @@ from edge.results.compare import THROUGHPUT, Comparison, Finding, Standing
 from edge.results.ratios import Ratio
 from profiles.errors import printable
 
-_SPARES = (Spare("processes", if_alike=True), Spare("J"), Spare("images/s"), Spare("p99"), Spare("processes"))
+_SPARES = (
+    Spare("processes", if_alike=True),
+    Spare("J"),
+    Spare("images/s"),
+    Spare("p99"),
+    Spare("processes"),
+    Spare("B is", at_last=True),
+    Spare("A", at_last=True),
+    Spare("B", at_last=True),
+)
 _FIGURES = ("time", "p99", "images/s", "J")
 _STYLES = {Standing.REGRESSION: "red", Standing.UNDECIDED: "yellow", Standing.KEPT: "green"}
 
