@@ -27,11 +27,11 @@ def list_profiles(json: JsonOption = False) -> None:
     if json:
         print_json({"devices": devices, "models": models})
         return
+    rows = [("device", one.name, one.family, one.description) for one in devices]
+    rows += [("model", one.name, ", ".join(one.frameworks), one.description) for one in models]
     told = [
-        Column("", ["device"] * len(devices) + ["model"] * len(models)),
-        Column("name", [one.name for one in (*devices, *models)]),
-        Column("of", [one.family for one in devices] + [", ".join(one.frameworks) for one in models]),
-        Column("description", [one.description for one in (*devices, *models)]),
+        Column(name, cells)
+        for name, cells in zip(("", "name", "of", "description"), zip(*rows, strict=True), strict=True)
     ]
     typer.echo(listing(told, console_width(), (Spare("of"),)))
 

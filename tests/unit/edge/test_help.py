@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,13 +87,27 @@ def test_every_command_has_help_examples_and_json(path: tuple[str, ...]) -> None
         (("deploy", "--nonsense"), "error"),
     ],
 )
-def test_json_is_one_object_on_stdout(arguments: tuple[str, ...], key: str | None, tmp_path: Any) -> None:
+def test_json_is_one_object_on_stdout(arguments: tuple[str, ...], key: str | None, tmp_path: Path) -> None:
+    _, found = answered(tmp_path, *arguments)
+    assert key is None or key in found
+
+
+@pytest.mark.parametrize("path", [*ALL], ids=" ".join)
+def test_every_command_answers_in_json_even_when_it_refuses(path: tuple[str, ...], tmp_path: Path) -> None:
+    """Each of its arguments is `x`, which is the name of nothing."""
+    words = ["x" for parameter in ALL[path].params if parameter.param_type_name == "argument"]
+    code, found = answered(tmp_path, *path, *words)
+    assert ("error" in found) == (code != 0), found
+
+
+def answered(home: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """The exit code of a command, run in an empty home, and the one JSON object on its stdout."""
     code = "from edge.cli import main; main()"
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "EDGEBENCH_"))}
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments, "--json"], env={**environment, "HOME": str(tmp_path)}, cwd=tmp_path,
+        [sys.executable, "-c", code, *arguments, "--json"], env={**environment, "HOME": str(home)}, cwd=home,
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
-    assert key is None or key in found
+    return done.returncode, found
