@@ -5,8 +5,8 @@
 A bare Typer app imports rich to print its help, edgebench does not: the second ratio is over the same hello-world with
 rich switched off, and shows what edgebench itself adds. The three are started in turn, again and again, so that what
 else the machine does falls on all of them; each round gives one ratio of each kind. All run in this interpreter, as
-console scripts would. What the shell waits for behind TAB, `edgebench devices probe o`, is timed with them; its budget of
-150 ms is told and not judged. Exit code 1 where the first ratio is over the budget.
+console scripts would. What the shell waits for behind TAB, `edgebench devices probe o`, is timed after them; its budget
+of 150 ms is told and not judged. Exit code 1 where the first ratio is over the budget.
 """
 
 from __future__ import annotations

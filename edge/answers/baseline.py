@@ -37,6 +37,8 @@ def baseline(root: Path, word: str) -> Iterator[Baseline]:
         store = Store(root)
         yield Baseline(named(root, store, word), store)
         return
+    if not Path(word).is_file():
+        raise ConfigError(f"there is no file {word}", where="--baseline", fix="`edgebench results bundle` makes one")
     with tempfile.TemporaryDirectory(prefix="edgebench-") as folder:
         store = Store(Path(folder))
         brought = import_bundle(Path(word), Path(folder)).new

@@ -113,7 +113,10 @@ def test_a_damaged_bundle_is_refused(based: Operator) -> None:
         (("latest",), "A and B: a comparison has two sides; name both, such as latest~1 latest, or one and --baseline"),
         (("--baseline", BASE, "a", "b"), "B: the baseline is what A is held against; leave it out"),
         (("--baseline", BASE, "a", "b", "--live"), "--baseline: is for measurements that are stored; leave it out"),
-        (("--baseline", "no.tar.gz", "a"), "there is no file no.tar.gz"),
+        (
+            ("--baseline", "no.tar.gz", "a"),
+            "--baseline: there is no file no.tar.gz; `edgebench results bundle` makes one",
+        ),
         (("--baseline", BASE), "latest: 0 runs have measured something"),
     ],
 )
