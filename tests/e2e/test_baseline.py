@@ -115,7 +115,7 @@ def test_a_damaged_bundle_is_refused(based: Operator) -> None:
         (("--baseline", BASE, "a", "b", "--live"), "--baseline: is for measurements that are stored; leave it out"),
         (
             ("--baseline", "no.tar.gz", "a"),
-            "--baseline: there is no file no.tar.gz; `edgebench results bundle` makes one",
+            "--baseline: there is no file no.tar.gz; `edgebench results bundle`",
         ),
         (("--baseline", BASE), "latest: 0 runs have measured something"),
     ],
