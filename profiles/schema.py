@@ -125,7 +125,8 @@ class DeviceProfile:
     """A model of device. `family` groups profiles for selectors (`orin`); `backends` are tried in this order.
 
     `kind` says how the device tells about itself: cpu, jetson or nvidia_gpu. `power_mode` is the mode that a
-    measurement is expected to run in.
+    measurement is expected to run in. `recognised` are the parts, all of them, of the name that such a board or GPU
+    gives itself; without any the profile is never guessed.
     """
 
     name: str
@@ -138,6 +139,7 @@ class DeviceProfile:
     peaks: tuple[Peak, ...] = ()
     power_mode: str | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
+    recognised: tuple[str, ...] = ()
 
     KINDS = ("cpu", "jetson", "nvidia_gpu")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli import completion
 from edge.cli.common import (
     DeviceOption,
     FleetOption,
@@ -31,7 +32,9 @@ _NONE, _FAILED = 4, 1
 
 @command
 def best(
-    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="As for deploy.")] = None,
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL", help="As for deploy.", autocompletion=completion.models)
+    ] = None,
     device: DeviceOption = None,
     p99: Annotated[str | None, typer.Option(help="The longest latency in 100: 33ms.", show_default="any")] = None,
     fps: Annotated[str | None, typer.Option(help="The fewest images a second: 30.", show_default="any")] = None,
@@ -58,7 +61,9 @@ def best(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Find the batches, precisions, runtimes and power modes that keep limits, measuring as few as that takes.
+    """Find what keeps limits: batches, precisions, runtimes, modes.
+
+    It measures as few as that takes.
 
     Exit code 4 where none does.
 

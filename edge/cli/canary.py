@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from edge.cli import completion
 from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
 
 _FLAGGED = 4
@@ -15,7 +16,12 @@ _FLAGGED = 4
 def canary(
     expr: Annotated[
         str | None,
-        typer.Argument(metavar="EXPR", help="Names, groups, tags, profiles or families.", show_default="all"),
+        typer.Argument(
+            metavar="EXPR",
+            help="Names, groups, tags, profiles or families.",
+            show_default="all",
+            autocompletion=completion.devices,
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Another model, with a history of its own.", show_default="resnet18")
@@ -24,7 +30,9 @@ def canary(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Time one fixed model on boards that should be equal: which is unlike the others, or unlike itself before?
+    """Time one fixed model on boards that should be equal.
+
+    It tells which is unlike the others, or unlike itself before.
 
     Exit code 4 where one is.
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
+from edge.cli import completion
+
 if TYPE_CHECKING:
     from edge.inventory.devices import Fleet
 
@@ -28,6 +30,7 @@ DeviceOption = Annotated[
         "-d",
         help="Names, groups, tags, profiles or families, joined by and/or/not; or NAME=PROFILE, a host that ssh knows.",
         show_default="local",
+        autocompletion=completion.devices,
     ),
 ]
 

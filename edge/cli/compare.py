@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli import completion
 from edge.cli.common import (
     DeviceOption,
     FleetOption,
@@ -21,7 +22,9 @@ from edge.cli.common import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edge.report.rows import Row
     from edge.results.compare import Comparison
+    from edge.results.store import Store
 
 _REGRESSION = 4
 
@@ -30,8 +33,21 @@ Side = "A measurement or run by its id or how that begins, a sweep, latest, late
 
 @command
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help=Side)],
-    b: Annotated[str, typer.Argument(metavar="B", help="The same; ratios are B over A.")],
+    a: Annotated[
+        str | None, typer.Argument(metavar="A", help=Side, autocompletion=completion.sides, show_default="latest")
+    ] = None,
+    b: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="B",
+            help="The same; ratios are B over A. With --baseline A alone is named.",
+            autocompletion=completion.sides,
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="BUNDLE", help="Hold A against this: a bundle, read and not imported, or what is stored."),
+    ] = None,
     across: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,11 +65,13 @@ def compare(
         str | None, typer.Option(help="With --live: as of deploy.", show_default="of the artifact that is there")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="With --live: shorter processes.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a table for GitHub.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print for GitHub: a table; a summary of a baseline.")
+    ] = False,
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Compare B with A: the ratio of their times, with its 95 % interval over processes.
+    """Compare B with A: a ratio of times with its 95 % interval.
 
     Exit code 4 where the whole interval lies beyond the threshold.
 
@@ -61,44 +79,98 @@ def compare(
 
     Example: edgebench compare 720b8b80 1f2e3d4c --across framework --threshold 3%
 
+    Example: edgebench compare --baseline main.tar.gz latest --threshold 5% --markdown
+
     Example: edgebench compare --live resnet18:fp32 resnet18:fp16 --device orin-1
     """
     from edge.quantities import parse_share
+    from edge.results.compare import Standing
 
     limit = quantity(parse_share, threshold, "--threshold")
     if live:
         _refuse(across, "--across", "cells of --live differ in what they are said to differ in")
+        _refuse(baseline, "--baseline", "is for measurements that are stored")
         found, notes, code = _live(
-            a, b, device, weights, fleet, rounds, limit, quick=quick, invalid=include_invalid, json=json or markdown
+            *_both(a, b),
+            device,
+            weights,
+            fleet,
+            rounds,
+            limit,
+            quick=quick,
+            invalid=include_invalid,
+            json=json or markdown,
         )
     else:
         for given, option in ((device, "--device"), (quick, "--quick"), (weights, "--weights")):
             _refuse(given, option, "is for --live: measurements that are stored have theirs")
-        found, notes, code = _stored(a, b, across or [], limit, invalid=include_invalid)
-    _print(found, notes, markdown=markdown, json=json)
+        if baseline is not None:
+            _refuse(b, "B", "the baseline is what A is held against")
+            found, notes = _held(baseline, a or "latest", across or [], limit, invalid=include_invalid)
+        else:
+            found, notes = _stored(*_both(a, b), across or [], limit, invalid=include_invalid)
+        code = _REGRESSION * any(one.standing is Standing.REGRESSION for one in found)
+    _print(found, notes, markdown=markdown, json=json, whole=baseline is not None)
     return code
+
+
+def _both(a: str | None, b: str | None) -> tuple[str, str]:
+    from profiles.errors import ConfigError
+
+    if a is None or b is None:
+        fix = "name both, such as latest~1 latest, or one and --baseline BUNDLE"
+        raise ConfigError("a comparison has two sides", where="A and B", fix=fix)
+    return a, b
+
+
+def _held(
+    word: str, run: str, across: list[str], threshold: float, *, invalid: bool
+) -> tuple[list[Comparison], list[str]]:
+    """The run B against the baseline A, which may be of a store that is gone when this returns."""
+    from edge.answers.baseline import NAMES, baseline
+    from edge.answers.naming import named
+    from edge.places import places
+    from edge.results.store import Store
+
+    root = places().results
+    with baseline(root, word) as kept:
+        theirs = Store(root)
+        return _compared((kept.store, kept.rows), (theirs, named(root, theirs, run)), across, threshold, NAMES, invalid)
 
 
 def _stored(
     a: str, b: str, across: list[str], threshold: float, *, invalid: bool
-) -> tuple[list[Comparison], list[str], int]:
-    from edge.answers.naming import named, sided
+) -> tuple[list[Comparison], list[str]]:
+    from edge.answers.naming import named
     from edge.places import places
-    from edge.results.compare import Standing, match
-    from edge.results.compare import compare as compared
-    from edge.results.likeness import check_axes
     from edge.results.store import Store
 
     root, store = places().results, Store(places().results)
-    ours, theirs = named(root, store, a), named(root, store, b)
+    sides = (store, named(root, store, a)), (store, named(root, store, b))
+    return _compared(*sides, across, threshold, ("A", "B"), invalid)
+
+
+def _compared(
+    a: tuple[Store, list[Row]],
+    b: tuple[Store, list[Row]],
+    across: list[str],
+    threshold: float,
+    names: tuple[str, str],
+    invalid: bool,
+) -> tuple[list[Comparison], list[str]]:
+    from edge.answers.naming import comparable, sided
+    from edge.results.compare import compare as compared
+    from edge.results.compare import match
+    from edge.results.likeness import check_axes
+
+    ours, theirs = comparable(a[1], b[1])
     check_axes(across, [*ours, *theirs])
-    pairs, notes = match(ours, theirs, across)
+    pairs, notes = match(ours, theirs, across, names)
     found = [
-        compared(sided(store, its), sided(store, others), threshold=threshold, across=across, invalid=invalid)
+        compared(sided(a[0], its), sided(b[0], others), threshold=threshold, across=across, invalid=invalid)
         for its, others in pairs
     ]
-    worse = any(one.standing is Standing.REGRESSION for one in found)
-    return found, notes, _REGRESSION * worse
+    return found, notes
 
 
 def _live(
@@ -154,11 +226,15 @@ def _refuse(given: object, option: str, why: str) -> None:
         raise ConfigError(why, where=option, fix="leave it out")
 
 
-def _print(found: Sequence[Comparison], notes: Sequence[str], *, markdown: bool, json: bool) -> None:
+def _print(found: Sequence[Comparison], notes: Sequence[str], *, markdown: bool, json: bool, whole: bool) -> None:
+    """`whole`: Markdown tells the notes, too, and how all of it stands."""
     from edge.report import comparison
 
     if json:
         print_json({"comparisons": [comparison.as_json(one) for one in found], "notes": notes})
+    elif markdown and found and whole:
+        typer.echo(comparison.summary(found, notes))
+        return
     elif markdown and found:
         typer.echo(comparison.markdown(found))
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edge.cli import completion
 from edge.cli.common import DeviceOption, FleetOption, JsonOption, command, load_fleet, print_json
 from edge.cli.export import WeightsHelp
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 @command
 def deploy(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="MODEL", help="As for export, or the --name of one.")
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="As for export, or the --name of one.", autocompletion=completion.models),
     ] = None,
     device: DeviceOption = None,
     framework: Annotated[

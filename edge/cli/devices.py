@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli import completion
 from edge.cli.canary import canary
 from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
 from edge.cli.devices_import import import_devices
@@ -24,18 +25,24 @@ app.command("import")(import_devices)
 app.command("canary")(canary)
 
 Expression = Annotated[
-    str | None, typer.Argument(metavar="EXPR", help="Names, groups, tags, profiles or families, joined by and/or/not.")
+    str | None,
+    typer.Argument(
+        metavar="EXPR",
+        help="Names, groups, tags, profiles or families, joined by and/or/not.",
+        autocompletion=completion.devices,
+    ),
 ]
 
 
 @app.command("list")
 @command
 def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonOption = False) -> None:
-    """List the devices of the fleet file, and its groups."""
-    from rich.table import Table
+    """List the devices of the fleet file, and its groups.
 
+    Example: edgebench devices list 'orin and lab'
+    """
     from edge.inventory.selector import ARGUMENT, select
-    from edge.report.columns import render
+    from edge.report.columns import Column, Spare, listing
 
     known = load_fleet(fleet)
     devices = select(known, expr, ARGUMENT) if expr else tuple(known.devices.values())
@@ -48,12 +55,14 @@ def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonO
         ]
         print_json({"devices": rows, "groups": {name: list(its) for name, its in groups.items()}})
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("device", "address", "profile", "family", "tags"):
-        table.add_column(name)
-    for device in devices:
-        table.add_row(device.name, device.address, device.profile.name, device.family, ", ".join(device.tags))
-    typer.echo(render(table, console_width()))
+    columns = [
+        Column("device", [device.name for device in devices]),
+        Column("address", [device.address for device in devices]),
+        Column("profile", [device.profile.name for device in devices]),
+        Column("family", [device.family for device in devices]),
+        Column("tags", [", ".join(device.tags) for device in devices]),
+    ]
+    typer.echo(listing(columns, console_width(), (Spare("family"),)))
     for name, its in groups.items():
         say(f"group {name}: {', '.join(its) or 'nobody'}")
 
@@ -61,7 +70,10 @@ def list_devices(expr: Expression = None, fleet: FleetOption = None, json: JsonO
 @app.command("probe")
 @command
 def probe(expr: Expression = None, fleet: FleetOption = None, json: JsonOption = False) -> int:
-    """Log in, install the agent and tell what each device is and which runtimes it has."""
+    """Log in and tell what each device is and which runtimes it has.
+
+    Example: edgebench devices probe orin-1
+    """
     from edge.agent.expansion import pick
     from edge.cli.progress import drawn
     from edge.inventory.selector import ARGUMENT
@@ -102,7 +114,12 @@ def _print_device(name: str, backends: Mapping[str, Found]) -> None:
 @app.command("doctor")
 @command
 def doctor(expr: Expression = None, fleet: FleetOption = None, json: JsonOption = False) -> int:
-    """Find what keeps devices from doing their job, and the command that mends it. Nothing is mended here."""
+    """Find what keeps devices from their job, and what mends it.
+
+    Nothing is mended here.
+
+    Example: edgebench devices doctor orin
+    """
     import time
 
     from edge.agent.expansion import pick
@@ -148,7 +165,12 @@ def _print_findings(name: str, findings: Sequence[Finding]) -> None:
 @app.command("trust")
 @command
 def trust(
-    expr: Annotated[str, typer.Argument(metavar="EXPR", help="Names, groups, tags, profiles or families.")],
+    expr: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPR", help="Names, groups, tags, profiles or families.", autocompletion=completion.devices
+        ),
+    ],
     fingerprints: Annotated[
         Path | None, typer.Option(help="Accept only keys listed in this file, as `ssh-keygen -lf` prints them.")
     ] = None,
@@ -157,7 +179,12 @@ def trust(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Show the SHA256 host keys of devices, ask once, and keep them in our own known_hosts."""
+    """Show the host keys of devices, ask once, and keep them.
+
+    They go into our own known_hosts.
+
+    Example: edgebench devices trust orin-1 --fingerprints keys.txt
+    """
     from edge import trust as work
     from edge.inventory.selector import ARGUMENT, select
     from edge.places import places

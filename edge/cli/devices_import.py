@@ -30,7 +30,9 @@ def import_devices(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Take hosts over from Ansible or ~/.ssh/config; what cannot be taken over is said on stderr.
+    """Take hosts over from Ansible or ~/.ssh/config.
+
+    What cannot be taken over is said on stderr.
 
     Example: edgebench devices import hosts.ini --profile-of orins=jetson-agx-orin-64gb --write fleet.toml
     """

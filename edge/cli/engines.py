@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli import completion
 from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
 
 if TYPE_CHECKING:
@@ -20,12 +21,19 @@ app = typer.Typer(help="The engines that devices have built.", no_args_is_help=T
 def list_engines(
     expr: Annotated[
         str | None,
-        typer.Argument(metavar="EXPR", help="Names, groups, tags, profiles or families, joined by and/or/not."),
+        typer.Argument(
+            metavar="EXPR",
+            help="Names, groups, tags, profiles or families, joined by and/or/not.",
+            autocompletion=completion.devices,
+        ),
     ] = None,
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> int:
-    """List the engines that devices have built, newest first."""
+    """List the engines that devices have built, newest first.
+
+    Example: edgebench engines list orin-1
+    """
     from device_agents.contract import to_json
     from edge.agent.engine_cache import engines_of
     from edge.cli.progress import drawn
@@ -61,12 +69,16 @@ def list_engines(
 @command
 def pull(
     key: Annotated[str, typer.Argument(metavar="KEY", help="An engine's key, or how it begins.")],
-    device: Annotated[str, typer.Option("--device", "-d", help="The device that built it.")],
+    device: Annotated[
+        str, typer.Option("--device", "-d", help="The device that built it.", autocompletion=completion.devices)
+    ],
     out: Annotated[Path, typer.Option(help="A new folder, for model.engine and engine.json.")],
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Bring an engine and its manifest home, its hash checked. docs/use-the-engine.md loads it.
+    """Bring an engine and its manifest home, its hash checked.
+
+    docs/use-the-engine.md loads it.
 
     Example: edgebench engines pull 3f9c --device orin-1 --out engine
     """

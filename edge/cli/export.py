@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edge.cli import completion
 from edge.cli.common import FleetOption, JsonOption, command, load_fleet, say
 
 if TYPE_CHECKING:
@@ -84,7 +85,13 @@ def export(
     ] = None,
     device: Annotated[
         list[str] | None,
-        typer.Option("--device", "-d", help="Devices that --opset auto asks.", rich_help_panel=_GRAPH),
+        typer.Option(
+            "--device",
+            "-d",
+            help="Devices that --opset auto asks.",
+            autocompletion=completion.devices,
+            rich_help_panel=_GRAPH,
+        ),
     ] = None,
     fleet: FleetOption = None,
     head: Annotated[
@@ -194,7 +201,9 @@ def export(
         ),
     ] = None,
 ) -> int:
-    """Export models to ONNX, checked against their framework; with --engine, to engines for GPUs elsewhere.
+    """Export models to ONNX, checked against their framework.
+
+    With --engine, to engines for GPUs elsewhere.
 
     A factory, and a .pt2 or .keras file with --unsafe, run their own code on this machine.
 

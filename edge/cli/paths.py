@@ -9,7 +9,10 @@ from edge.cli.common import FleetOption, JsonOption, command, print_json
 
 @command
 def paths(fleet: FleetOption = None, json: JsonOption = False) -> None:
-    """Print where everything is kept."""
+    """Print where everything is kept.
+
+    Example: edgebench paths --json
+    """
     from edge.places import places
 
     found = places()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli import completion
 from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
 
 if TYPE_CHECKING:
@@ -15,14 +16,18 @@ if TYPE_CHECKING:
     from edge.inventory.devices import Device, Fleet
     from profiles.errors import EdgebenchError
 
-app = typer.Typer(help="What stays on devices for production; `deploy --release` makes it.", no_args_is_help=True)
+app = typer.Typer(help="Releases: what stays on devices for production.", no_args_is_help=True)
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name, as `release list` shows it.")]
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="As `release list` shows it.")]
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        "--device", "-d", help="Names, groups, tags, profiles or families, joined by and/or/not.", show_default=False
+        "--device",
+        "-d",
+        help="Names, groups, tags, profiles or families, joined by and/or/not.",
+        show_default=False,
+        autocompletion=completion.devices,
     ),
 ]
 
@@ -35,7 +40,10 @@ def list_releases(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> int:
-    """List the releases on devices, and what differs over the fleet."""
+    """List the releases on devices, and what differs over the fleet.
+
+    Example: edgebench release list --device orin
+    """
     from device_agents.contract import Releases
     from edge.cli.progress import drawn
     from edge.places import places
@@ -74,7 +82,9 @@ def activate(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Make a version the current one, and run the device's release_hook; when that fails, the one before is put back.
+    """Make a version the current one, and run the release_hook.
+
+    When that fails, the version before is put back.
 
     Example: edgebench release activate resnet18 v7 --device orin --percent 10
     """
@@ -101,7 +111,12 @@ def activate(
 @app.command("rollback")
 @command
 def rollback(model: Model, device: Where = None, fleet: FleetOption = None, json: JsonOption = False) -> int:
-    """Make the previous version the current one again, and run the device's release_hook."""
+    """Make the previous version the current one again.
+
+    The device's release_hook is run.
+
+    Example: edgebench release rollback resnet18 --device orin
+    """
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.releases import commands
@@ -122,7 +137,10 @@ def remove(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Remove a version from devices; never the one that is current there."""
+    """Remove a version from devices, never the current one.
+
+    Example: edgebench release remove resnet18 v6 --device orin
+    """
     from edge.cli.progress import drawn
     from edge.places import places
     from edge.releases import commands

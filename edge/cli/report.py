@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli import completion
 from edge.cli.common import FleetOption, JsonOption, command, print_json, say
 from edge.cli.results_options import (
     Last,
@@ -31,7 +32,10 @@ _HOST, _PORT = "127.0.0.1", 8765
 @command
 def report(
     measurements: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="Ids, or how they begin; or --run and the like.")
+        list[str] | None,
+        typer.Argument(
+            metavar="ID", help="Ids, or how they begin; or --run and the like.", autocompletion=completion.measurements
+        ),
     ] = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write one file that needs no network.")
@@ -54,7 +58,7 @@ def report(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Measurements as one page with plots, filters and comparisons: in a file, or live while a run goes on.
+    """Show measurements as one page with plots, in a file or live.
 
     Example: edgebench report --html nightly.html --run 20261123t --open
 

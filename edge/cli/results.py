@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from edge.cli import completion
 from edge.cli.common import FleetOption, JsonOption, command, console_width, print_json
 from edge.cli.results_bundle import bundle
 from edge.cli.results_export import export
@@ -86,10 +87,15 @@ def _nothing(filtered: bool) -> str:
 @app.command("show")
 @command
 def show(
-    measurement: Annotated[str, typer.Argument(metavar="ID", help="An id, or how it begins.")],
+    measurement: Annotated[
+        str, typer.Argument(metavar="ID", help="An id, or how it begins.", autocompletion=completion.measurements)
+    ],
     json: JsonOption = False,
 ) -> None:
-    """Show one measurement: figures, verdict with reasons, device, versions."""
+    """Show one measurement: figures, verdict, device, versions.
+
+    Example: edgebench results show 8ebbb59e
+    """
     from edge.places import places
     from edge.report import rows
     from edge.report.details import details

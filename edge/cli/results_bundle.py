@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edge.cli import completion
 from edge.cli.common import FleetOption, JsonOption, command, print_json, say
 from edge.cli.results_options import (
     Last,
@@ -25,7 +26,10 @@ from edge.cli.results_options import (
 def bundle(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive: .tar.gz or .zip.")],
     measurements: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="Ids, or how they begin; or --run and the like.")
+        list[str] | None,
+        typer.Argument(
+            metavar="ID", help="Ids, or how they begin; or --run and the like.", autocompletion=completion.measurements
+        ),
     ] = None,
     device: PickDevice = None,
     model: PickModel = None,
@@ -36,7 +40,9 @@ def bundle(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Put measurements into one archive: results, samples, what was asked for, manifests, hashes; no weights, no hosts.
+    """Put measurements into one archive that others can import.
+
+    It holds results, samples, what was asked for, manifests and hashes; no weights, no hosts.
 
     Example: edgebench results bundle orin.tar.gz --device orin --verdict VALID
     """

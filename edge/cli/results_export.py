@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli import completion
 from edge.cli.common import FleetOption, JsonOption, command, print_json, say
 from edge.cli.results_options import (
     Last,
@@ -30,7 +31,10 @@ _STDOUT = "-"
 @command
 def export(
     measurements: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="Ids, or how they begin; or --run and the like.")
+        list[str] | None,
+        typer.Argument(
+            metavar="ID", help="Ids, or how they begin; or --run and the like.", autocompletion=completion.measurements
+        ),
     ] = None,
     out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="The file to write; - is stdout.")] = _STDOUT,
     form: Annotated[
@@ -51,7 +55,7 @@ def export(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write measurements to a file: their figures as a table, or in the format of another tool.
+    """Write measurements to a file, as a table or for another tool.
 
     Example: edgebench results export --device orin --out orin.csv
 

@@ -18,7 +18,9 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only shown.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show what would be removed from the store; with --yes, remove it. Runs that are not finished keep theirs.
+    """Show what would be removed from the store; with --yes, remove it.
+
+    Runs that are not finished keep theirs.
 
     Example: edgebench results gc --older-than 90d --yes
     """

@@ -35,7 +35,9 @@ def import_file(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Store the measurements of a bundle, checked and marked as imported; what is here already stays as it is.
+    """Store the measurements of a bundle, or of another tool.
+
+    They are checked and marked as imported; what is here already stays as it is.
 
     With --as, keep another tool's results, marked as foreign: shown beside ours, and never VALID.
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli import completion
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -15,13 +17,22 @@ if TYPE_CHECKING:
 
 PickDevice = Annotated[
     str | None,
-    typer.Option("--device", "-d", help="Names, groups, tags, profiles or families, joined by and/or/not."),
+    typer.Option(
+        "--device",
+        "-d",
+        help="Names, groups, tags, profiles or families, joined by and/or/not.",
+        autocompletion=completion.devices,
+    ),
 ]
-PickModel = Annotated[str | None, typer.Option("--model", help="A model; * stands for anything.")]
+PickModel = Annotated[
+    str | None, typer.Option("--model", help="A model; * stands for anything.", autocompletion=completion.models)
+]
 PickVerdict = Annotated[
     list[str] | None, typer.Option("--verdict", help="VALID, INVALID or UNJUDGED; repeat it for several.")
 ]
-PickRun = Annotated[str | None, typer.Option("--run", help="A run, or how its id begins.")]
+PickRun = Annotated[
+    str | None, typer.Option("--run", help="A run, or how its id begins.", autocompletion=completion.runs)
+]
 PickSince = Annotated[
     str | None, typer.Option("--since", help="Begun since: 7d, 12h, 2026-01-31 or 2026-01-31T12:00 (UTC).")
 ]

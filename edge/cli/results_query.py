@@ -30,7 +30,9 @@ def query(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Ask the measurements in SQL: views measurements, samples, devices, artifacts, verdicts. Nothing can be changed.
+    """Ask the measurements in SQL; nothing can be changed.
+
+    The views: measurements, samples, devices, artifacts, verdicts.
 
     Example: edgebench results query "SELECT device, min(median_ms) FROM measurements GROUP BY 1"
     """

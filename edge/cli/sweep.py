@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.cli import completion
 from edge.cli.common import FleetOption, JsonOption, command, console_width, load_fleet, print_json, say
 
 if TYPE_CHECKING:
@@ -26,15 +27,29 @@ if TYPE_CHECKING:
 
 runs = typer.Typer(help="Runs of sweeps: which there are, where they stand.", no_args_is_help=True)
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Its id, how that begins, or the sweep's name.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="Its id, how that begins, or the sweep's name.", autocompletion=completion.runs),
+]
 
 
 @command
 def sweep(
-    plan: Annotated[str, typer.Argument(metavar="PLAN", help="A plan file, or the name of one that edgebench has.")],
+    plan: Annotated[
+        str,
+        typer.Argument(
+            metavar="PLAN", help="A plan file, or the name of one that edgebench has.", autocompletion=completion.plans
+        ),
+    ],
     device: Annotated[
         list[str] | None,
-        typer.Option("--device", "-d", help="Instead of the plan's devices.", show_default="the plan's, else all"),
+        typer.Option(
+            "--device",
+            "-d",
+            help="Instead of the plan's devices.",
+            show_default="the plan's, else all",
+            autocompletion=completion.devices,
+        ),
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Instead of the plan's: pretrained, random or a file.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run, or refuse.")] = False,
@@ -72,7 +87,7 @@ def sweep(
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Measure a plan of models, frameworks, precisions, batches, ... on many devices.
+    """Measure a plan of models, frameworks, precisions and batches.
 
     An unfinished run of the same plan is taken up: what is measured is not measured again.
 
@@ -173,7 +188,10 @@ def _sweep(
 @runs.command("list")
 @command
 def list_runs(json: JsonOption = False) -> None:
-    """List the runs of sweeps, the newest first."""
+    """List the runs of sweeps, the newest first.
+
+    Example: edgebench sweeps list
+    """
     from edge.places import places
     from edge.report import standing
     from edge.sweeps.runs import runs

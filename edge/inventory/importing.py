@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from edge.inventory.devices import LOCAL
+from edge.inventory.devices import LOCAL, Fleet
 from edge.inventory.expression import RESERVED, WORD
 from edge.inventory.fleet_file import load_fleet
 from edge.inventory.vocabulary import kind_of_profile
@@ -115,19 +115,21 @@ def named(names: Sequence[str]) -> str:
 
 def render(devices: Iterable[Entry], source: Path) -> str:
     """Their tables in TOML."""
-    tables = [f"# From {json.dumps(str(source), ensure_ascii=False)}\n"]
-    for device in devices:
-        lines = [f"{key} = {_toml(device.keys[key])}\n" for key in _ORDER if key in device.keys]
-        tables.append(f"[devices.{_key(device.name)}]\n{''.join(lines)}")
-    return "\n".join(tables)
+    return "\n".join([f"# From {json.dumps(str(source), ensure_ascii=False)}\n", *map(table, devices)])
 
 
-def check(text: str, source: Path) -> None:
-    """Errors: ConfigError when a fleet file with only this would be refused."""
+def table(device: Entry) -> str:
+    """The table of one device in TOML."""
+    lines = [f"{key} = {_toml(device.keys[key])}\n" for key in _ORDER if key in device.keys]
+    return f"[devices.{_key(device.name)}]\n{''.join(lines)}"
+
+
+def check(text: str, source: Path) -> Fleet:
+    """The fleet of a file with only this. Errors: ConfigError when it would be refused."""
     with tempfile.TemporaryDirectory(prefix="edgebench-") as folder:
         path = Path(folder) / "fleet.toml"
         path.write_text(text, encoding="utf-8")
-        _load(path, called=source)
+        return _load(path, called=source)
 
 
 def add(text: str, devices: Sequence[Entry], file: Path) -> None:
@@ -144,7 +146,7 @@ def add(text: str, devices: Sequence[Entry], file: Path) -> None:
             raise ConfigError(f"has {named(twice)} already", where=str(file), fix=fix)
         before = file.read_text(encoding="utf-8").rstrip("\n") + "\n\n"
     try:
-        with _replaced(file) as part:
+        with replaced(file) as part:
             part.write_text(before + text, encoding="utf-8")
             _load(part, called=file)
     except OSError as error:
@@ -152,7 +154,7 @@ def add(text: str, devices: Sequence[Entry], file: Path) -> None:
 
 
 @contextlib.contextmanager
-def _replaced(file: Path) -> Iterator[Path]:
+def replaced(file: Path) -> Iterator[Path]:
     """A file beside `file`, with its rights, that takes its place when all went well."""
     target = file.resolve()
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -167,9 +169,9 @@ def _replaced(file: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _load(path: Path, *, called: Path) -> None:
+def _load(path: Path, *, called: Path) -> Fleet:
     try:
-        load_fleet(path)
+        return load_fleet(path)
     except ConfigError as error:
         error.where = error.where.replace(str(path), str(called))
         raise

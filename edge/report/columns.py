@@ -1,9 +1,11 @@
-"""Tables that fit: a list wider than the terminal leaves out its least telling columns and says so; nothing is cut."""
+"""Tables that fit: a list wider than the terminal leaves out its least telling columns and says so; then texts are
+folded onto several lines. Nothing is cut, and no figure is folded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -13,7 +15,8 @@ from rich.text import Text
 from profiles.errors import printable
 
 _GAP = 2  # spaces between columns
-_WIDE = 1000  # what is still too wide overflows the terminal, which wraps it: cut figures would be none
+_WIDE = 1000  # figures that are still too wide overflow the terminal, which wraps them: cut ones would be none
+_FOLDED = 8  # columns that a folded text has at least
 
 
 @dataclass(frozen=True)
@@ -30,30 +33,39 @@ class Column:
 
     @property
     def width(self) -> int:
-        return max(map(cell_len, (self.name, *self.cells)))
+        return max(cell_len(printable(text)) for text in (self.name, *self.cells))
 
     @property
     def alike(self) -> bool:
         return len(set(self.cells)) == 1
 
+    @property
+    def narrowest(self) -> int:
+        """How wide it is when all of it is folded that may be."""
+        return self.width if self.right else min(self.width, max(_FOLDED, *map(len, self.name.split()), 0))
+
 
 @dataclass(frozen=True)
 class Spare:
-    """A column that may go where there is no room: in any case, or only if its cells are alike."""
+    """A column that may go where there is no room: in any case, only if its cells are alike, or only `at_last`, where
+    folding texts does not make room enough."""
 
     name: str
     if_alike: bool = False
+    at_last: bool = False
 
 
 def listing(
     columns: Sequence[Column], width: int, spares: Sequence[Spare], styles: Sequence[str] = (), *, tell: bool = True
 ) -> str:
     """The table and, below it unless `tell` is off, what had to be left out of `width` columns: short cells first, then
-    `spares` in their order. A column without any content is none. `styles` are rich's of each row."""
+    `spares` in their order; what is too wide after that is folded. A column without any content is none. `styles` are
+    rich's of each row."""
     fitting, left_out = _fitted(_filled(columns), width, spares)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in fitting:
-        table.add_column(column.name, justify="right" if column.right else "left", no_wrap=True)
+    for column, its in zip(fitting, _folded(fitting, width), strict=True):
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(column.name, justify=justify, no_wrap=column.right, overflow="fold", width=its)
     for index in range(len(fitting[0].cells)):
         cells = [Text(printable(c.cells[index]), style=c.styles[index] if c.styles else "") for c in fitting]
         table.add_row(*cells, style=styles[index] if styles else "")
@@ -76,11 +88,25 @@ def _fitted(columns: list[Column], width: int, spares: Sequence[Spare]) -> tuple
         columns = _filled([replace(column, cells=column.short or column.cells) for column in columns])
     for spare in spares:
         gone = next((column for column in columns if column.name == spare.name), None)
-        if _width(columns) <= width or gone is None or (spare.if_alike and not gone.alike):
+        needed = sum(c.narrowest + _GAP for c in columns) - _GAP if spare.at_last else _width(columns)
+        if needed <= width or gone is None or (spare.if_alike and not gone.alike):
             continue
         columns = [column for column in columns if column is not gone]
         left_out.append(f"{gone.name} ({printable(gone.cells[0])})" if gone.alike else gone.name)
     return columns, left_out
+
+
+def _folded(columns: Sequence[Column], width: int) -> list[int]:
+    """The width of each column: the widest texts give way first."""
+    widths = [column.width for column in columns]
+    over = sum(widths) + _GAP * (len(widths) - 1) - width
+    while over > 0:
+        loose = [index for index, column in enumerate(columns) if widths[index] > column.narrowest]
+        if not loose:
+            break
+        widths[max(loose, key=widths.__getitem__)] -= 1
+        over -= 1
+    return widths
 
 
 def _filled(columns: Sequence[Column]) -> list[Column]:

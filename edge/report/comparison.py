@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
+from edge.quantities import counted
 from edge.report.columns import Column, Spare, listing
 from edge.results.compare import THROUGHPUT, Comparison, Finding, Standing
 from edge.results.ratios import Ratio
 from profiles.errors import printable
 
-_SPARES = (Spare("processes", if_alike=True), Spare("J"), Spare("images/s"), Spare("p99"), Spare("processes"))
+_SPARES = (
+    Spare("processes", if_alike=True),
+    Spare("J"),
+    Spare("images/s"),
+    Spare("p99"),
+    Spare("processes"),
+    Spare("B is", at_last=True),
+    Spare("A", at_last=True),
+    Spare("B", at_last=True),
+)
 _FIGURES = ("time", "p99", "images/s", "J")
 _STYLES = {Standing.REGRESSION: "red", Standing.UNDECIDED: "yellow", Standing.KEPT: "green"}
 
@@ -58,6 +69,23 @@ def markdown(found: Sequence[Comparison]) -> str:
     names = [name for name, _ in columns]
     lines = [names, ["---"] * len(names), *map(list, zip(*(cells for _, cells in columns), strict=True))]
     return "\n".join(f"| {' | '.join(map(escape, line))} |" for line in lines)
+
+
+def summary(found: Sequence[Comparison], notes: Sequence[str]) -> str:
+    """What a pull request is to be told: how it stands, the table, and what was not compared or is unlike."""
+    of_cells = [f"{one.label}: {note}" for one in found for note in one.notes]
+    lines = [f"- {escape(note)}" for note in (*notes, *of_cells)]
+    return "\n".join([f"### {headline(found)}", "", markdown(found), *([""] if lines else []), *lines])
+
+
+def headline(found: Sequence[Comparison]) -> str:
+    """`edgebench: 1 regression in 3 comparisons (5 %), 1 undecided`."""
+    counts = Counter(one.standing for one in found)
+    worse = counts[Standing.REGRESSION]
+    regressions = counted(worse, "regression") if worse else "no regression"
+    rest = [f"{counts[one]} {one}" for one in (Standing.UNDECIDED, Standing.NOT_JUDGED) if counts[one]]
+    of = f"{regressions} in {counted(len(found), 'comparison')} ({found[0].threshold * 100:g} %)"
+    return f"edgebench: {', '.join([of, *rest])}"
 
 
 def escape(text: str) -> str:

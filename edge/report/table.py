@@ -23,6 +23,7 @@ _SPARES = (
     Spare("framework", if_alike=True), Spare("pattern", if_alike=True), Spare("precision", if_alike=True),
     Spare("backend", if_alike=True), Spare("size", if_alike=True), Spare("started"), Spare("W"), Spare("p99 ms"),
     Spare("with"), Spare("J/image"), Spare("imported from"), Spare("pattern"), Spare("framework"), Spare("precision"),
+    Spare("images/s", at_last=True), Spare("backend", at_last=True), Spare("with", at_last=True),
 )  # fmt: skip
 _STYLES = {Status.VALID: "green", Status.INVALID: "red", Status.UNJUDGED: "yellow"}
 

@@ -131,19 +131,22 @@ def tail(a: Side, b: Side) -> Ratio | None:
     return around(centre, math.log(own.high / own.low) / 2, approximate=approximate)
 
 
-def match(a: Sequence[T], b: Sequence[T], across: Collection[str]) -> tuple[list[tuple[list[T], list[T]]], list[str]]:
-    """Measurements of A and of B whose requests are alike, and sentences about what has no partner. One request on
-    either side is a pair, whatever differs: `compare` says what. Errors: ConfigError where nothing has a partner, or
-    where it is not clear which one."""
-    ours, theirs = _by_request(a, across, "A"), _by_request(b, across, "B")
+def match(
+    a: Sequence[T], b: Sequence[T], across: Collection[str], names: tuple[str, str] = ("A", "B")
+) -> tuple[list[tuple[list[T], list[T]]], list[str]]:
+    """Measurements of A and of B whose requests are alike, and sentences about what has no partner, in which the sides
+    have these names. One request on either side is a pair, whatever differs: `compare` says what. Errors: ConfigError
+    where nothing has a partner, or where it is not clear which one."""
+    ours, theirs = _by_request(a, across, names[0]), _by_request(b, across, names[1])
     if len(ours) == len(theirs) == 1:
         return [(list(a), list(b))], []
     both = [key for key in ours if key in theirs]
     if not both:
         fix = "name what differs: --across framework, precision, batch, ..., or measurements by their ids"
-        raise ConfigError("no request of A was measured in B", where="A and B", fix=fix)
-    left = [("A", ours[key]) for key in ours if key not in theirs]
-    left += [("B", theirs[key]) for key in theirs if key not in ours]
+        where = f"{names[0]} and {names[1]}"
+        raise ConfigError(f"no request of {names[0]} was measured in {names[1]}", where=where, fix=fix)
+    left = [(names[0], ours[key]) for key in ours if key not in theirs]
+    left += [(names[1], theirs[key]) for key in theirs if key not in ours]
     alone = [f"in {side} alone, and not compared: {label(its[0].measurement.cell)}" for side, its in left]
     return [(ours[key], theirs[key]) for key in both], alone
 

@@ -48,12 +48,13 @@ def test_a_host_of_the_ssh_config_needs_no_fleet_file(operator: Operator, start_
 def test_init_takes_a_host_as_ssh_knows_it(operator: Operator, start_sshd: Callable[..., Sshd]) -> None:
     write_config(operator, start_sshd())
     answer = operator.run("init", "board=local")
-    assert (answer.code, answer.out.splitlines()[:2]) == (0, ["wrote fleet.toml", "board: reached"])
+    assert answer.code == 0, answer.err
+    assert answer.out.splitlines()[:3] == ["wrote fleet.toml", "wrote sweep.toml", "board: reached"]
     assert (operator.home / "fleet.toml").read_text().endswith('\n[devices.board]\nprofile = "local"\n')
     (operator.home / "fleet.toml").unlink()
     twice = operator.run("init", "board=local", "board=t4-16gb@10.0.0.1")
     assert (twice.code, twice.err) == (2, "edgebench: HOST: board is named twice; each name once\n")
-    assert operator.files() == {".ssh/config"}
+    assert operator.files() == {".ssh/config", "sweep.toml"}
 
 
 def write_config(operator: Operator, server: Sshd) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
 import shutil
 import subprocess
 import sys
@@ -19,6 +17,7 @@ import pytest
 from edge.transport.ssh import SSHTransport
 from profiles.errors import ConnectError
 from tests.ssh.sshd import Sshd
+from tests.terminal import typed
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = "424242"
@@ -81,28 +80,14 @@ def run(
 
 
 def _typed(argv: list[str], env: dict[str, str], answers: dict[str, str], patience: float, thinks_s: float) -> str:
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(argv[0], argv, env)
-    shown, asked, end = "", 0, time.monotonic() + patience
-    try:
-        while time.monotonic() < end:
-            if not select.select([terminal], [], [], 0.2)[0]:
-                continue
-            try:
-                data = os.read(terminal, 4096)
-            except OSError:  # it has ended
-                break
-            shown += data.decode(errors="replace")
-            for question, answer in answers.items():
-                if question in shown[asked:]:
-                    asked = len(shown)
-                    time.sleep(thinks_s)
-                    os.write(terminal, f"{answer}\n".encode())
-    finally:
-        os.close(terminal)
-        os.waitpid(pid, 0)
-    return shown
+    def answer(text: str) -> bytes | None:
+        for question, words in answers.items():
+            if question in text:
+                time.sleep(thinks_s)
+                return f"{words}\n".encode()
+        return None
+
+    return typed(argv, env, answer, patience=patience).text
 
 
 @pytest.fixture

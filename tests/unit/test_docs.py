@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 from device_agents import backends
-from edge.cli import app
+from tests.command_lines import understood
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-COMMAND = get_command(app)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -36,13 +33,7 @@ def _commands() -> list[str]:
 
 @pytest.mark.parametrize("line", _commands())
 def test_a_command_that_is_shown_is_understood(line: str) -> None:
-    """Parsed by the real command line, down to its options; not run."""
-    group, words = COMMAND, shlex.split(line)[1:]
-    context = group.make_context("edgebench", list(words), resilient_parsing=True)
-    while hasattr(group, "commands"):
-        name, group, words = group.resolve_command(context, words)
-        assert name is not None
-    group.make_context(str(name), list(words))
+    understood(line)
 
 
 @pytest.mark.parametrize("name", backends.names())
