@@ -93,8 +93,8 @@ class NotChecked:
 @dataclass(frozen=True)
 class GraphFacts:
     """What the graph costs for one sample: multiply-accumulates (1 MAC = 2 operations), parameters, node counts, bytes
-    of weights as stored, of inputs and outputs. Of free sides, at the size that profiles are tuned for. What could not
-    be counted is None, and `unknown` says why."""
+    of weights as stored, of inputs and outputs, and of all that its nodes make (`activation_bytes`). Of free sides, at
+    the size that profiles are tuned for. What could not be counted is None, and `unknown` says why."""
 
     macs: int | None
     parameters: int
@@ -105,12 +105,19 @@ class GraphFacts:
     input_bytes: int | None = None
     output_bytes: int | None = None
     unknown: Mapping[str, str] = field(default_factory=dict)
+    activation_bytes: int | None = None
 
     def least_bytes(self, batch: int = 1) -> int | None:
         """What has to cross the memory bus for a batch at least: weights once, inputs and outputs."""
         if self.input_bytes is None or self.output_bytes is None:
             return None
         return self.weight_bytes + batch * (self.input_bytes + self.output_bytes)
+
+    def most_bytes(self, batch: int = 1) -> int | None:
+        """What its tensors take for a batch if nothing is ever freed or computed in place."""
+        if self.input_bytes is None or self.activation_bytes is None:
+            return None
+        return self.weight_bytes + batch * (self.input_bytes + self.activation_bytes)
 
 
 @dataclass(frozen=True)

@@ -62,14 +62,26 @@ class FrameworkModel:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What one sample of the profile's size costs: multiply-accumulates, parameters, and elements of all tensors that
+    the nodes of the exported FP32 graph make (of two frameworks' graphs, the one that makes more)."""
+
+    macs: int
+    parameters: int
+    activations: int
+
+
+@dataclass(frozen=True)
 class ModelProfile:
-    """A network, and the frameworks that have it. The same name means the same network with the same weights."""
+    """A network, and the frameworks that have it. The same name means the same network with the same weights. `cost` is
+    what our own export of it counts, None where nobody looked."""
 
     name: str
     task: str
     frameworks: dict[str, FrameworkModel]
     description: str = ""
     input: ImageInput = ImageInput()
+    cost: Cost | None = None
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:

@@ -70,14 +70,16 @@ def make_plan(
         for precision in [_precision(request, device, choices)]
         for ref in refs
         for framework in sources.frameworks(ref, precision)
-        for backend in choosing.backends(request.backends, device, survey, choices)
+        for backend in (choosing.there if request.if_there else choosing.backends)(
+            request.backends, device, survey, choices
+        )
         if _runs(backend, framework, ref, precision, choices)
         for engines in [_engines(request, device, backend, builders, survey, choices)]
         for batch in request.batches or (1,)
         for size in request.sizes or (None if engines == AHEAD else sources.size(ref, framework, precision),)
         for build in _builds(request, device, backend, survey, choices)
     ]
-    if not cells:
+    if not cells and not request.if_there:
         asked = ", ".join(request.backends)
         raise ConfigError(f"{asked} runs none of these models", where="--backend", fix="name its framework's models")
     _say_opsets(cells, survey, choices)

@@ -21,7 +21,8 @@ MOST_BUILDS = 100
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked. None, or AUTO, leaves the choice to edgebench. Errors: ConfigError for what cannot be meant,
+    """What was asked. None, or AUTO, leaves the choice to edgebench. `calibrate` is what INT8 is made with where none
+    is there, `if_there` leaves out the backends that a device lacks. Errors: ConfigError for what cannot be meant,
     whatever the devices are."""
 
     models: tuple[str, ...]
@@ -44,6 +45,8 @@ class Request:
     engines: str = OWN
     sizes: tuple[Size, ...] | None = None
     wishes: Wishes = Wishes()
+    calibrate: str | None = None
+    if_there: bool = False
 
     def __post_init__(self) -> None:
         self._check_names()

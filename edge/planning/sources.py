@@ -94,8 +94,8 @@ class Sources:
         return usable
 
     def _find_weights(self, ref: ModelRef, framework: str, precision: Precision) -> str:
-        weights = self._request.weights
-        if precision is Precision.INT8 and self._there(ref, framework, precision) is None:
+        weights, calibrate = self._request.weights, self._request.calibrate
+        if precision is Precision.INT8 and calibrate is None and self._there(ref, framework, precision) is None:
             its = "" if framework == ONNX else f"--framework {framework} "
             fix = f"edgebench export {ref.name} {its}--precision int8 --calibrate DIR"
             message = f"no INT8 artifact of {ref.name}/{framework} is there, and what to calibrate on is not known"
@@ -220,7 +220,10 @@ class ArtifactSource:
                 weights=request.weights or weights_of(ref) or wanted.weights,
                 store=self._store,
                 progress=self._progress,
-                options=_fixed(wanted.size, ref),
+                options=replace(
+                    _fixed(wanted.size, ref),
+                    calibrate=request.calibrate if wanted.precision is Precision.INT8 else None,
+                ),
                 format=wanted.format,
             )
         except ExportError as error:
