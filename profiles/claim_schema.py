@@ -215,6 +215,8 @@ class ClaimsFile:
         for index, claim in enumerate(self.claims):
             if claim.id in ids[:index]:
                 raise SchemaViolation(f"claims[{index}].id", f"{claim.id!r} is there twice")
+            if claim.measure != COMPILE_SHARE and not (claim.conditions.model or self.conditions.model):
+                raise SchemaViolation(f"claims[{index}].conditions.model", "is missing: a figure of which model?")
 
     @property
     def whole(self) -> tuple[Claim, ...]:

@@ -10,11 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from edge import version
+from edge.report.claims import for_page
 from edge.report.page.cells import Entry, read_entry
 from edge.report.page.environment import environment
 from edge.report.page.graphs import Graphs
 from edge.report.page.ratios import ratios
+from edge.results.claims.bounds import Networks
+from edge.results.claims.check import check
+from edge.results.claims.reading import Measurements
 from edge.results.store import Store
+from export.artifact import Store as Artifacts
+from profiles.claim_schema import ClaimsFile
 from profiles.errors import ConfigError, ResultError
 
 MOST = 1_000
@@ -25,10 +31,12 @@ _MANY, _FINE, _COARSE = 100, 200, 64  # measurements; points of a distribution u
 
 @dataclass
 class Reader:
-    """Reads measurements once, however often a page of them is made."""
+    """Reads measurements once, however often a page of them is made. `claims` are held against them where there are
+    any."""
 
     results: Path
     artifacts: Path
+    claims: ClaimsFile | None = None
     _read: dict[tuple[str, int], Entry] = field(default_factory=dict)
 
     def document(self, ids: Sequence[str], command: Sequence[str], *, live: bool = False) -> dict[str, Any]:
@@ -48,8 +56,16 @@ class Reader:
             "ratios": compared,
             "not_compared": refused,
             "environment": environment([entry.kept for entry in entries]),
+            "claims": self._claims(ids),
             "damaged": damaged,
         }
+
+    def _claims(self, ids: Sequence[str]) -> dict[str, Any] | None:
+        if self.claims is None:
+            return None
+        among = Measurements(Store(self.results), ids)
+        networks = Networks(Artifacts(self.artifacts), among.all)
+        return for_page(check(self.claims.whole, among, networks), self.claims)
 
     def _entries(self, ids: Sequence[str], points: int) -> tuple[list[Entry], list[str]]:
         store, graphs = Store(self.results), Graphs(self.artifacts)

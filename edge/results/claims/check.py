@@ -1,0 +1,147 @@
+"""A claim beside the measurements that come nearest to it, with a verdict.
+
+`reproduced`: the measured figure lies within the claim's tolerance of what is claimed. `undecided`: it does not, but
+its 95 % interval reaches there. `not reproduced`: neither. `not comparable`: something differs that matters, or the
+measurement is INVALID. `not measured`: there is nothing; the command is told that would change that. Of several devices
+the claim's own verdict is the most telling one.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.results.claims.bounds import Bounds, Costs, bounds, called_out
+from edge.results.claims.command import command
+from edge.results.claims.conditions import Difference
+from edge.results.claims.measures import MEASURED, Figure
+from edge.results.claims.nearest import Near, nearest
+from edge.results.claims.reading import Measurements
+from edge.results.energy import NotKnown
+from edge.results.ratios import welch
+from edge.results.stats import percentile
+from edge.results.verdict import Status
+from profiles.claim_schema import COMPILE_SHARE, Claim
+
+
+class Verdict(str, enum.Enum):
+    REPRODUCED = "reproduced"
+    NOT_REPRODUCED = "not reproduced"
+    UNDECIDED = "undecided"
+    NOT_COMPARABLE = "not comparable"
+    NOT_MEASURED = "not measured"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Against:
+    """A claim against one device: the figure in the measure's own unit, and how many times as much it is as the nearer
+    end of what is claimed (1 within a range). `ids` are of the measurement, and of the baseline's where it is a
+    ratio."""
+
+    device: str
+    profile: str
+    ids: tuple[str, ...]
+    status: str
+    figure: Figure | NotKnown
+    ratio: float | None
+    differences: tuple[Difference, ...]
+    verdict: Verdict
+    why: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """`bounds` are of the claim itself, `called_out` says what is impossible or absurd about it, `command` what would
+    measure it."""
+
+    claim: Claim
+    verdict: Verdict
+    against: tuple[Against, ...]
+    bounds: Bounds | NotKnown
+    called_out: str
+    command: str
+
+
+def check(claims: Sequence[Claim], among: Measurements, costs: Costs) -> list[Checked]:
+    return [_check(claim, among, costs) for claim in claims]
+
+
+def _check(claim: Claim, among: Measurements, costs: Costs) -> Checked:
+    near = () if claim.measure == COMPILE_SHARE else nearest(claim.conditions, claim.other_side, among)
+    against = tuple(_against(claim, one) for one in near)
+    limits = bounds(claim, costs)
+    order = list(Verdict)
+    verdict = min((one.verdict for one in against), key=order.index, default=Verdict.NOT_MEASURED)
+    return Checked(claim, verdict, against, limits, called_out(claim, limits), command(claim))
+
+
+def _against(claim: Claim, near: Near) -> Against:
+    figure = _figure(claim, near)
+    verdict, why = _verdict(claim, near, figure)
+    measurement = near.read.measurement
+    return Against(
+        device=measurement.cell.device,
+        profile=measurement.origin.device_profile,
+        ids=tuple(one.measurement.id for one in near.reads),
+        status=str(near.status),
+        figure=figure,
+        ratio=None if isinstance(figure, NotKnown) else _times(claim, figure.value),
+        differences=near.differences,
+        verdict=verdict,
+        why=why,
+    )
+
+
+def _figure(claim: Claim, near: Near) -> Figure | NotKnown:
+    if near.baseline is not None:
+        return _ratio(near)
+    of = MEASURED.get(claim.measure)
+    return NotKnown(f"{claim.measure} is not measured yet") if of is None else of(near.read)
+
+
+def _ratio(near: Near) -> Figure | NotKnown:
+    """Of the processes' medians, as `compare` has it."""
+    if near.baseline is None or None in (near.read.summary.median, near.baseline.summary.median):
+        return NotKnown("inferences overlap, so a latency is none")
+    base, variant = ([float(percentile(run, 50.0)) for run in one.runs] for one in (near.baseline, near.read))
+    found = welch(base, variant)
+    return Figure(found.value, found.low, found.high)
+
+
+def _verdict(claim: Claim, near: Near, figure: Figure | NotKnown) -> tuple[Verdict, str]:
+    if isinstance(figure, NotKnown):
+        return Verdict.NOT_MEASURED, figure.reason
+    matters = [str(one) for one in near.differences if one.matters]
+    if near.status is Status.INVALID:
+        broken = dict.fromkeys(finding.rule for one in near.reads for finding in one.verdict.broken)
+        matters.append(f"INVALID: {', '.join(broken)}")
+    if matters:
+        return Verdict.NOT_COMPARABLE, "; ".join(matters)
+    return judge(claim, figure)
+
+
+def judge(claim: Claim, figure: Figure) -> tuple[Verdict, str]:
+    """Of a figure under the claim's own conditions; the tolerance is a share of what is claimed, in its own words."""
+    low, high = claim.ends
+    least, most = low - claim.tolerance * abs(low), high + claim.tolerance * abs(high)
+    told = claim.measured_in.told
+    if least <= told(figure.value) <= most:
+        return Verdict.REPRODUCED, f"within {claim.tolerance:.0%} of what is claimed"
+    if figure.low is None or figure.high is None:
+        return Verdict.NOT_REPRODUCED, f"beyond {claim.tolerance:.0%}; one process has no interval"
+    ends = sorted((told(figure.low), told(figure.high)))
+    if ends[0] <= most and ends[1] >= least:
+        return Verdict.UNDECIDED, "the 95 % interval reaches what is claimed: measure more processes"
+    return Verdict.NOT_REPRODUCED, f"beyond {claim.tolerance:.0%}, and so is the whole 95 % interval"
+
+
+def _times(claim: Claim, value: float) -> float | None:
+    low, high = claim.own
+    if low <= value <= high:
+        return 1.0
+    end = low if value < low else high
+    return value / end if end else None

@@ -1,0 +1,75 @@
+"""What a claim may be of: for each measure of `profiles.claim_schema` the function that has its figure, with a 95 %
+interval, from one measurement. Figures are in the measure's own unit, which its name ends in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from edge.results.claims.reading import Read
+from edge.results.energy import Energy, NotKnown, energy
+from edge.results.stats import Estimate, half_width
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`low` and `high` bound the 95 % interval; None where one process says nothing of the next."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    approximate: bool = False
+
+
+def around(per_process: Sequence[float]) -> Figure:
+    """The mean of the processes' figures with its Student t interval."""
+    value, width = fmean(per_process), half_width(per_process)
+    return Figure(value) if width is None else Figure(value, value - width, value + width)
+
+
+def _mean_ms(read: Read) -> Figure | NotKnown:
+    if read.summary.median is None:
+        return NotKnown("inferences overlap, so a latency is none")
+    return around([float(run.mean()) / 1e6 for run in read.runs])
+
+
+def _median_ms(read: Read) -> Figure | NotKnown:
+    return _of(read.summary.median, "inferences overlap, so a latency is none")
+
+
+def _p99_ms(read: Read) -> Figure | NotKnown:
+    return _of(read.summary.p99, f"{read.summary.samples} samples do not support a p99, which takes 662")
+
+
+def _of(estimate: Estimate | None, why: str) -> Figure | NotKnown:
+    if estimate is None:
+        return NotKnown(why)
+    value, width = estimate.value_ns / 1e6, estimate.half_width_ns
+    if width is None:
+        return Figure(value)
+    return Figure(value, value - width / 1e6, value + width / 1e6, estimate.approximate)
+
+
+def _throughput(read: Read) -> Figure:
+    batch = read.measurement.cell.batch
+    processes = read.measurement.result.processes
+    return around([batch * one.timed.count / (one.elapsed_ns / 1e9) for one in processes])
+
+
+def _energy(read: Read) -> Figure | NotKnown:
+    batch = read.measurement.cell.batch
+    found = energy(read.measurement.result.processes, read.watched, batch)
+    return around([joules / batch for joules in found.per_process_j]) if isinstance(found, Energy) else found
+
+
+Of = Callable[[Read], "Figure | NotKnown"]
+
+MEASURED: Mapping[str, Of] = {
+    "latency_mean_ms": _mean_ms,
+    "latency_median_ms": _median_ms,
+    "latency_p99_ms": _p99_ms,
+    "throughput_images_per_s": _throughput,
+    "energy_j_per_image": _energy,
+}
+"""All measures of one measurement; `time_ratio` is of two, `compile_share` of none."""
