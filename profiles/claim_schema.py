@@ -1,5 +1,7 @@
 """What a claims file may say: figures that somebody published, and under which conditions.
 
+sweep = "article"                         a plan that measures what is claimed
+
 [source]                                  who claims it, and when it was read
 title = "..."
 url = "https://..."
@@ -201,11 +203,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class ClaimsFile:
-    """What stands in the file `name`.toml."""
+    """What stands in the file `name`.toml. `sweep` is a plan that measures it: of ours, or a file."""
 
     source: Source
     claims: tuple[Claim, ...]
     conditions: Conditions = Conditions()
+    sweep: str = ""
     name: str = ""
 
     def __post_init__(self) -> None:

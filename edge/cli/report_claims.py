@@ -26,6 +26,8 @@ def tell(
     told: dict[str, object] = {}
     if claims is not None:
         told["claims"] = _claims(claims, among, markdown=markdown, quiet=json)
+    if matrix:
+        told["matrices"] = _matrices(among, markdown=markdown, quiet=json)
     if json:
         print_json({**told, "damaged": among.damaged})
     for mistake in among.damaged:
@@ -41,15 +43,33 @@ def _claims(claims: ClaimsFile, among: Measurements, *, markdown: bool, quiet: b
 
     found = check(claims.whole, among, Networks(Artifacts(places().artifacts), among.all))
     if not quiet and markdown:
-        say_lines(report.markdown(found, claims))
+        _say_lines(report.markdown(found, claims))
     elif not quiet:
         say(report.headline(found, claims))
         typer.echo(f"\n{report.table(found, console_width())}\n")
-        for note in report.notes(found):
+        for note in report.notes(found, claims):
             say(note)
     return report.as_json(found, claims)
 
 
-def say_lines(text: str) -> None:
+def _matrices(among: Measurements, *, markdown: bool, quiet: bool) -> list[dict[str, object]]:
+    from edge.report import matrix as report
+    from edge.results.decision.matrix import matrices
+
+    found = matrices(among)
+    if not found and not quiet:
+        say("nothing of PyTorch or TensorFlow was measured; begin with: edgebench sweep article --device local --quick")
+    for one in found if not quiet else ():
+        if markdown:
+            _say_lines(report.markdown(one))
+            continue
+        say(report.headline(one))
+        typer.echo(f"\n{report.table(one, console_width())}\n")
+        for note in report.notes(one):
+            say(note)
+    return [report.as_json(one) for one in found]
+
+
+def _say_lines(text: str) -> None:
     for line in text.splitlines():
         say(line)

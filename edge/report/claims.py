@@ -37,9 +37,12 @@ def table(found: Sequence[Checked], width: int) -> str:
     return listing(columns, width, _SPARES)
 
 
-def notes(found: Sequence[Checked]) -> list[str]:
-    """What is impossible or absurd, and what would measure a claim that nothing was measured of."""
+def notes(found: Sequence[Checked], file: ClaimsFile) -> list[str]:
+    """What is impossible or absurd, and what would measure a claim of which nothing comparable was: the sweep of the
+    whole file where it names one."""
     lines = [f"{one.claim.id} is {one.called_out}" for one in found if one.called_out]
+    if file.sweep:
+        return [*lines, f"`edgebench sweep {file.sweep}` measures what there is a device for; --json has each command"]
     commands: dict[str, list[str]] = {}
     for one in found:
         if one.verdict in (Verdict.NOT_MEASURED, Verdict.NOT_COMPARABLE):
@@ -61,7 +64,9 @@ def markdown(found: Sequence[Checked], file: ClaimsFile) -> str:
     names = [name for name in lines[0] if any(line[name] for line in lines)]
     rows = [names, ["---"] * len(names), *([escape(line[name]) for name in names] for line in lines)]
     table = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([escape(headline(found, file)), "", *table, "", *(f"- {escape(note)}" for note in notes(found))])
+    return "\n".join(
+        [escape(headline(found, file)), "", *table, "", *(f"- {escape(note)}" for note in notes(found, file))]
+    )
 
 
 def as_json(found: Sequence[Checked], file: ClaimsFile) -> dict[str, object]:
@@ -73,7 +78,7 @@ def for_page(found: Sequence[Checked], file: ClaimsFile) -> dict[str, Any]:
     """The table with what is to be said of it, as texts."""
     claims = {one.claim.id: one.claim.sentence for one in found}
     lines = [{**line, "sentence": claims[line["claim"]]} for line in _lines(found)]
-    return {"headline": headline(found, file), "lines": lines, "notes": notes(found)}
+    return {"headline": headline(found, file), "lines": lines, "notes": notes(found, file)}
 
 
 def claimed(claim: Claim) -> str:
@@ -104,7 +109,8 @@ def floor(one: Checked) -> str:
         return " to ".join(ends)
     told = one.claim.measured_in.told
     if one.bounds.least is not None:
-        return f"{_short(told(one.bounds.least))} {one.claim.unit}"
+        times = one.claim.own[0] / one.bounds.least
+        return f"{_short(told(one.bounds.least))} {one.claim.unit} ({_short(times)} x)"
     return f"at most {_short(told(one.bounds.most or 0.0))} {one.claim.unit}"
 
 
@@ -120,7 +126,7 @@ def _lines(found: Sequence[Checked]) -> Iterator[dict[str, str]]:
 
 
 def _line(one: Checked, its: Against | None) -> dict[str, str]:
-    ratio = "" if its is None or its.ratio is None else f"{its.ratio:.3g}"
+    ratio = "" if its is None or its.times is None else f"{its.times:.3g}"
     callout = f"{one.called_out.partition(':')[0]}: see below" if one.called_out else ""
     reasons = [callout, its.why if its else "", *_minor(its)]
     return {
@@ -175,7 +181,7 @@ def _against_as_json(claim: Claim, its: Against) -> dict[str, object]:
         "measured": known and {
             "value": told(known.value), "interval": ends or None, "unit": claim.unit, "own": asdict(known),
         },
-        "ratio": its.ratio,
+        "ratio": its.times,
         "differences": [asdict(one) for one in its.differences],
         "verdict": its.verdict,
         "why": its.why,

@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from edge.results.claims.bounds import Bounds, Costs, bounds, called_out
 from edge.results.claims.command import command
 from edge.results.claims.conditions import Difference
-from edge.results.claims.measures import MEASURED, Figure
+from edge.results.claims.measures import MEASURED, Figure, ratio
 from edge.results.claims.nearest import Near, nearest
 from edge.results.claims.reading import Measurements
 from edge.results.energy import NotKnown
-from edge.results.ratios import welch
-from edge.results.stats import percentile
 from edge.results.verdict import Status
 from profiles.claim_schema import COMPILE_SHARE, Claim
 
@@ -38,8 +36,8 @@ class Verdict(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Against:
-    """A claim against one device: the figure in the measure's own unit, and how many times as much it is as the nearer
-    end of what is claimed (1 within a range). `ids` are of the measurement, and of the baseline's where it is a
+    """A claim against one device: the figure in the measure's own unit, and how many `times` as much it is as the
+    nearer end of what is claimed (1 within a range). `ids` are of the measurement, and of the baseline's where it is a
     ratio."""
 
     device: str
@@ -47,7 +45,7 @@ class Against:
     ids: tuple[str, ...]
     status: str
     figure: Figure | NotKnown
-    ratio: float | None
+    times: float | None
     differences: tuple[Difference, ...]
     verdict: Verdict
     why: str
@@ -89,7 +87,7 @@ def _against(claim: Claim, near: Near) -> Against:
         ids=tuple(one.measurement.id for one in near.reads),
         status=str(near.status),
         figure=figure,
-        ratio=None if isinstance(figure, NotKnown) else _times(claim, figure.value),
+        times=None if isinstance(figure, NotKnown) else _times(claim, figure.value),
         differences=near.differences,
         verdict=verdict,
         why=why,
@@ -98,18 +96,9 @@ def _against(claim: Claim, near: Near) -> Against:
 
 def _figure(claim: Claim, near: Near) -> Figure | NotKnown:
     if near.baseline is not None:
-        return _ratio(near)
+        return ratio(near.baseline, near.read)
     of = MEASURED.get(claim.measure)
     return NotKnown(f"{claim.measure} is not measured yet") if of is None else of(near.read)
-
-
-def _ratio(near: Near) -> Figure | NotKnown:
-    """Of the processes' medians, as `compare` has it."""
-    if near.baseline is None or None in (near.read.summary.median, near.baseline.summary.median):
-        return NotKnown("inferences overlap, so a latency is none")
-    base, variant = ([float(percentile(run, 50.0)) for run in one.runs] for one in (near.baseline, near.read))
-    found = welch(base, variant)
-    return Figure(found.value, found.low, found.high)
 
 
 def _verdict(claim: Claim, near: Near, figure: Figure | NotKnown) -> tuple[Verdict, str]:

@@ -9,7 +9,10 @@ from statistics import fmean
 
 from edge.results.claims.reading import Read
 from edge.results.energy import Energy, NotKnown, energy
-from edge.results.stats import Estimate, half_width
+from edge.results.ratios import welch
+from edge.results.stats import Estimate, half_width, percentile
+
+_OVERLAP = "inferences overlap, so a latency is none"
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,12 @@ def around(per_process: Sequence[float]) -> Figure:
 
 def _mean_ms(read: Read) -> Figure | NotKnown:
     if read.summary.median is None:
-        return NotKnown("inferences overlap, so a latency is none")
+        return NotKnown(_OVERLAP)
     return around([float(run.mean()) / 1e6 for run in read.runs])
 
 
 def _median_ms(read: Read) -> Figure | NotKnown:
-    return _of(read.summary.median, "inferences overlap, so a latency is none")
+    return _of(read.summary.median, _OVERLAP)
 
 
 def _p99_ms(read: Read) -> Figure | NotKnown:
@@ -61,6 +64,15 @@ def _energy(read: Read) -> Figure | NotKnown:
     batch = read.measurement.cell.batch
     found = energy(read.measurement.result.processes, read.watched, batch)
     return around([joules / batch for joules in found.per_process_j]) if isinstance(found, Energy) else found
+
+
+def ratio(baseline: Read, variant: Read) -> Figure | NotKnown:
+    """The time of the variant over that of the baseline, of the processes' medians, as `compare` has it."""
+    if baseline.summary.median is None or variant.summary.median is None:
+        return NotKnown(_OVERLAP)
+    base, other = ([float(percentile(run, 50.0)) for run in one.runs] for one in (baseline, variant))
+    found = welch(base, other)
+    return Figure(found.value, found.low, found.high)
 
 
 Of = Callable[[Read], "Figure | NotKnown"]
