@@ -22,7 +22,7 @@ def tell(
     """Of these measurements; the claims where there are any, then the matrix where it is asked for."""
     from edge.results.claims.reading import Measurements
 
-    among = Measurements(store, ids)
+    among = Measurements.named(store, ids)
     told: dict[str, object] = {}
     if claims is not None:
         told["claims"] = _claims(claims, among, markdown=markdown, quiet=json)

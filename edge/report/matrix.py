@@ -117,9 +117,9 @@ def _missing(reason: str, command: str, whats: list[str]) -> str:
 
 
 def _cell_as_json(cell: Cell) -> dict[str, object]:
-    known = isinstance(cell.figure, Figure)
+    known = cell.figure if isinstance(cell.figure, Figure) else None
     return {
-        "figure": asdict(cell.figure) if known else None,
+        "figure": known and asdict(known),
         "why": None if isinstance(cell.figure, Figure) else cell.figure.reason,
         "verdict": cell.status or None,
         "measurement": cell.measurement or None,

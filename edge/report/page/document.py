@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge import version
-from edge.report.claims import for_page
+from edge.report import claims, matrix
 from edge.report.page.cells import Entry, read_entry
 from edge.report.page.environment import environment
 from edge.report.page.graphs import Graphs
@@ -18,6 +18,7 @@ from edge.report.page.ratios import ratios
 from edge.results.claims.bounds import Networks
 from edge.results.claims.check import check
 from edge.results.claims.reading import Measurements
+from edge.results.decision.matrix import matrices
 from edge.results.store import Store
 from export.artifact import Store as Artifacts
 from profiles.claim_schema import ClaimsFile
@@ -47,6 +48,7 @@ class Reader:
             raise ConfigError(message, where="report", fix=f"choose with --run, --device or --last {MOST}")
         entries, damaged = self._entries(ids, _FINE if len(ids) <= _MANY else _COARSE)
         compared, refused = ratios(entries)
+        among = Measurements(Store(self.results), [entry.kept.measurement for entry in entries])
         return {
             "edgebench": version(),
             "made_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -56,16 +58,16 @@ class Reader:
             "ratios": compared,
             "not_compared": refused,
             "environment": environment([entry.kept for entry in entries]),
-            "claims": self._claims(ids),
+            "claims": self._claims(among),
+            "matrices": [matrix.for_page(one) for one in matrices(among)],
             "damaged": damaged,
         }
 
-    def _claims(self, ids: Sequence[str]) -> dict[str, Any] | None:
+    def _claims(self, among: Measurements) -> dict[str, Any] | None:
         if self.claims is None:
             return None
-        among = Measurements(Store(self.results), ids)
-        networks = Networks(Artifacts(self.artifacts), among.all)
-        return for_page(check(self.claims.whole, among, networks), self.claims)
+        found = check(self.claims.whole, among, Networks(Artifacts(self.artifacts), among.all))
+        return claims.for_page(found, self.claims)
 
     def _entries(self, ids: Sequence[str], points: int) -> tuple[list[Entry], list[str]]:
         store, graphs = Store(self.results), Graphs(self.artifacts)

@@ -443,12 +443,46 @@
     ]));
   }
 
+  // --- frameworks beside one another, claims beside measurements
+
+  const among = (devices, one) => !one.device || devices.has(one.device);
+  function drawDecision(cells) {
+    const devices = new Set(cells.map((cell) => cell.device));
+    const found = state.doc.matrices.filter((one) => among(devices, one));
+    put("matrices", ...found.flatMap((one) => {
+      const rows = lined(one.headline, one.lines);
+      return [el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": one.headline }, rows), listed(one.notes)];
+    }));
+    if (!found.length) put("matrices", el("p", { class: "soft" }, "Nothing of either framework is here."));
+  }
+  function drawClaims(cells) {
+    const told = state.doc.claims, devices = new Set(cells.map((cell) => cell.device));
+    for (const one of document.querySelectorAll(".claims")) one.hidden = !told;
+    if (!told) return;
+    put("claims-source", told.headline);
+    const lines = told.lines.filter((one) => among(devices, one));
+    const rows = lined(`${lines.length} rows; measured / claimed is of the nearer end of a range`, lines);
+    rows.id = "claim-rows";
+    $("claim-rows").replaceWith(rows);
+    put("claim-notes", ...told.notes.map((note) => el("li", {}, note)));
+    again("claims", state.doc.command);
+  }
+  const listed = (notes) => el("ul", {}, ...notes.map((note) => el("li", {}, note)));
+  function lined(caption, lines) {
+    const names = lines.length ? Object.keys(lines[0]).filter((name) => lines.some((line) => line[name])) : [];
+    const verdict = (name, text) => (name === "verdict" ? `claim-${text.replace(/ /g, "-")}` : null);
+    return el("table", {}, el("caption", {}, caption),
+      el("thead", {}, el("tr", {}, ...names.map((name) => el("th", { scope: "col" }, name)))),
+      el("tbody", {}, ...lines.map((line) => el("tr", {}, ...names.map((name, index) =>
+        el(index ? "td" : "th", index ? { class: verdict(name, line[name]) } : { scope: "row" }, line[name]))))));
+  }
+
   // --- the whole
 
   function drawAll() {
     const cells = shown();
     put("count", `${cells.length} of ${state.doc.cells.length} measurements`);
-    for (const one of [drawMatrix, drawRows, drawBatch, drawPareto, drawDistribution, drawOne, drawRatios, drawLayers, drawFloors, drawEnvironment]) one(cells);
+    for (const one of [drawMatrix, drawRows, drawBatch, drawPareto, drawDistribution, drawOne, drawRatios, drawDecision, drawClaims, drawLayers, drawFloors, drawEnvironment]) one(cells);
   }
   function show(doc) {
     state.doc = doc;

@@ -38,29 +38,37 @@ class Measurements:
     """Those that claims are held against; another tool's have no samples and are left out. `damaged` are sentences on
     what could not be read."""
 
-    def __init__(self, store: Store, ids: Iterable[str]) -> None:
+    def __init__(self, store: Store, measurements: Iterable[Measurement]) -> None:
         self._store = store
-        self._read: dict[str, Read] = {}
+        self._read: dict[str, Read | None] = {}
         self.damaged: list[str] = []
-        found = [one for name in ids if (one := self._get(name)) is not None and one.result.processes]
-        self.all = sorted(found, key=lambda one: one.result.started_at, reverse=True)
+        ours = [one for one in measurements if one.result.processes]
+        self.all = sorted(ours, key=lambda one: one.result.started_at, reverse=True)
         """The newest first."""
+
+    @staticmethod
+    def named(store: Store, ids: Iterable[str]) -> Measurements:
+        found, damaged = [], []
+        for name in ids:
+            try:
+                found.append(store.get(name))
+            except ResultError as error:
+                damaged.append(str(error))
+        among = Measurements(store, found)
+        among.damaged += damaged
+        return among
 
     def read(self, measurement: Measurement) -> Read | None:
         """None where its samples are damaged."""
         if measurement.id not in self._read:
-            try:
-                samples = self._store.samples_ns(measurement)
-            except ResultError as error:
-                self.damaged.append(str(error))
-                return None
-            its = judged(measurement, samples)
-            self._read[measurement.id] = Read(measurement, its.summary, its.verdict, its.watched, samples)
+            self._read[measurement.id] = self._judged(measurement)
         return self._read[measurement.id]
 
-    def _get(self, name: str) -> Measurement | None:
+    def _judged(self, measurement: Measurement) -> Read | None:
         try:
-            return self._store.get(name)
+            samples = self._store.samples_ns(measurement)
         except ResultError as error:
             self.damaged.append(str(error))
             return None
+        its = judged(measurement, samples)
+        return Read(measurement, its.summary, its.verdict, its.watched, samples)

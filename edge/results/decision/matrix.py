@@ -87,8 +87,14 @@ def _matrix(one: Environment, first: Environment, among: Measurements) -> Matrix
 
 def _best(its: Sequence[Measurement], among: Measurements) -> Read | None:
     """The newest VALID one; else the newest UNJUDGED one, else the newest."""
-    reads = [read for one in its if (read := among.read(one)) is not None]
-    return min(reads, key=lambda read: _RANKS[read.verdict.status], default=None)
+    best: Read | None = None
+    for one in its:
+        read = among.read(one)
+        if read is not None and (best is None or _RANKS[read.verdict.status] < _RANKS[best.verdict.status]):
+            best = read
+        if best is not None and best.verdict.status is Status.VALID:
+            break
+    return best
 
 
 def _lines(
