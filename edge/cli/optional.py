@@ -20,6 +20,6 @@ class Optional(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         filled: list[str] = []
-        for word, after in zip(args, [*args[1:], "-"], strict=True):
+        for word, after in zip(args, [*args[1:], "-"], strict=False):
             filled += [word, self.assumed[word]] if word in self.assumed and after.startswith("-") else [word]
         return super().parse_args(ctx, filled)

@@ -153,7 +153,7 @@ class TestTheCommand:
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            ([], "say one of --html FILE and --live"),
+            ([], "say --html FILE, --live, --claims or --matrix"),
             (["--html", "r.html", "--live"], "say one of --html FILE and --live"),
             (["--html", "r.html"], "no measurement is so"),
             (["--html", "r.html", "abcd"], "no measurement begins with 'abcd'"),
