@@ -302,7 +302,9 @@ def _counted(processes: List[ProcessResult]) -> Readings:
 
 def _shift(result: ProcessResult, offset: int) -> ProcessResult:
     parts = {name: part.after(offset) for name, part in result.parts.items()}
-    return replace(result, warmup=result.warmup.after(offset), timed=result.timed.after(offset), parts=parts)
+    sizes = result.sizes and result.sizes.after(offset)
+    warmup, timed = result.warmup.after(offset), result.timed.after(offset)
+    return replace(result, warmup=warmup, timed=timed, parts=parts, sizes=sizes)
 
 
 def _named(readings: Readings, when: str) -> Readings:
