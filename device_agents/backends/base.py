@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from device_agents.contract import EngineReport, JobSpec, Layer, Reading, Scalar
 from device_agents.errors import DeviceError
@@ -40,7 +40,8 @@ class Backend:
     """A runtime that loads one model and answers for numbered slots of bound inputs.
 
     A subclass is called `Backend`, lives in `device_agents/backends/<name>.py`, and declares what it can do:
-    `patterns` lists its load patterns, `options` its options with what they mean; what is not listed is refused.
+    `patterns` lists its load patterns (with `sizes`, slots may have images of different ones), `options` its options
+    with what they mean; what is not listed is refused.
     The calls come in this order: start, load, then bind a slot before it is enqueued, wait after each enqueue, and
     parts after a wait. Where `builds` is true, `load` gets the path of the engine that `build` wrote, in this process
     or another. Where `compiles` is true after load, `compile` comes next. `in_flight` is how many inferences the
@@ -182,6 +183,11 @@ def check_request(backend: Backend, spec: JobSpec) -> None:
         if name not in allowed:
             known = ", ".join(sorted(allowed)) or "none"
             raise DeviceError("unsupported", "load", f"{spec.backend} has no option {name!r}", fix=f"it has: {known}")
+
+
+def every_size(spec: JobSpec) -> List[JobSpec]:
+    """The job at each size that it will see: the one that is checked, then those that its load pattern draws."""
+    return [spec, *(spec.at_side(side) for side in spec.pattern.sizes if side != spec.side)]
 
 
 def zeros(spec: JobSpec) -> Arrays:

@@ -18,11 +18,12 @@ from device_agents.tf import settings
 from device_agents.tf.running import Runner
 
 _SLOT = -1
+_TRACES = "tf.function.experimental_get_tracing_count"
 _DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly")
 
 
 class Backend(base.Backend):
-    patterns: ClassVar = ("serial", "rate")
+    patterns: ClassVar = ("serial", "rate", "sizes")
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:
@@ -49,18 +50,20 @@ class Backend(base.Backend):
 
     def compile(self, job: Path, shared: Path) -> None:  # noqa: ARG002 - XLA keeps nothing
         runner = self._ready()
-        runner.bind(base.zeros(self._spec), _SLOT)
         try:
-            runner.enqueue(_SLOT)
-            runner.wait(_SLOT)
+            for spec in base.every_size(self._spec):
+                runner.bind(base.zeros(spec), _SLOT)
+                runner.enqueue(_SLOT)
+                runner.wait(_SLOT)
         except Exception as error:
             message = f"XLA failed ({type(error).__name__}: {first_line(error)})"
             fix = "see the job's log, or use mode=graph"
             raise DeviceError("compile_failed", "load", message, where=self._spec.model_file, fix=fix) from error
         runner.forget(_SLOT)
+        runner.compiled()
 
     def readings(self) -> Dict[str, Reading]:
-        return {"retraces": Reading(self._ready().retraces(), "tf.function.experimental_get_tracing_count")}
+        return {name: Reading(count, _TRACES) for name, count in self._ready().counted().items()}
 
     def bind(self, inputs: Arrays, slot: int) -> None:
         self._ready().bind(inputs, slot)

@@ -53,7 +53,7 @@ class LoadPattern:
 
     @property
     def loop(self) -> str:
-        """The kind of loop that a backend has to run: a soak is serial for long."""
+        """The kind of loop that a backend has to be able to run: a soak is serial for long."""
         return "serial" if self.kind == "soak" else self.kind
 
     @staticmethod
@@ -76,7 +76,12 @@ class LoadPattern:
         """For a first look: of many sizes the lowest, the one in the middle and the highest."""
         if len(self.sizes) <= _QUICK_SIZES:
             return self
-        return replace(self, sizes=(self.sizes[0], self.sizes[len(self.sizes) // 2], self.sizes[-1]))
+        return replace(self, sizes=(self.sizes[0], self.middle, self.sizes[-1]))
+
+    @property
+    def middle(self) -> int:
+        """The size in the middle, where sizes are drawn."""
+        return self.sizes[len(self.sizes) // 2]
 
     def __str__(self) -> str:
         if self.kind == "soak":

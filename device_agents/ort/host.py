@@ -66,6 +66,10 @@ class HostRunner:
         return {}
 
     def close(self) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the session, which others may run."""
         self._slots.clear()
         self._fetched.clear()
         self._shared = self._session = None

@@ -17,6 +17,7 @@ from edge.agent.finding import Found, how_to_install
 from edge.agent.serials import check_board
 from edge.agent.session import Session
 from edge.inventory.devices import Device
+from edge.planning import sizes
 from edge.planning.choosing import Survey
 from edge.planning.classes import Build
 from edge.planning.plan import Cell
@@ -225,6 +226,7 @@ class DeviceWork:
             edgebench=version(),
             produced_by=artifact.produced_by,
             inputs=inputs,
+            size=sizes.measured(artifact, cell.size, cell.pattern),
         )
 
     def _say(self, what: str) -> None:
