@@ -17,7 +17,7 @@ from edge.planning import references
 from edge.results.likeness import differences
 from edge.results.lottery import Judged
 from edge.results.ratios import Ratio, welch
-from edge.results.stats import percentile
+from edge.results.stats import OfSize, drawn, of_sizes, percentile
 from edge.results.store import Measurement
 from edge.results.verdict import Status
 from export.request import FREE_HEIGHT, FREE_WIDTH
@@ -26,18 +26,18 @@ Samples = NDArray[np.int64]
 Read = Callable[[Measurement], Samples]
 """All samples of a measurement, int64, such as `Store.samples_ns`."""
 
+_Run = Mapping[int, Samples]
+"""Of a process, its latencies by size."""
+
 _SIDES = (FREE_HEIGHT, FREE_WIDTH)
 _MEANT = {"pattern", "size", "static", "options"}  # in these a reference differs
 
 
 @dataclass(frozen=True)
-class Bucket:
-    """The inferences of one size, pixels a side: how many there were, their median in ns (the mean of the processes'
-    own), that of the static reference, whose id `static` is, and the overhead. `missing` says why there is none."""
+class Bucket(OfSize):
+    """The inferences of one size with the median of the static reference in ns, whose id `static` is, and the overhead.
+    `missing` says why there is none."""
 
-    size: int
-    samples: int
-    median_ns: float
     static: str | None = None
     static_ns: float | None = None
     overhead: Ratio | None = None
@@ -65,34 +65,21 @@ def of(dynamic: Judged, candidates: Iterable[Judged], samples: Read, *, invalid:
     """The overhead of a measurement of drawn sizes (`draws`). `candidates` are any measurements; those that are static
     references of it are found among them, of the same run before others, the newest first. What is INVALID enters only
     where `invalid` ones are wanted, and is missing otherwise. Errors: ResultError for damaged samples."""
-    drawn = _by_size(dynamic.measurement, samples(dynamic.measurement))
-    known = _references(dynamic.measurement, candidates)
-    found = {size: _choose(known.get(size, ()), invalid=invalid) for size in sorted({s for its in drawn for s in its})}
+    runs = drawn(dynamic.measurement.result, samples(dynamic.measurement))
+    sizes, known = of_sizes(runs), _references(dynamic.measurement, candidates)
+    found = {one.size: _choose(known.get(one.size, ()), invalid=invalid) for one in sizes}
     statics = {size: _medians(one, samples(one)) for size, (one, _) in found.items() if one is not None}
-    buckets = tuple(_bucket(size, drawn, one, why, statics.get(size)) for size, (one, why) in found.items())
+    buckets = tuple(_bucket(one, runs, *found[one.size], statics.get(one.size)) for one in sizes)
     missing = [f"{bucket.size} px: {bucket.missing}" for bucket in buckets if bucket.missing]
     if dynamic.verdict.status is Status.INVALID and not invalid:
         missing.insert(0, f"the measurement of drawn sizes is {dynamic.verdict.short}")
-    return Overhead(dynamic.measurement.id, buckets, None if missing else _overall(drawn, statics), tuple(missing))
+    return Overhead(dynamic.measurement.id, buckets, None if missing else _overall(runs, statics), tuple(missing))
 
 
 def size_of(measurement: Measurement) -> int | None:
     """One side of the images, in pixels, of a measurement of one size; None where they are no squares, or not known."""
     size = measurement.cell.size or measurement.origin.size
     return size[0] if size is not None and size[0] == size[1] else None
-
-
-_Drawn = Sequence[Mapping[int, Samples]]
-"""Of each process, its latencies by size."""
-
-
-def _by_size(measurement: Measurement, samples: Samples) -> _Drawn:
-    found = []
-    for process in measurement.result.processes:
-        if process.sizes is not None:
-            timed, sizes = (samples[one.offset : one.offset + one.count] for one in (process.timed, process.sizes))
-            found.append({int(size): timed[sizes == size] for size in np.unique(sizes)})
-    return found
 
 
 def _references(dynamic: Measurement, candidates: Iterable[Judged]) -> dict[int, list[Judged]]:
@@ -147,24 +134,25 @@ def _medians(measurement: Measurement, samples: Samples) -> list[float]:
     return [float(percentile(samples[place.offset : place.offset + place.count], 50.0)) for place in places]
 
 
-def _bucket(size: int, drawn: _Drawn, one: Measurement | None, why: str, statics: Sequence[float] | None) -> Bucket:
-    runs = [its[size] for its in drawn if size in its]
-    medians = [float(percentile(run, 50.0)) for run in runs]
-    count, median = sum(map(len, runs)), float(np.mean(medians))
+def _bucket(
+    of_size: OfSize, runs: Sequence[_Run], one: Measurement | None, why: str, statics: Sequence[float] | None
+) -> Bucket:
+    size, count, median_ns = of_size.size, of_size.samples, of_size.median_ns
     if one is None or statics is None:
-        return Bucket(size, count, median, missing=why)
-    return Bucket(size, count, median, one.id, float(np.mean(statics)), welch(statics, medians))
+        return Bucket(size, count, median_ns, missing=why)
+    medians = [float(percentile(run[size], 50.0)) for run in runs if size in run]
+    return Bucket(size, count, median_ns, one.id, float(np.mean(statics)), welch(statics, medians))
 
 
-def _overall(drawn: _Drawn, statics: Mapping[int, Sequence[float]]) -> Ratio:
+def _overall(runs: Sequence[_Run], statics: Mapping[int, Sequence[float]]) -> Ratio:
     """Each process' time at the sizes that it drew over what they would have taken by the references; those vary, too:
     their processes, one of each size together, over the same."""
     means = {size: float(np.mean(its)) for size, its in statics.items()}
-    counts = {size: sum(len(its[size]) for its in drawn if size in its) for size in statics}
+    counts = {size: sum(len(its[size]) for its in runs if size in its) for size in statics}
     ours = [
         sum(len(run) * percentile(run, 50.0) for run in its.values())
         / sum(len(run) * means[size] for size, run in its.items())
-        for its in drawn
+        for its in runs
     ]
     whole = sum(count * means[size] for size, count in counts.items())
     theirs = [
