@@ -67,19 +67,29 @@ def measure(backend: Backend, slots: int, pattern: LoadPattern, timing: Timing, 
     gc.disable()
     try:
         warmup, warmup_ns, stable = _warm_up(loop, backend, timing)
-        whole = Tape(0, loop.tells)
-        elapsed = 0
+        tapes: Deque[Tape] = deque()
+        count = elapsed = 0
         begin = loop.restart()
-        while not whole.samples or not _enough(len(whole.samples), elapsed, timing):
-            whole.extend(loop.window(_end_ns(loop, begin, len(whole.samples), timing)))
+        while not count or not _enough(count, elapsed, timing):
+            tapes.append(loop.window(_end_ns(loop, begin, count, timing)))
+            count += len(tapes[-1].samples)
             elapsed = time.perf_counter_ns() - begin
-        whole.extend(loop.finish())
+        tapes.append(loop.finish())
         elapsed = time.perf_counter_ns() - begin
     finally:
         gc.enable()
+    whole = _joined(tapes, loop.tells)
     parts = dict(zip(ProcessResult.PARTS, whole.parts))
     counts = loop.counts(whole.samples)
     return Timed(warmup, whole.samples, elapsed, warmup_ns, stable, parts, counts, begin, loop.drawn())
+
+
+def _joined(tapes: Deque[Tape], parts: bool) -> Tape:
+    """After timing, as copying takes time; each is let go as it is copied."""
+    whole = Tape(0, parts)
+    while tapes:
+        whole.extend(tapes.popleft())
+    return whole
 
 
 def timer_overhead_ns(kind: str = "serial", in_flight: int = 2, inferences: int = 2_000) -> int:

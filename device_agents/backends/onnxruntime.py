@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, Callable, ClassVar, Dict, Optional, Tuple, Union
+from typing import Any, Callable, ClassVar, Dict, Optional, Tuple
 
 from device_agents.backends import base
-from device_agents.backends.base import Arrays, Parts
+from device_agents.backends.base import Arrays, Runner
 from device_agents.by_size import BySize
 from device_agents.contract import JobSpec, Reading, Scalar
 from device_agents.cuda import Cuda
@@ -23,10 +23,8 @@ from device_agents.ort.look import look
 from device_agents.ort.providers import Choice
 from device_agents.ort.streams import StreamRunner, Streams
 
-_Runner = Union[HostRunner, StreamRunner, BySize]
 
-
-class Backend(base.Backend):
+class Backend(base.Runs):
     patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate", "sizes")
     options: ClassVar[Dict[str, str]] = {
         "provider": "cpu, cuda or tensorrt; without it, cuda where there is an NVIDIA GPU and the provider, else cpu",
@@ -41,9 +39,9 @@ class Backend(base.Backend):
     }
 
     def __init__(self) -> None:
+        super().__init__()
         self._ort: Any = None
         self._session: Any = None
-        self._runner: Optional[_Runner] = None
         self._switches: Dict[str, Scalar] = {}
         self._unlooked: Optional[Tuple[Path, JobSpec, Choice]] = None
         self._cache_bytes: Optional[int] = None
@@ -88,7 +86,7 @@ class Backend(base.Backend):
             chosen = providers.settings(self._ort, choice, spec, handle)
             self._session = providers.session(self._ort, path, choice, options, chosen)
             self._check_inputs(spec)
-            make: Callable[[JobSpec], Union[HostRunner, StreamRunner]]
+            make: Callable[[JobSpec], Runner]
             if cuda is None or streams is None:
                 make = functools.partial(
                     HostRunner, self._ort, self._session, on_gpu=choice.on_gpu, cuda_graph=choice.cuda_graph
@@ -112,43 +110,19 @@ class Backend(base.Backend):
     def bind(self, inputs: Arrays, slot: int) -> None:
         if self._unlooked:
             self._look(*self._unlooked)
-        self._ready().bind(inputs, slot)
-
-    def enqueue(self, slot: int) -> None:
-        self._ready().enqueue(slot)
-
-    def wait(self, slot: int) -> None:
-        self._ready().wait(slot)
-
-    def parts(self, slot: int) -> Optional[Parts]:
-        return self._ready().parts(slot)
-
-    def outputs(self, slot: int) -> Arrays:
-        return self._ready().outputs(slot)
+        super().bind(inputs, slot)
 
     def switches(self) -> Dict[str, Scalar]:
         return dict(self._switches)
-
-    def memory(self) -> Dict[str, int]:
-        return self._ready().memory()
 
     def cache_bytes(self) -> Optional[int]:
         return self._cache_bytes
 
     def close(self) -> None:
-        runner, self._runner = self._runner, None
         self._session = None
-        if runner is not None:
-            runner.close()
+        super().close()
 
-    def _ready(self) -> _Runner:
-        if self._runner is None:
-            raise RuntimeError("load comes first")
-        return self._runner
-
-    def _run(
-        self, make: Callable[[JobSpec], Union[HostRunner, StreamRunner]], spec: JobSpec, cuda: Optional[Cuda]
-    ) -> _Runner:
+    def _run(self, make: Callable[[JobSpec], Runner], spec: JobSpec, cuda: Optional[Cuda]) -> Runner:
         """Runs the one size of the job, or each that its load pattern draws."""
         session = self._session
         if not spec.pattern.sizes:

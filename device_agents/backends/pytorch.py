@@ -7,11 +7,11 @@ off: FP32 means FP32. What is compiled is compiled before the first inference, t
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Optional, Sequence, Union
+from typing import Any, ClassVar, Dict, List, Optional, Sequence
 
 from device_agents import described, packages
 from device_agents.backends import base
-from device_agents.backends.base import Arrays, Parts, first_line
+from device_agents.backends.base import Runner, first_line
 from device_agents.by_size import BySize
 from device_agents.contract import JobSpec, Network, Reading, Scalar
 from device_agents.errors import DeviceError
@@ -20,16 +20,15 @@ from device_agents.pt.runners import Call, GpuRunner, HostRunner
 
 _TRIAL_RUNS = 3  # compiled at the first; CUDA graphs are warmed up at the second and captured at the third
 _SLOT = -1
-_Runner = Union[HostRunner, GpuRunner, BySize]
 
 
-class Backend(base.Backend):
+class Backend(base.Runs):
     patterns: ClassVar = ("serial", "rate", "sizes")
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:
+        super().__init__()
         self._torch: Any = None
-        self._runner: Optional[_Runner] = None
         self._switches: Dict[str, Scalar] = {}
         self._counted: Optional[compiling.Counted] = None
         self._settings: settings.Settings
@@ -82,26 +81,8 @@ class Backend(base.Backend):
     def readings(self) -> Dict[str, Reading]:
         return {} if self._counted is None else self._counted.readings()
 
-    def bind(self, inputs: Arrays, slot: int) -> None:
-        self._ready().bind(inputs, slot)
-
-    def enqueue(self, slot: int) -> None:
-        self._ready().enqueue(slot)
-
-    def wait(self, slot: int) -> None:
-        self._ready().wait(slot)
-
-    def parts(self, slot: int) -> Optional[Parts]:
-        return self._ready().parts(slot)
-
-    def outputs(self, slot: int) -> Arrays:
-        return self._ready().outputs(slot)
-
     def switches(self) -> Dict[str, Scalar]:
         return dict(self._switches)
-
-    def memory(self) -> Dict[str, int]:
-        return self._ready().memory()
 
     def cache_bytes(self) -> Optional[int]:
         if not self._settings.on_gpu:
@@ -109,10 +90,7 @@ class Backend(base.Backend):
         found = getattr(self._torch.cuda.get_device_properties(0), "L2_cache_size", None)
         return None if found is None else int(found)
 
-    def close(self) -> None:
-        self._runner = None
-
-    def _run(self, call: Call) -> _Runner:
+    def _run(self, call: Call) -> Runner:
         if not self._settings.on_gpu:
             return HostRunner(self._torch, call, self._spec, self._settings)
         if not self._spec.pattern.sizes:
@@ -120,17 +98,12 @@ class Backend(base.Backend):
         return BySize(lambda sized: GpuRunner(self._torch, call, sized, self._settings), self._spec)
 
     def _try(self, spec: JobSpec) -> None:
-        runner = self._ready()
+        runner = self._loaded()
         runner.bind(base.zeros(spec), _SLOT)
         for _ in range(_TRIAL_RUNS):
             runner.enqueue(_SLOT)
             runner.wait(_SLOT)
         runner.forget(_SLOT)
-
-    def _ready(self) -> _Runner:
-        if self._runner is None:
-            raise RuntimeError("load comes first")
-        return self._runner
 
     def _prepare(self) -> None:
         backends = self._torch.backends

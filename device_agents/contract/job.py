@@ -56,6 +56,11 @@ class LoadPattern:
         """The kind of loop that a backend has to be able to run: a soak is serial for long."""
         return "serial" if self.kind == "soak" else self.kind
 
+    @property
+    def closed(self) -> bool:
+        """Whether an inference begins when the last one has finished."""
+        return self.kind in ("serial", "soak", "sizes")
+
     @staticmethod
     def parse(text: str) -> LoadPattern:
         """`serial`, `pipelined`, `rate:FPS`, `rate:FPS,poisson`, `soak:10m` (s, m, min, h), `sizes:224-512`,

@@ -40,7 +40,7 @@ def equivalent(
         shapes=free_shapes(spec),
         profile_index=profile_index,
         streams=run.streams,
-        serial=spec.pattern.loop != "pipelined",
+        serial=spec.pattern.closed,
         spin_wait=run.spin,
         cuda_graph=run.cuda_graph,
         transfers=spec.transfers,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from device_agents.contract import LoadPattern
 from edge.planning import references
+from edge.results.judged import Judged
 from edge.results.likeness import differences
-from edge.results.lottery import Judged
 from edge.results.ratios import Ratio, welch
 from edge.results.stats import OfSize, drawn, of_sizes, percentile
 from edge.results.store import Measurement

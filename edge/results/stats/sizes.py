@@ -52,10 +52,8 @@ def levelled(result: JobResult, samples_ns: Samples) -> list[Samples]:
     sizes = [samples_ns[one.sizes.offset : one.sizes.offset + one.sizes.count] for one in result.processes if one.sizes]
     if len(sizes) != len(runs):
         return runs
-    latencies, drawn_sizes = np.concatenate(runs), np.concatenate(sizes)
-    typical = {size: np.median(latencies[drawn_sizes == size]) for size in np.unique(drawn_sizes)}
-    whole = np.median(latencies)
-    return [
-        np.array([one * whole / typical[size] for one, size in zip(run, its, strict=True)])
-        for run, its in zip(runs, sizes, strict=True)
-    ]
+    latencies = np.concatenate(runs)
+    every, which = np.unique(np.concatenate(sizes), return_inverse=True)
+    typical = np.array([np.median(latencies[which == index]) for index in range(len(every))])
+    level = latencies * np.median(latencies) / typical[which]
+    return np.split(level, np.cumsum([len(run) for run in runs])[:-1])
