@@ -93,6 +93,7 @@ def special(cell: Cell, own_inputs: str = "own inputs") -> list[str]:
     told += ["hot input"] if cell.hot_input else []
     told += [] if cell.transfers else ["no transfers"]
     told += [] if cell.engines == OWN else [f"engines {cell.engines}"]
+    told += ["static engine"] if cell.static else []
     told += ["locked clocks"] if cell.lock_clocks else []
     told += [f"power mode {cell.power_mode}"] if cell.power_mode else []
     told += ["persistence"] if cell.persistence else []

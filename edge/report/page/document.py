@@ -13,6 +13,7 @@ from edge import version
 from edge.report.page.cells import Entry, read_entry
 from edge.report.page.environment import environment
 from edge.report.page.graphs import Graphs
+from edge.report.page.overheads import overheads
 from edge.report.page.ratios import ratios
 from edge.results.store import Store
 from profiles.errors import ConfigError, ResultError
@@ -47,6 +48,7 @@ class Reader:
             "cells": [entry.told for entry in entries],
             "ratios": compared,
             "not_compared": refused,
+            "overheads": overheads(entries, Store(self.results).samples_ns),
             "environment": environment([entry.row for entry in entries]),
             "damaged": damaged,
         }
