@@ -6,12 +6,13 @@ parts of an inference runs after the second clock reading of its sample.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import statistics
 import time
 from array import array
-from typing import Dict, List, Tuple
+from typing import Dict, Iterable, List, Sequence, Tuple
 
 from device_agents.backends.base import Backend
 from device_agents.contract import LoadPattern, ProcessResult
@@ -70,6 +71,14 @@ class Loop:
         """The clock's reading when so many more inferences will be done at the present pace."""
         return time.perf_counter_ns() + round(inferences * self._pace_ns)
 
+    def levels(self, windows: Iterable[Samples[int]]) -> List[float]:
+        """Of each of the latest windows one figure, which is the same where nothing changes."""
+        return [statistics.median(window) for window in windows]
+
+    def drawn(self) -> Samples[int]:
+        """The sizes of this part's inferences in order, where the pattern draws them; else nothing."""
+        return array("q")
+
     def counts(self, samples: Samples[int]) -> Dict[str, int]:  # noqa: ARG002
         """What happened in this part beside `samples`, all of its latencies."""
         return {}
@@ -101,6 +110,57 @@ class Serial(Loop):
             keep(tape, index, slot)
             slot = slot + 1 if slot + 1 < slots else 0
         self._slot = slot
+
+
+class Drawn(Loop):
+    """A closed loop over images of a size that is drawn for each inference, every one as likely as another and the same
+    ones for the same seed. The slots of a size lie together, as many of each, and are taken in turn."""
+
+    def __init__(self, backend: Backend, slots: int, sizes: Sequence[int], seed: int) -> None:
+        super().__init__(backend, slots)
+        if slots < len(sizes) or slots % len(sizes):
+            raise ValueError(f"{len(sizes)} sizes need as many slots each, got {slots} in all")
+        self._sizes = sizes
+        self._seed = seed
+        self._each = slots // len(sizes)
+
+    def restart(self) -> int:
+        self._random = random.Random(self._seed)
+        self._turns = [0] * len(self._sizes)
+        self._drawn: Samples[int] = array("q")
+        return super().restart()
+
+    def levels(self, windows: Iterable[Samples[int]]) -> List[float]:
+        """Latencies over the usual one of their size, as one window has other sizes than the next."""
+        latest = list(windows)
+        first = len(self._drawn) - sum(map(len, latest))
+        by_size: Dict[int, List[int]] = {}
+        for size, sample in zip(self._drawn[first:], itertools.chain.from_iterable(latest)):
+            by_size.setdefault(size, []).append(sample)
+        usual = {size: statistics.median(its) for size, its in by_size.items()}
+        sizes = iter(self._drawn[first:])
+        return [statistics.median([sample / usual[next(sizes)] for sample in window]) for window in latest]
+
+    def drawn(self) -> Samples[int]:
+        return self._drawn
+
+    def _run(self, tape: Tape) -> None:
+        clock, enqueue, wait, keep = time.perf_counter_ns, self._backend.enqueue, self._backend.wait, self._keep
+        samples, slots = tape.samples, [self._draw() for _ in tape.samples]
+        for index, slot in enumerate(slots):
+            begin = clock()
+            enqueue(slot)
+            wait(slot)
+            samples[index] = clock() - begin
+            keep(tape, index, slot)
+
+    def _draw(self) -> int:
+        """The slot of the next inference, whose size is taken down."""
+        which = int(self._random.random() * len(self._sizes))
+        self._drawn.append(self._sizes[which])
+        turn = self._turns[which]
+        self._turns[which] = (turn + 1) % self._each
+        return which * self._each + turn
 
 
 class Pipelined(Loop):
@@ -292,17 +352,19 @@ class Requests(_Arrivals):
 
 
 def create(backend: Backend, slots: int, pattern: LoadPattern, seed: int) -> Loop:
-    """The loop of a load pattern. Errors: ValueError when it needs more slots."""
+    """The loop of a load pattern. Errors: ValueError when it needs other slots."""
     if pattern.loop == "pipelined":
         return Pipelined(backend, slots)
     if pattern.loop == "serial":
         return Serial(backend, slots)
+    if pattern.loop == "sizes":
+        return Drawn(backend, slots, pattern.sizes, seed)
     return Requests(backend, slots, pattern.per_s, seed) if pattern.poisson else Camera(backend, slots, pattern.per_s)
 
 
 def slots_needed(backend: Backend, pattern: LoadPattern) -> int:
     """How many slots must be bound at least; asked after load, which may settle how many are in flight."""
-    return backend.in_flight if pattern.kind == "pipelined" else 1
+    return backend.in_flight if pattern.kind == "pipelined" else max(1, len(pattern.sizes))
 
 
 def _wait_until(due_ns: int) -> int:

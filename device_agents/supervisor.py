@@ -243,7 +243,7 @@ class _Job:
 
     def _idle_window(self, system: System, first: bool) -> Reading:
         """How busy the accelerator that is about to be timed is while we do nothing. The first one is watched."""
-        on_cpu = self._spec.options.get("provider") == "cpu"
+        on_cpu = self._spec.options.get("provider") == "cpu"  # on a Jetson, too: there the kind is the board
         look = cpu.busy_share if on_cpu else state.busy_share
         if not first:
             return look(system)
@@ -302,7 +302,9 @@ def _counted(processes: List[ProcessResult]) -> Readings:
 
 def _shift(result: ProcessResult, offset: int) -> ProcessResult:
     parts = {name: part.after(offset) for name, part in result.parts.items()}
-    return replace(result, warmup=result.warmup.after(offset), timed=result.timed.after(offset), parts=parts)
+    sizes = result.sizes and result.sizes.after(offset)
+    warmup, timed = result.warmup.after(offset), result.timed.after(offset)
+    return replace(result, warmup=warmup, timed=timed, parts=parts, sizes=sizes)
 
 
 def _named(readings: Readings, when: str) -> Readings:

@@ -97,7 +97,7 @@ def deploy(
     plan = _planned(plan, journal, begin)
     try:
         survey = look_again(plan, journal, devices, survey, places, progress, executor.probe)
-        artifact = ArtifactSource(request, artifacts, progress, survey)
+        artifact = ArtifactSource(request, artifacts, progress, survey, plan.cells)
         if wish is not None:
             making.check_shared(plan, artifact, survey)
         tools = fleet.Tools(
@@ -111,7 +111,7 @@ def deploy(
             rebuild=plan.rebuild,
             policy=policy,
             failures=Failures(policy.max_failures),
-            stored=made.make,
+            judge=made.judge,
         )
         by_name = {device.name: device for device in devices}
         with watch(journal) as watching:

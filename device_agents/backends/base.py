@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from device_agents.contract import EngineReport, JobSpec, Layer, Reading, Scalar
 from device_agents.errors import DeviceError
@@ -40,7 +40,8 @@ class Backend:
     """A runtime that loads one model and answers for numbered slots of bound inputs.
 
     A subclass is called `Backend`, lives in `device_agents/backends/<name>.py`, and declares what it can do:
-    `patterns` lists its load patterns, `options` its options with what they mean; what is not listed is refused.
+    `patterns` lists its load patterns (with `sizes`, slots may have images of different ones), `options` its options
+    with what they mean; what is not listed is refused.
     The calls come in this order: start, load, then bind a slot before it is enqueued, wait after each enqueue, and
     parts after a wait. Where `builds` is true, `load` gets the path of the engine that `build` wrote, in this process
     or another. Where `compiles` is true after load, `compile` comes next. `in_flight` is how many inferences the
@@ -143,6 +144,74 @@ class Backend:
         """Free the device's memory. Safe to call twice."""
 
 
+class Runner:
+    """What computes once a model is loaded: the calls of `Backend` that are about slots."""
+
+    def bind(self, inputs: Arrays, slot: int) -> None:
+        raise NotImplementedError
+
+    def enqueue(self, slot: int) -> None:
+        raise NotImplementedError
+
+    def wait(self, slot: int) -> None:
+        """Nothing to do where enqueue returns when it has finished."""
+
+    def parts(self, slot: int) -> Optional[Parts]:  # noqa: ARG002
+        """None where it computes on the processor, or the runtime does not tell."""
+        return None
+
+    def outputs(self, slot: int) -> Arrays:
+        raise NotImplementedError
+
+    def memory(self) -> Dict[str, int]:
+        return {}
+
+    def forget(self, slot: int) -> None:
+        """Let go of what the slot holds."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Let go of what is shared with other runners, before that is freed."""
+
+    def close(self) -> None:
+        """Free what the runtime does not free by itself."""
+
+
+class Runs(Backend):
+    """A backend whose `load` sets the runner that does the rest."""
+
+    def __init__(self) -> None:
+        self._runner: Optional[Runner] = None
+
+    def bind(self, inputs: Arrays, slot: int) -> None:
+        self._loaded().bind(inputs, slot)
+
+    def enqueue(self, slot: int) -> None:
+        self._loaded().enqueue(slot)
+
+    def wait(self, slot: int) -> None:
+        self._loaded().wait(slot)
+
+    def parts(self, slot: int) -> Optional[Parts]:
+        return self._loaded().parts(slot)
+
+    def outputs(self, slot: int) -> Arrays:
+        return self._loaded().outputs(slot)
+
+    def memory(self) -> Dict[str, int]:
+        return self._loaded().memory()
+
+    def close(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
+
+    def _loaded(self) -> Runner:
+        if self._runner is None:
+            raise RuntimeError("load comes first")
+        return self._runner
+
+
 class SelfTimed(Backend):
     """A tool that runs and times the inferences itself: bind, enqueue, wait and parts are not asked of it."""
 
@@ -182,6 +251,11 @@ def check_request(backend: Backend, spec: JobSpec) -> None:
         if name not in allowed:
             known = ", ".join(sorted(allowed)) or "none"
             raise DeviceError("unsupported", "load", f"{spec.backend} has no option {name!r}", fix=f"it has: {known}")
+
+
+def every_size(spec: JobSpec) -> List[JobSpec]:
+    """The job at each size that it will see: the one that is checked, then those that its load pattern draws."""
+    return [spec, *(spec.at_side(side) for side in spec.pattern.sizes if side != spec.side)]
 
 
 def zeros(spec: JobSpec) -> Arrays:

@@ -7,11 +7,13 @@ inference are told and `pipelined` overlaps; where that cannot be, the switch `p
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Any, ClassVar, Dict, Optional, Tuple, Union
+from typing import Any, Callable, ClassVar, Dict, Optional, Tuple
 
 from device_agents.backends import base
-from device_agents.backends.base import Arrays, Parts
+from device_agents.backends.base import Arrays, Runner
+from device_agents.by_size import BySize
 from device_agents.contract import JobSpec, Reading, Scalar
 from device_agents.cuda import Cuda
 from device_agents.errors import DeviceError
@@ -22,8 +24,8 @@ from device_agents.ort.providers import Choice
 from device_agents.ort.streams import StreamRunner, Streams
 
 
-class Backend(base.Backend):
-    patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate")
+class Backend(base.Runs):
+    patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate", "sizes")
     options: ClassVar[Dict[str, str]] = {
         "provider": "cpu, cuda or tensorrt; without it, cuda where there is an NVIDIA GPU and the provider, else cpu",
         "cuda_graph": "true: capture the inference as a CUDA graph and replay it (cuda, tensorrt)",
@@ -37,9 +39,9 @@ class Backend(base.Backend):
     }
 
     def __init__(self) -> None:
+        super().__init__()
         self._ort: Any = None
         self._session: Any = None
-        self._runner: Union[HostRunner, StreamRunner, None] = None
         self._switches: Dict[str, Scalar] = {}
         self._unlooked: Optional[Tuple[Path, JobSpec, Choice]] = None
         self._cache_bytes: Optional[int] = None
@@ -68,6 +70,9 @@ class Backend(base.Backend):
         if pipelined and why_not:
             message = f"onnxruntime's provider {choice.provider} cannot run the load pattern pipelined ({why_not})"
             raise DeviceError("unsupported", "load", message, fix="it can: serial, rate")
+        if choice.cuda_graph and spec.pattern.sizes:
+            message = "a CUDA graph is of one size, and the load pattern draws sizes"
+            raise DeviceError("unsupported", "load", message, fix="leave out the option cuda_graph")
         if choice.cuda_graph and not spec.transfers and cuda is None:
             message = f"onnxruntime cannot replay a CUDA graph without transfers here ({why_not})"
             raise DeviceError("unsupported", "load", message, fix="leave out one of the two, or mend that")
@@ -81,17 +86,19 @@ class Backend(base.Backend):
             chosen = providers.settings(self._ort, choice, spec, handle)
             self._session = providers.session(self._ort, path, choice, options, chosen)
             self._check_inputs(spec)
-            spec = outputs.settled(self._session, spec)
+            make: Callable[[JobSpec], Runner]
             if cuda is None or streams is None:
-                self._runner = HostRunner(
-                    self._ort, self._session, spec, on_gpu=choice.on_gpu, cuda_graph=choice.cuda_graph
+                make = functools.partial(
+                    HostRunner, self._ort, self._session, on_gpu=choice.on_gpu, cuda_graph=choice.cuda_graph
                 )
             else:
                 self._switches.update(streams=3 if overlap else 1, cudart=cuda.path)
-                self._runner = StreamRunner(
-                    self._ort, cuda, streams, self._session, spec,
+                make = functools.partial(
+                    StreamRunner, self._ort, cuda, streams, self._session,
                     in_flight=self.in_flight if pipelined else 1, cuda_graph=choice.cuda_graph, spin=choice.spin,
                 )  # fmt: skip
+            self._runner = self._run(make, spec, cuda)
+            if cuda is not None:
                 cuda.stage = "run"
         except BaseException:
             self._session = None
@@ -103,39 +110,24 @@ class Backend(base.Backend):
     def bind(self, inputs: Arrays, slot: int) -> None:
         if self._unlooked:
             self._look(*self._unlooked)
-        self._ready().bind(inputs, slot)
-
-    def enqueue(self, slot: int) -> None:
-        self._ready().enqueue(slot)
-
-    def wait(self, slot: int) -> None:
-        self._ready().wait(slot)
-
-    def parts(self, slot: int) -> Optional[Parts]:
-        return self._ready().parts(slot)
-
-    def outputs(self, slot: int) -> Arrays:
-        return self._ready().outputs(slot)
+        super().bind(inputs, slot)
 
     def switches(self) -> Dict[str, Scalar]:
         return dict(self._switches)
-
-    def memory(self) -> Dict[str, int]:
-        return self._ready().memory()
 
     def cache_bytes(self) -> Optional[int]:
         return self._cache_bytes
 
     def close(self) -> None:
-        runner, self._runner = self._runner, None
         self._session = None
-        if runner is not None:
-            runner.close()
+        super().close()
 
-    def _ready(self) -> Union[HostRunner, StreamRunner]:
-        if self._runner is None:
-            raise RuntimeError("load comes first")
-        return self._runner
+    def _run(self, make: Callable[[JobSpec], Runner], spec: JobSpec, cuda: Optional[Cuda]) -> Runner:
+        """Runs the one size of the job, or each that its load pattern draws."""
+        session = self._session
+        if not spec.pattern.sizes:
+            return make(outputs.settled(session, spec))
+        return BySize(lambda sized: make(outputs.tried(session, sized)), spec, cuda.close if cuda else None)
 
     def _own_cuda(self, choice: Choice) -> Tuple[Optional[Cuda], str]:
         """CUDA for streams of our own, or the reason why the runtime keeps its own."""

@@ -76,9 +76,10 @@ class ParityCheck:
         return self.error <= self.limit
 
 
-COUNTED = ("graph_breaks", "recompiles", "retraces")
-"""Readings of a process that runtimes count: where a compiled network falls back to Python, and what was compiled or
-traced again although it had been before timing. A result's context has the most of any process."""
+COUNTED = ("compilations", "graph_breaks", "recompiles", "retraces")
+"""Readings of a process that runtimes count: what was compiled before timing, where a compiled network falls back to
+Python, and what was compiled or traced again although it had been before. A result's context has the most of any
+process."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class ProcessResult:
     `parts` are the timed inferences taken apart, a range of as many samples each: h2d, compute, d2h (the device's own
     clock) and enqueue (the host's). `counts` are those of a `rate` pattern: arrivals, late, dropped. `memory` holds
     bytes by what uses them. `state` is what the device was before and after, and what the runtime counted. `began_ns`,
-    of the latencies' clock, is when the timed part began (0: not known).
+    of the latencies' clock, is when the timed part began (0: not known). `sizes` is one side in pixels of the images of
+    each timed inference, where the load pattern draws them.
     """
 
     index: int
@@ -110,6 +112,7 @@ class ProcessResult:
     counts: Dict[str, int] = field(default_factory=dict)
     memory: Dict[str, int] = field(default_factory=dict)
     began_ns: int = 0
+    sizes: Optional[SampleRange] = None
 
     PARTS = ("h2d", "compute", "d2h", "enqueue")
 
@@ -119,6 +122,13 @@ class ProcessResult:
                 raise SchemaViolation("parts", f"unknown part {name!r}; allowed: {', '.join(self.PARTS)}")
             if part.count != self.timed.count:
                 raise SchemaViolation("parts", f"{part.count} samples of {name}, {self.timed.count} timed")
+        if self.sizes is not None and self.sizes.count != self.timed.count:
+            raise SchemaViolation("sizes", f"{self.sizes.count} sizes, {self.timed.count} timed")
+
+    @property
+    def ranges(self) -> Tuple[SampleRange, ...]:
+        """Of all that it has among the samples."""
+        return (self.warmup, self.timed, *self.parts.values(), *((self.sizes,) if self.sizes else ()))
 
 
 @dataclass(frozen=True)
@@ -194,7 +204,7 @@ class JobResult:
         for process in self.processes:
             if process.timed.count < 1 or process.elapsed_ns < 1:
                 raise SchemaViolation("processes", f"process {process.index} timed nothing")
-            self._check_ranges(f"process {process.index}", process.warmup, process.timed, *process.parts.values())
+            self._check_ranges(f"process {process.index}", *process.ranges)
         for series in self.watch.series if self.watch else ():
             self._check_ranges(f"the series {series.name}", series.times, series.values)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
-from device_agents.backends.base import Arrays, Parts
+from device_agents.backends.base import Arrays, Parts, Runner
 from device_agents.contract import JobSpec, TensorSpec
 from device_agents.cuda import Cuda
 from device_agents.cuda_handles import DeviceMemory, HostMemory, Memory, Stream
@@ -69,7 +69,7 @@ class _Slot:
         self.enqueue_ns = 0
 
 
-class StreamRunner:
+class StreamRunner(Runner):
     """Inferences on `streams`, as many under way as `in_flight` says, awaited by spinning or asleep. `device` is where
     the runtime is told that the buffers lie: `cuda`, but where a stand-in's device memory is the host's."""
 
@@ -178,10 +178,14 @@ class StreamRunner:
 
     def close(self) -> None:
         """The session, which computes on our stream, goes first."""
+        self.release()
+        self._cuda.close()
+
+    def release(self) -> None:
+        """Let go of the session and of buffers, and leave the streams to others."""
         self._slots.clear()
         self._lanes.clear()
         self._session = None
-        self._cuda.close()
 
     def _new_slot(self, slot: int) -> _Slot:
         lanes = [self._lane(self._ort, slot)] if self._own_lanes else self._lanes

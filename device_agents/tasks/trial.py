@@ -6,15 +6,14 @@ import resource
 import time
 from array import array
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from device_agents import inputs, measure, runtimes
 from device_agents.backends.base import Backend, SelfTimed
 from device_agents.contract import JobSpec, ParityCheck, ProcessResult, SampleRange, dumps
-from device_agents.files import write_atomic
+from device_agents.files import little_endian, write_atomic
 from device_agents.kinds.cpu import last_cache_bytes
 from device_agents.measure import Samples, Timed
-from device_agents.recording import little_endian
 from device_agents.system import System
 from device_agents.tasks import COMPILED, Work
 
@@ -56,6 +55,7 @@ def run(work: Work) -> ProcessResult:
         counts=trial.timed.counts,
         memory=memory,
         began_ns=trial.timed.began_ns,
+        sizes=samples.sizes,
     )
 
 
@@ -113,6 +113,9 @@ class _Trial:
         backend.enqueue(0)
         backend.wait(0)
         self.first_inference_ns = clock.lap("first_inference")
+        if spec.pattern.sizes:
+            _visit(backend, range(0, len(buffers), len(buffers) // len(spec.pattern.sizes)))
+            clock.lap("first_of_sizes")
         self.before = _check(backend, spec, data.golden, len(buffers))
         clock.lap("parity_before")
         self.overhead_ns = measure.timer_overhead_ns(spec.pattern.loop, backend.in_flight)
@@ -144,7 +147,7 @@ class _SelfTimed(_Trial):
 
 
 class _Layout:
-    """Warm-up, timed part and its parts, one after another in one file of 64-bit little-endian integers."""
+    """Warm-up, timed part, its parts and sizes, one after another in one file of 64-bit little-endian integers."""
 
     def __init__(self, timed: Timed) -> None:
         self._end = 0
@@ -152,6 +155,7 @@ class _Layout:
         self.warmup = self._add(timed.warmup)
         self.timed = self._add(timed.timed)
         self.parts: Dict[str, SampleRange] = {name: self._add(part) for name, part in timed.parts.items()}
+        self.sizes: Optional[SampleRange] = self._add(timed.sizes) if timed.sizes else None
 
     @property
     def data(self) -> bytes:
@@ -169,9 +173,18 @@ def _buffers(spec: JobSpec, own: Optional[inputs.Golden], backend: Backend) -> S
     which settles how many the pattern needs."""
     at_least = measure.slots_needed(backend, spec.pattern)
     cache_bytes = max(last_cache_bytes(System.here()) or 0, backend.cache_bytes() or 0) or None
+    if spec.pattern.sizes:
+        return inputs.noise_of_sizes(spec, cache_bytes)
     if own is None:
         return inputs.noise(spec, cache_bytes, at_least)
     return inputs.data_buffers(own, spec, cache_bytes, at_least)
+
+
+def _visit(backend: Backend, slots: Iterable[int]) -> None:
+    """Whatever a runtime does at the first sight of a size, it does here."""
+    for slot in slots:
+        backend.enqueue(slot)
+        backend.wait(slot)
 
 
 def _check(backend: Backend, spec: JobSpec, golden: Optional[inputs.Golden], slot: int) -> Optional[ParityCheck]:

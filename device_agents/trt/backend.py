@@ -23,7 +23,7 @@ class TensorRTBackend(base.Backend):
     """`module` is the Python module. `ahead_of_time`: it settles on kernels when an engine is loaded, so it builds
     without a GPU and times nothing when it does."""
 
-    patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate")
+    patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate", "sizes")
     options: ClassVar[Dict[str, str]] = RUN_OPTIONS
     builds: ClassVar[bool] = True
     module: ClassVar[str]
@@ -176,6 +176,9 @@ def _running(spec: JobSpec) -> RunOptions:
     if options.streams > 1 and spec.pattern.kind != "pipelined" and spec.task == "measure":
         message = f"streams={options.streams} has no use with {spec.pattern}, which keeps one inference under way"
         raise DeviceError("unsupported", "load", message, fix="ask for --pattern pipelined, or leave out streams")
+    if options.cuda_graph and spec.pattern.sizes:
+        message = "a CUDA graph is of one size, and the load pattern draws sizes"
+        raise DeviceError("unsupported", "load", message, fix="leave out cuda_graph")
     return options
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from device_agents.contract import Dim, DimRange, TensorSpec
+from device_agents.contract import Dim, DimRange, LoadPattern, TensorSpec
 from export.artifact import Artifact
 from export.request import FREE_HEIGHT, FREE_WIDTH
 from profiles.errors import RunError
@@ -47,6 +47,27 @@ def serves(artifact: Artifact, size: Size) -> bool:
         side == wanted if isinstance(side, int) else side not in ranges or _holds(ranges[side], wanted)
         for side, wanted in zip(sides, size, strict=True)
     )
+
+
+def draws(artifact: Artifact, pattern: LoadPattern) -> bool:
+    """Whether the artifact takes every size that the load pattern draws, and none of them alone."""
+    sides = _sides(artifact)
+    return (
+        bool(sides)
+        and all(isinstance(side, str) for side in sides)
+        and all(serves(artifact, (side, side)) for side in pattern.sizes)
+    )
+
+
+def measured(artifact: Artifact, asked: Size | None, pattern: LoadPattern) -> Size | None:
+    """The size that is measured, or checked where the load pattern draws sizes: what the artifact is tuned for, or the
+    one in the middle where that is none that could be drawn. None where it has none."""
+    size = asked or own(artifact)
+    if not pattern.sizes:
+        return size
+    if size is not None and size[0] == size[1] and pattern.sizes[0] <= size[0] <= pattern.sizes[-1]:
+        return size
+    return (pattern.middle, pattern.middle)
 
 
 def chosen(artifact: Artifact, asked: Size | None, where: str) -> dict[str, int]:

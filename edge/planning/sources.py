@@ -4,12 +4,12 @@ operator's own data for it."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_agents.contract import Dim, DimRange, Precision
+from device_agents.contract import Dim, DimRange, LoadPattern, Precision
 from edge.planning import choosing, sizes
 from edge.planning.ahead import engine_for
 from edge.planning.choosing import Choices, Survey
@@ -67,13 +67,24 @@ class Sources:
             self._sizes[key] = self._find_size(ref, framework, precision)
         return self._sizes[key]
 
+    def own_size(self, refs: Sequence[ModelRef]) -> Callable[[Cell], tuple[Size | None, Size | None]]:
+        """Tells of a cell the size that it is measured at where none is asked for, and which that is in pixels."""
+        by_name = {ref.name: ref for ref in refs}
+
+        def told(cell: Cell) -> tuple[Size | None, Size | None]:
+            ref = by_name[cell.model]
+            size = self.size(ref, cell.framework, cell.precision)
+            return size, size or model_size(ref)
+
+        return told
+
     def _find_size(self, ref: ModelRef, framework: str, precision: Precision) -> Size | None:
         weights = self.weights(ref, framework, precision)
         there = _finder(self._store, ref)(framework, precision, DYNAMIC, weights=weights, max_opset=self._max_opset)
         size = None if there is None else sizes.own(there)
         if there is None or size is None:
             return None
-        if not sizes.is_free(there) and _model_size(ref) in (None, size):
+        if not sizes.is_free(there) and model_size(ref) in (None, size):
             return None
         self._choices.say(f"size {sizes.told(size)} of {ref.name}/{framework} (what the artifact that is there is for)")
         return size
@@ -151,10 +162,19 @@ class ArtifactSource:
     newest export declares. What failed once is not tried again. A cell whose engine was built ahead of time has the
     graph that it was built of. A device whose parser is old gets a graph that it can read; a user's file that it cannot
     is refused. Of a size that was asked for, one that is free in it comes first, then one of that size alone, which is
-    exported where there is none."""
+    exported where there is none. Cells that draw sizes and their static references, found among `planned`, share one in
+    which all of them are free."""
 
-    def __init__(self, request: Request, store: Store, progress: Progress, survey: Survey | None = None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        store: Store,
+        progress: Progress,
+        survey: Survey | None = None,
+        planned: Iterable[Cell] = (),
+    ) -> None:
         self._request = request
+        self._drawn = {_drawer(cell): cell.pattern.sizes for cell in planned if cell.pattern.sizes}
         self._store = store
         self._progress = progress
         self._survey = survey or Survey()
@@ -192,17 +212,35 @@ class ArtifactSource:
         batch: Dim = cell.batch if is_graph and not cell.profiles else DYNAMIC
         opset = choosing.max_opset(cell.device, cell.backend, self._survey)
         form = native.FORMATS.get(cell.backend, Format.ONNX)
-        return _Wanted(cell.model, cell.framework, cell.precision, batch, cell.weights, opset, cell.size, form)
+        drawn, size = self._drawn_with(cell), cell.size
+        if drawn:
+            size = None
+        return _Wanted(cell.model, cell.framework, cell.precision, batch, cell.weights, opset, size, form, drawn)
+
+    def _drawn_with(self, cell: Cell) -> tuple[int, ...]:
+        """The sizes that are to be free in the artifact of the cell: it draws them, or is of one of them."""
+        drawn = cell.pattern.sizes or self._drawn.get(_drawer(cell), ())
+        at = cell.size or model_size(self._refs[cell.model])
+        if cell.pattern.sizes or (at is not None and at[0] == at[1] and at[0] in drawn):
+            return drawn
+        return ()
 
     def _find(self, wanted: _Wanted) -> Artifact | None:
         if wanted not in self._found:
             find = _finder(self._store, self._refs[wanted.model])
             serves = None if wanted.size is None else functools.partial(sizes.serves, size=wanted.size)
+            if wanted.drawn:
+                serves = functools.partial(_draws, size=model_size(self._refs[wanted.model]), drawn=wanted.drawn)
             self._found[wanted] = find(
                 wanted.framework, wanted.precision, wanted.batch,
                 weights=wanted.weights, max_opset=wanted.opset, serves=serves, format=wanted.format,
             )  # fmt: skip
         return self._found[wanted]
+
+    def _options(self, wanted: _Wanted) -> Options:
+        ref = self._refs[wanted.model]
+        options = _ranged(wanted.drawn, ref) if wanted.drawn else _fixed(wanted.size, ref)
+        return replace(options, calibrate=self._request.calibrate) if wanted.precision is Precision.INT8 else options
 
     def _make(self, wanted: _Wanted) -> Artifact | ExportError:
         ref, request = self._refs[wanted.model], self._request
@@ -220,10 +258,7 @@ class ArtifactSource:
                 weights=request.weights or weights_of(ref) or wanted.weights,
                 store=self._store,
                 progress=self._progress,
-                options=replace(
-                    _fixed(wanted.size, ref),
-                    calibrate=request.calibrate if wanted.precision is Precision.INT8 else None,
-                ),
+                options=self._options(wanted),
                 format=wanted.format,
             )
         except ExportError as error:
@@ -233,7 +268,7 @@ class ArtifactSource:
 @dataclass(frozen=True)
 class _Wanted:
     """What cells have in common that share an artifact: a backend that is a framework wants its own `format`. `opset`
-    is the newest that may be in it, None for any."""
+    is the newest that may be in it, None for any; `drawn` are sizes that it takes all of."""
 
     model: str
     framework: str
@@ -243,6 +278,7 @@ class _Wanted:
     opset: int | None
     size: Size | None
     format: Format
+    drawn: tuple[int, ...] = ()
 
 
 def _finder(store: Store, ref: ModelRef) -> Callable[..., Artifact | None]:
@@ -254,13 +290,33 @@ def _finder(store: Store, ref: ModelRef) -> Callable[..., Artifact | None]:
 def _fixed(size: Size | None, ref: ModelRef) -> Options:
     """How to export a model for one size; the model's own needs no word."""
     options = options_of(ref)
-    if size is None or size == _model_size(ref):
+    if size is None or size == model_size(ref):
         return options
     height, width = (DimRange(side, side, side) for side in size)
     return replace(options, size=(height, width))
 
 
-def _model_size(ref: ModelRef) -> Size | None:
+def _ranged(drawn: tuple[int, ...], ref: ModelRef) -> Options:
+    """How to export a model for all of these sizes: tuned for its own, where that is one of them."""
+    own = model_size(ref)
+    tuned = own[0] if own is not None and own[0] == own[1] and own[0] in drawn else drawn[len(drawn) // 2]
+    side = DimRange(drawn[0], tuned, drawn[-1])
+    return replace(options_of(ref), size=(side, side))
+
+
+def _draws(artifact: Artifact, size: Size | None, drawn: tuple[int, ...]) -> bool:
+    """Whether an artifact takes all sizes that are drawn, and is tuned for the model's own where that is one of them:
+    what is measured without a size asked for has that."""
+    pattern = LoadPattern("sizes", sizes=drawn)
+    return sizes.draws(artifact, pattern) and (size is None or size[0] not in drawn or sizes.own(artifact) == size)
+
+
+def _drawer(cell: Cell) -> tuple[str, str, Precision, str]:
+    return cell.model, cell.framework, cell.precision, cell.weights
+
+
+def model_size(ref: ModelRef) -> Size | None:
+    """Of the images that the model itself is for; None where its profile does not tell."""
     if ref.profile is None:
         return None
     height, width = ref.profile.input.shape[-2:]

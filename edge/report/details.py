@@ -8,7 +8,7 @@ from rich.table import Table
 
 from device_agents.contract import EngineUse, JobResult, Layer, LoadPattern, Opinion, Reading
 from edge.agent.engine_cache import SHORT
-from edge.report import foreign
+from edge.report import foreign, overhead
 from edge.report.columns import render
 from edge.report.conditions import explained, meanwhile, soaked
 from edge.report.engines import size
@@ -19,24 +19,28 @@ from edge.report.rows import CLOCKS, Row, interval, rate, special
 from edge.report.table import escape
 from edge.results.energy import COUNTER, NotKnown
 from edge.results.layers import layers_of, precision_shares, slowest
+from edge.results.overhead import Overhead
 from edge.results.stats import Summary, milliseconds
 from edge.results.verdict import Status
+from edge.results.watched import Watched
 from profiles.errors import sentence
 
 _NODES = 4  # ONNX nodes of a layer that are named
 
 
-def details(row: Row, width: int) -> str:
-    """A table of names and values. Device-made text is printed as text, never as markup."""
+def details(row: Row, watched: Watched, width: int, over: Overhead | None = None) -> str:
+    """A table of names and values; `watched` is what its device did meanwhile, `over` what it costs that sizes were
+    drawn. Device-made text is printed as text,
+    never as markup."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _lines(row):
+    for name, value in _lines(row, watched, over):
         table.add_row(name, escape(value))
     return render(table, width)
 
 
-def _lines(row: Row) -> Iterator[Line]:
+def _lines(row: Row, watched: Watched, over: Overhead | None) -> Iterator[Line]:
     cell = row.measurement.cell
     yield "measurement", row.measurement.id
     whose = "" if row.runtime == cell.backend else f" ({row.runtime})"
@@ -46,9 +50,10 @@ def _lines(row: Row) -> Iterator[Line]:
     yield from explained(row.verdict)
     yield from _latencies(row.summary)
     yield from soaked(row.summary.soak)
+    yield from overhead.lines(over)
     yield from _energy(row)
     yield from _parts(row.summary)
-    yield from foreign.run(row) if row.foreign else (*_run(row), *meanwhile(row.watched))
+    yield from foreign.run(row) if row.foreign else (*_run(row), *meanwhile(watched))
     yield from _engine(row.measurement.result.engine)
     yield from _layers(layers_of(row.measurement.result))
     if row.measurement.result.command:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from device_agents.contract import LoadPattern, Timing
 from edge.planning.plan import OWN, Cell
 from edge.report.rows import option
+from export.request import FREE_BATCH
 
 
 def deploy_command(cell: Cell) -> str:
@@ -24,9 +25,11 @@ def _options(cell: Cell) -> Iterator[str]:
         yield from ("--size", f"{cell.size[0]}x{cell.size[1]}")
     if cell.pattern != LoadPattern():
         yield from ("--pattern", str(cell.pattern))
-    yield from _timing(cell.timing)
+    yield from _timing(cell)
     for name, value in sorted(cell.options.items()):
         yield from ("--option", f"{name}={option(value)}")
+    for profile in cell.profiles:
+        yield from ("--bounds", str(profile[FREE_BATCH]))
     if cell.hot_input:
         yield "--hot-input"
     if not cell.transfers:
@@ -35,10 +38,22 @@ def _options(cell: Cell) -> Iterator[str]:
         yield from ("--engines", cell.engines)
     if cell.check_with is not None:
         yield from ("--check-with", cell.check_with)
+    yield from _control(cell)
 
 
-def _timing(timing: Timing) -> Iterator[str]:
-    if timing == Timing.quick():
+def _control(cell: Cell) -> Iterator[str]:
+    if cell.lock_clocks:
+        yield "--lock-clocks"
+    if cell.power_mode is not None:
+        yield from ("--power-mode", cell.power_mode)
+    if cell.persistence:
+        yield "--persistence"
+    if cell.shared:
+        yield "--shared"
+
+
+def _timing(cell: Cell) -> Iterator[str]:
+    if cell.timing == Timing.quick().for_pattern(cell.pattern):
         yield "--quick"
-    elif timing.processes != Timing().processes:
-        yield from ("--processes", str(timing.processes))
+    elif cell.timing.processes != Timing().processes:
+        yield from ("--processes", str(cell.timing.processes))

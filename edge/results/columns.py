@@ -44,7 +44,7 @@ COLUMNS = (
     Column("batch", COUNT, "samples an inference"),
     Column("height", COUNT, "of the images, pixels; NULL for the size that the model is tuned for"),
     Column("width", COUNT, "of the images, pixels"),
-    Column("pattern", TEXT, "the load: serial, pipelined, rate:FPS"),
+    Column("pattern", TEXT, "the load: serial, pipelined, rate:FPS, sizes:LEAST-MOST"),
     Column("streams", COUNT, "inferences that overlap"),
     Column("hot_input", YES, "one input buffer, which stays in the cache"),
     Column("transfers", YES, "inputs and outputs are copied in the timed part"),

@@ -57,7 +57,8 @@ class Origin:
     """What a job was started with: fixed before the trial, whoever collects it and whenever.
 
     `power_mode` is the mode that is expected, `thresholds` are the verdict's, `produced_by` the artifact's versions,
-    `inputs` the operator's own data where that was timed. Of another tool's measurement `foreign` alone is known.
+    `inputs` the operator's own data where that was timed, `size` height and width of the images (of drawn ones, of
+    those that are checked). Of another tool's measurement `foreign` alone is known.
     """
 
     device_profile: str
@@ -70,6 +71,7 @@ class Origin:
     produced_by: Mapping[str, str] = field(default_factory=dict)
     inputs: OwnInputs | None = None
     foreign: Foreign | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,10 @@ from edge.running.policy import Policy
 from export.artifact import Artifact, Parity
 from export.judging import boxes
 from export.judging.parity import LIMITS, WHOLE_LIMITS
-from export.request import FREE_BATCH
+from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH
 from profiles.errors import RunError
 
+_SIDES = (FREE_HEIGHT, FREE_WIDTH)
 RELATIVE, DETECTION = "relative", "detection"  # JobSpec.CHECKS
 
 _BF16_LIMIT = 8 * LIMITS[Precision.FP16]  # three bits less of a mantissa
@@ -52,8 +53,9 @@ def job_spec(
     RunError when the artifact has another batch or size, or declares bounds that they are outside of.
     """
     where = f"{cell.model}, artifact {artifact.short_id}"
-    inputs, outputs, free = _shapes(cell, artifact, where)
-    golden = sizes.golden_file(artifact, cell.size)
+    size = _size(cell, artifact, where)
+    inputs, outputs, free = _shapes(cell, artifact, size, where)
+    golden = sizes.golden_file(artifact, size)
     return JobSpec(
         schema=SCHEMA,
         job=job,
@@ -65,7 +67,7 @@ def job_spec(
         inputs=inputs,
         outputs=outputs,
         batch=cell.batch,
-        free_dims=free,
+        free_dims={name: dim for name, dim in free.items() if not cell.pattern.sizes or name not in _SIDES},
         pattern=cell.pattern,
         timing=cell.timing,
         golden_file=golden,
@@ -105,11 +107,24 @@ def shapes_at(
     return inputs, tuple(tensor.at_batch(batch) for tensor in artifact.outputs)
 
 
+def _size(cell: Cell, artifact: Artifact, where: str) -> sizes.Size | None:
+    """The size of the job's inputs, None for the artifact's own. Errors: RunError for an artifact that cannot take the
+    sizes which are drawn."""
+    if not cell.pattern.sizes:
+        return cell.size
+    if not sizes.draws(artifact, cell.pattern):
+        first, last = cell.pattern.sizes[0], cell.pattern.sizes[-1]
+        message = f"it does not take every size from {first} to {last} pixels, height and width both free"
+        fix = f"export it with a range of sizes: --size {first}:{cell.pattern.middle}:{last}"
+        raise RunError(message, where=where, stage="plan", fix=fix)
+    return sizes.measured(artifact, cell.size, cell.pattern)
+
+
 def _shapes(
-    cell: Cell, artifact: Artifact, where: str
+    cell: Cell, artifact: Artifact, size: sizes.Size | None, where: str
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], dict[str, int]]:
     """Inputs, outputs, and what the graph's free dimensions are. Errors: RunError."""
-    sides = sizes.chosen(artifact, cell.size, where)
+    sides = sizes.chosen(artifact, size, where)
     try:
         inputs, outputs = shapes_at(artifact, cell.batch, sides)
     except ValueError as error:
@@ -126,11 +141,20 @@ def _shapes(
 
 def _profiles(cell: Cell, artifact: Artifact, free: Mapping[str, int], where: str) -> tuple[ShapeProfile, ...]:
     """The bounds that were asked for, else those that the artifact declares; for every free dimension of the graph:
-    one that nothing bounds keeps the job's size."""
+    one that nothing bounds keeps the job's size. Sides of images are bounded by the sizes that are drawn, where they
+    are, and by the job's one size in a static engine."""
     asked = cell.profiles or artifact.profiles
     _check_bounds(cell, asked, free, where)
     kept = {name: DimRange(size, size, size) for name, size in free.items()}
-    return tuple({**kept, **sizes.declared(artifact), **profile} for profile in asked)
+    sides = {name: one for name, one in kept.items() if name in _SIDES}
+    if cell.pattern.sizes:
+        first, last = cell.pattern.sizes[0], cell.pattern.sizes[-1]
+        sides = {name: DimRange(first, one.opt, last) for name, one in sides.items()}
+    elif not cell.static:
+        sides = sizes.declared(artifact)
+    elif not cell.profiles:
+        asked = tuple({FREE_BATCH: one[FREE_BATCH]} for one in asked if FREE_BATCH in one)
+    return tuple({**kept, **profile, **sides} for profile in asked)
 
 
 def _check_bounds(cell: Cell, asked: tuple[ShapeProfile, ...], free: Mapping[str, int], where: str) -> None:

@@ -6,7 +6,7 @@ precisions = ["fp16", "int8"]             without it, each device profile's own
 batches = [1, 8, 32]
 sizes = ["224", "384x320"]                of images, height first
 backends = ["tensorrt", "onnxruntime"]    without it, auto
-patterns = ["serial", "rate:30", "soak:10m"]
+patterns = ["serial", "rate:30", "soak:10m", "sizes:224-512"]     the last one has sizes of its own
 power_modes = ["15W", "MAXN"]             of Jetsons; without it, the one that is set there
 devices = "orin or a100"                  as --device has it; without it, all
 
@@ -257,7 +257,7 @@ class Sweep:
             )
             return [
                 replace(
-                    shared,
+                    shared if not _draws(pattern) else replace(shared, sizes=None),
                     framework=framework,
                     precision=precision,
                     pattern=pattern,
@@ -268,6 +268,11 @@ class Sweep:
                 for pattern in axes.patterns or (None,)
                 for power_mode in axes.power_modes or (None,)
             ]
+
+
+def _draws(pattern: str | None) -> bool:
+    """Whether that load has sizes of its own, which those of the plan do not concern."""
+    return pattern is not None and pattern.startswith("sizes:")
 
 
 def load_sweep(source: Path, *, weights: str | None = None, quick: bool = False) -> Sweep:
@@ -319,6 +324,7 @@ def _base(file: _File, source: Path, models: tuple[str, ...]) -> Request:
         check_with=file.check_with,
         engines=file.engines,
         if_there=file.if_there,
+        is_quick=file.quick,
         calibrate=_beside(source, file.calibrate),
         wishes=Wishes(lock_clocks=file.lock_clocks, persistence=file.persistence, shared=file.shared),
     )

@@ -14,6 +14,7 @@ from edge.report import claims, matrix
 from edge.report.page.cells import Entry, read_entry
 from edge.report.page.environment import environment
 from edge.report.page.graphs import Graphs
+from edge.report.page.overheads import overheads
 from edge.report.page.ratios import ratios
 from edge.results.claims.bounds import Networks
 from edge.results.claims.check import check
@@ -48,7 +49,7 @@ class Reader:
             raise ConfigError(message, where="report", fix=f"choose with --run, --device or --last {MOST}")
         entries, damaged = self._entries(ids, _FINE if len(ids) <= _MANY else _COARSE)
         compared, refused = ratios(entries)
-        among = Measurements(Store(self.results), [entry.kept.measurement for entry in entries])
+        among = Measurements(Store(self.results), [entry.row.measurement for entry in entries])
         return {
             "edgebench": version(),
             "made_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -57,7 +58,8 @@ class Reader:
             "cells": [entry.told for entry in entries],
             "ratios": compared,
             "not_compared": refused,
-            "environment": environment([entry.kept for entry in entries]),
+            "overheads": overheads(entries, Store(self.results).samples_ns),
+            "environment": environment([entry.row for entry in entries]),
             "claims": self._claims(among),
             "matrices": [matrix.for_page(one) for one in matrices(among)],
             "damaged": damaged,

@@ -378,6 +378,8 @@
     if (!ratio) return "-";
     return figure(ratio.value) + (ratio.low === null ? "" : ` (${figure(ratio.low)} to ${figure(ratio.high)})`);
   };
+  const percent = (value) => `${value < 1 ? "" : "+"}${((value - 1) * 100).toFixed(1)} %`;
+  const toldShare = (ratio) => percent(ratio.value) + (ratio.low === null ? "" : ` (${percent(ratio.low)} to ${percent(ratio.high)})`);
   const pair = (one) => `${one.b} / ${one.a}`;
   function drawRatios(cells) {
     const ids = new Set(cells.map((cell) => cell.id));
@@ -403,6 +405,16 @@
       xaxis: { title: { text: `between ${axis}s${more}: time of the second over the first` }, type: "log" },
       yaxis: { tickvals: some.map((_, index) => index), ticktext: some.map((one) => `${one.row}`), range: [-0.6, some.length - 0.4], title: { text: "row" } },
     });
+  }
+
+  function drawSizes(cells) {
+    const ids = new Set(cells.map((cell) => cell.id)), found = state.doc.overheads.filter((one) => ids.has(one.id));
+    const more = (ratio, missing) => (ratio ? toldShare(ratio) : missing);
+    const rows = found.flatMap((one) => [
+      [`${one.device} ${one.label}`, "all", one.buckets.reduce((sum, bucket) => sum + bucket.samples, 0), "", "", more(one.overall, one.missing.join("; "))],
+      ...one.buckets.map((bucket) => ["", `${bucket.size} px`, bucket.samples, figure(bucket.ms), bucket.alone_ms === null ? "-" : figure(bucket.alone_ms), more(bucket.overhead, bucket.missing)]),
+    ]);
+    table("size-rows", found.length ? `${found.length} measurements` : "No sizes were drawn here.", rows.length ? ["measurement", "size", "inferences", "median ms", "alone ms", "overhead"] : [], rows);
   }
 
   function drawLayers(cells) {
@@ -482,7 +494,7 @@
   function drawAll() {
     const cells = shown();
     put("count", `${cells.length} of ${state.doc.cells.length} measurements`);
-    for (const one of [drawMatrix, drawRows, drawBatch, drawPareto, drawDistribution, drawOne, drawRatios, drawDecision, drawClaims, drawLayers, drawFloors, drawEnvironment]) one(cells);
+    for (const one of [drawMatrix, drawRows, drawBatch, drawPareto, drawDistribution, drawOne, drawRatios, drawSizes, drawDecision, drawClaims, drawLayers, drawFloors, drawEnvironment]) one(cells);
   }
   function show(doc) {
     state.doc = doc;

@@ -19,7 +19,7 @@ AXES = ("framework", "backend")
 
 def ratios(entries: Sequence[Entry]) -> tuple[list[dict[str, Any]], list[str]]:
     """Of the newest of each request that is not INVALID; and sentences on what was alike and not compared."""
-    sound = [one for one in entries if one.side is not None and one.kept.verdict.status is not Status.INVALID]
+    sound = [one for one in entries if one.side is not None and one.row.verdict.status is not Status.INVALID]
     found, refused = [], []
     for axis in AXES:
         for group in _alike(sound, axis):
@@ -27,7 +27,7 @@ def ratios(entries: Sequence[Entry]) -> tuple[list[dict[str, Any]], list[str]]:
                 try:
                     found.append(_ratio(axis, a, b))
                 except ConfigError as error:
-                    cell, other = a.kept.measurement.cell, b.kept.measurement.cell
+                    cell, other = a.row.measurement.cell, b.row.measurement.cell
                     refused.append(f"{cell.device} {cell.label} and {other.label}: {error.message}")
     found.sort(key=lambda one: (AXES.index(one["axis"]), one["device"], one["label"]))
     return found, list(dict.fromkeys(refused))
@@ -36,8 +36,8 @@ def ratios(entries: Sequence[Entry]) -> tuple[list[dict[str, Any]], list[str]]:
 def _alike(entries: Iterable[Entry], axis: str) -> list[list[Entry]]:
     """Groups that differ in the axis alone, one entry for each of its values, in their order."""
     groups: dict[str, dict[str, Entry]] = {}
-    for one in sorted(entries, key=lambda one: one.kept.measurement.result.started_at):
-        measurement = one.kept.measurement
+    for one in sorted(entries, key=lambda one: one.row.measurement.result.started_at):
+        measurement = one.row.measurement
         groups.setdefault(request_key(measurement.cell, [axis]), {})[value_of(measurement, axis)] = one
     return [[group[value] for value in sorted(group)] for group in groups.values() if len(group) > 1]
 
@@ -46,28 +46,29 @@ def _ratio(axis: str, a: Entry, b: Entry) -> dict[str, Any]:
     """Errors: ConfigError where the environments are unlike."""
     if a.side is None or b.side is None:
         raise ConfigError("no samples were kept")
-    told = compare(a.side, b.side, threshold=0.0, across=[axis], invalid=False)
-    ids = (a.kept.measurement.id, b.kept.measurement.id)
+    found = compare(a.side, b.side, threshold=0.0, across=[axis], invalid=False)
+    ids = (a.row.measurement.id, b.row.measurement.id)
     return {
         "axis": axis,
-        "label": told.label,
-        "device": a.kept.measurement.cell.device,
-        "model": a.kept.measurement.cell.model,
-        "a": told.name_a,
-        "b": told.name_b,
+        "label": found.label,
+        "device": a.row.measurement.cell.device,
+        "model": a.row.measurement.cell.model,
+        "a": found.name_a,
+        "b": found.name_b,
         "ids": ids,
-        "by": told.by,
-        "finding": str(told.finding),
-        "time": _told(told.time),
-        "p99": _told(told.p99),
-        "energy": _told(told.energy),
-        "how": told.how,
-        "notes": list(told.notes),
+        "by": found.by,
+        "finding": str(found.finding),
+        "time": told(found.time),
+        "p99": told(found.p99),
+        "energy": told(found.energy),
+        "how": found.how,
+        "notes": list(found.notes),
         "command": f"edgebench compare {ids[0]} {ids[1]} --across {axis}",
     }
 
 
-def _told(ratio: Ratio | None) -> dict[str, Any] | None:
+def told(ratio: Ratio | None) -> dict[str, Any] | None:
+    """As the page has it."""
     if ratio is None:
         return None
     return {"value": short(ratio.value), "low": short(ratio.low), "high": short(ratio.high)}

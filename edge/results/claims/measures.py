@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from edge.results.claims.reading import Read
-from edge.results.energy import Energy, NotKnown, energy
+from edge.results.energy import Energy, NotKnown
 from edge.results.ratios import welch
 from edge.results.stats import Estimate, half_width, percentile
 
@@ -62,7 +62,7 @@ def _throughput(read: Read) -> Figure:
 
 def _energy(read: Read) -> Figure | NotKnown:
     batch = read.measurement.cell.batch
-    found = energy(read.measurement.result.processes, read.watched, batch)
+    found = read.judged.energy
     return around([joules / batch for joules in found.per_process_j]) if isinstance(found, Energy) else found
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge.results.judged import judged
+from edge.results.judged import Judged
 from edge.results.stats import Summary
 from edge.results.store import Measurement, Store
 from edge.results.verdict import Verdict
-from edge.results.watched import Watched
 from profiles.errors import ResultError
 
 if TYPE_CHECKING:
@@ -19,13 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Read:
-    """A measurement, what is derived from its samples, and all of these (int64 ns)."""
+    """A measurement with what is derived from its samples, and all of these (int64 ns)."""
 
-    measurement: Measurement
-    summary: Summary
-    verdict: Verdict
-    watched: Watched
+    judged: Judged
     samples: Samples
+
+    @property
+    def measurement(self) -> Measurement:
+        return self.judged.measurement
+
+    @property
+    def summary(self) -> Summary:
+        return self.judged.summary
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.judged.verdict
 
     @property
     def runs(self) -> list[Samples]:
@@ -64,11 +72,22 @@ class Measurements:
             self._read[measurement.id] = self._judged(measurement)
         return self._read[measurement.id]
 
+    def like(self, measurement: Measurement) -> Iterator[Read]:
+        """All of the same network on the same device by the same runtime, whatever else differs."""
+        cell = measurement.cell
+        for one in self.all:
+            other = one.cell
+            if (other.device, other.model, other.framework, other.backend) == (
+                cell.device, cell.model, cell.framework, cell.backend,
+            ):  # fmt: skip
+                read = self.read(one)
+                if read is not None:
+                    yield read
+
     def _judged(self, measurement: Measurement) -> Read | None:
         try:
             samples = self._store.samples_ns(measurement)
         except ResultError as error:
             self.damaged.append(str(error))
             return None
-        its = judged(measurement, samples)
-        return Read(measurement, its.summary, its.verdict, its.watched, samples)
+        return Read(Judged.from_samples(measurement, samples), samples)
