@@ -58,7 +58,7 @@ _BYTES = {
     "KiB": Unit(2.0**10), "MiB": Unit(2.0**20), "GiB": Unit(2.0**30),
 }  # fmt: skip
 
-TIME_RATIO, COMPILE_SHARE = "time_ratio", "compile_share"
+TIME_RATIO, COMPILE_SHARE, OVERHEAD = "time_ratio", "compile_share", "dynamic_overhead_share"
 
 MEASURES: Mapping[str, Mapping[str, Unit]] = {
     "latency_mean_ms": _TIMES_MS,
@@ -67,7 +67,7 @@ MEASURES: Mapping[str, Mapping[str, Unit]] = {
     "throughput_images_per_s": {"images/s": Unit(1.0)},
     "load_s": {"s": Unit(1.0), "ms": Unit(1e-3)},
     "memory_bytes": _BYTES,
-    "dynamic_overhead_share": _SHARES,
+    OVERHEAD: _SHARES,
     "energy_j_per_image": {"J": Unit(1.0), "mJ": Unit(1e-3)},
     TIME_RATIO: {"x": Unit(1.0), "% less": Unit(-0.01, 1.0), "% more": Unit(0.01, 1.0)},
     COMPILE_SHARE: _SHARES,
@@ -123,8 +123,12 @@ class Conditions:
             value = getattr(self, name)
             if value is not None and not 1 <= value <= 10**9:
                 raise SchemaViolation(name, f"{value} is not between 1 and a billion")
-        if self.pattern is not None:
-            LoadPattern.parse(self.pattern)
+        _ = self.load
+
+    @property
+    def load(self) -> LoadPattern:
+        """One inference after the other, unless another is told."""
+        return LoadPattern() if self.pattern is None else LoadPattern.parse(self.pattern)
 
     @property
     def sides(self) -> tuple[int, int] | None:
@@ -220,6 +224,9 @@ class ClaimsFile:
                 raise SchemaViolation(f"claims[{index}].id", f"{claim.id!r} is there twice")
             if claim.measure != COMPILE_SHARE and not (claim.conditions.model or self.conditions.model):
                 raise SchemaViolation(f"claims[{index}].conditions.model", "is missing: a figure of which model?")
+            if claim.measure == OVERHEAD and not claim.conditions.over(self.conditions).load.sizes:
+                message = "is to say which sizes are drawn, such as sizes:224-512"
+                raise SchemaViolation(f"claims[{index}].conditions.pattern", message)
 
     @property
     def whole(self) -> tuple[Claim, ...]:

@@ -22,8 +22,8 @@ MOST_BUILDS = 100
 @dataclass(frozen=True)
 class Request:
     """What was asked. None, or AUTO, leaves the choice to edgebench. `calibrate` is what INT8 is made with where none
-    is there, `if_there` leaves out the backends that a device lacks, `is_quick` says that a first look is wanted, whatever
-    the timing of one is. Errors: ConfigError for what cannot be meant, whatever the devices are."""
+    is there, `if_there` leaves out the backends that a device lacks, `is_quick` says that a first look is wanted,
+    whatever the timing of one is. Errors: ConfigError for what cannot be meant, whatever the devices are."""
 
     models: tuple[str, ...]
     framework: str | None = None

@@ -80,8 +80,8 @@ def in_fair_order(cells: Iterable[Cell], repeats: int) -> list[Cell]:
 
 
 def _names(expr: str, fleet: Fleet, where: str) -> set[str]:
-    """Of devices; a host whose GPUs the fleet file does not list stands for each of them."""
-    return {device.name for device in select(fleet, expr, where)}
+    """Of devices, if any; a host whose GPUs the fleet file does not list stands for each of them."""
+    return {device.name for device in select(fleet, expr, where, least=0)}
 
 
 def _within(axes: Axes, devices: Sequence[Device], fleet: Fleet, sweep: Sweep, choices: Choices) -> list[Device]:

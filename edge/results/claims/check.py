@@ -69,16 +69,16 @@ def check(claims: Sequence[Claim], among: Measurements, costs: Costs) -> list[Ch
 
 
 def _check(claim: Claim, among: Measurements, costs: Costs) -> Checked:
-    near = () if claim.measure == COMPILE_SHARE else nearest(claim.conditions, claim.other_side, among)
-    against = tuple(_against(claim, one) for one in near)
+    near = () if claim.measure == COMPILE_SHARE else nearest(claim, among)
+    against = tuple(_against(claim, one, among) for one in near)
     limits = bounds(claim, costs)
     order = list(Verdict)
     verdict = min((one.verdict for one in against), key=order.index, default=Verdict.NOT_MEASURED)
     return Checked(claim, verdict, against, limits, called_out(claim, limits), command(claim))
 
 
-def _against(claim: Claim, near: Near) -> Against:
-    figure = _figure(claim, near)
+def _against(claim: Claim, near: Near, among: Measurements) -> Against:
+    figure = _figure(claim, near, among)
     verdict, why = _verdict(claim, near, figure)
     measurement = near.read.measurement
     return Against(
@@ -94,11 +94,11 @@ def _against(claim: Claim, near: Near) -> Against:
     )
 
 
-def _figure(claim: Claim, near: Near) -> Figure | NotKnown:
+def _figure(claim: Claim, near: Near, among: Measurements) -> Figure | NotKnown:
     if near.baseline is not None:
         return ratio(near.baseline, near.read)
     of = MEASURED.get(claim.measure)
-    return NotKnown(f"{claim.measure} is not measured yet") if of is None else of(near.read)
+    return NotKnown(f"{claim.measure} is not measured yet") if of is None else of(near.read, among)
 
 
 def _verdict(claim: Claim, near: Near, figure: Figure | NotKnown) -> tuple[Verdict, str]:

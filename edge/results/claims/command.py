@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from device_agents.contract import LoadPattern, Precision
+from device_agents.contract import Precision
 from edge.planning.choosing import AUTO
 from edge.planning.plan import Cell
 from edge.results.again import deploy_command
@@ -32,7 +32,7 @@ def _deploy(side: Conditions) -> str:
             precision=side.precision or (profile.precision if profile else Precision.FP32),
             batch=side.batch or 1,
             weights="pretrained",
-            pattern=LoadPattern() if side.pattern is None else LoadPattern.parse(side.pattern),
+            pattern=side.load,
             options=side.options,
             size=side.sides,
         )

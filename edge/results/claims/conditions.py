@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from device_agents.contract import LoadPattern, Scalar
+from device_agents.contract import Scalar
 from edge.results.store import Measurement
 from profiles.claim_schema import Conditions
+from profiles.load import model_profile, model_profile_names
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ def _that_matter(wanted: Conditions, measurement: Measurement) -> Iterator[Diffe
         ("framework", wanted.framework, cell.framework),
         ("precision", wanted.precision, cell.precision),
         ("batch", wanted.batch, cell.batch),
-        ("size", wanted.sides, cell.size or wanted.sides),
-        ("load", None if wanted.pattern is None else LoadPattern.parse(wanted.pattern), cell.pattern),
+        ("size", None if cell.pattern.sizes else wanted.sides, _size(measurement)),
+        ("load", wanted.load, cell.pattern),
     )
     for name, claimed, measured in pairs:
         if claimed is not None and claimed != measured:
@@ -66,6 +67,15 @@ def _others(wanted: Conditions, measurement: Measurement) -> Iterator[Difference
             yield Difference(name, f"{claimed:,}", f"{measured:,}", matters=False)
 
 
+def _size(measurement: Measurement) -> tuple[int, int] | None:
+    """Height and width: what was asked for, what the artifact is for, or what the model takes by its profile."""
+    found = measurement.cell.size or measurement.origin.size
+    if found is None and measurement.cell.model in model_profile_names():
+        height, width = model_profile(measurement.cell.model).input.shape[-2:]
+        return height, width
+    return found
+
+
 def _begins(version: str, wanted: str) -> bool:
     """2.5 is the beginning of 2.5.1, and not of 2.51."""
     return version == wanted or version.startswith((f"{wanted}.", f"{wanted}+"))
@@ -83,4 +93,6 @@ def _reading(measurement: Measurement, name: str) -> str:
 
 
 def _told(value: object) -> str:
+    if value is None:
+        return ""
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,16 +1,19 @@
 """What a claim may be of: for each measure of `profiles.claim_schema` the function that has its figure, with a 95 %
-interval, from one measurement. Figures are in the measure's own unit, which its name ends in."""
+interval, from one measurement, and from others beside it where those are its references. Figures are in the measure's
+own unit, which its name ends in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from statistics import fmean
 
-from edge.results.claims.reading import Read
+from edge.results import overhead
+from edge.results.claims.reading import Measurements, Read
 from edge.results.energy import Energy, NotKnown
 from edge.results.ratios import welch
 from edge.results.stats import Estimate, half_width, percentile
+from profiles.claim_schema import OVERHEAD
 
 _OVERLAP = "inferences overlap, so a latency is none"
 
@@ -31,17 +34,17 @@ def around(per_process: Sequence[float]) -> Figure:
     return Figure(value) if width is None else Figure(value, value - width, value + width)
 
 
-def _mean_ms(read: Read) -> Figure | NotKnown:
+def _mean_ms(read: Read, _: Measurements) -> Figure | NotKnown:
     if read.summary.median is None:
         return NotKnown(_OVERLAP)
     return around([float(run.mean()) / 1e6 for run in read.runs])
 
 
-def _median_ms(read: Read) -> Figure | NotKnown:
+def _median_ms(read: Read, _: Measurements) -> Figure | NotKnown:
     return _of(read.summary.median, _OVERLAP)
 
 
-def _p99_ms(read: Read) -> Figure | NotKnown:
+def _p99_ms(read: Read, _: Measurements) -> Figure | NotKnown:
     return _of(read.summary.p99, f"{read.summary.samples} samples do not support a p99, which takes 662")
 
 
@@ -54,13 +57,13 @@ def _of(estimate: Estimate | None, why: str) -> Figure | NotKnown:
     return Figure(value, value - width / 1e6, value + width / 1e6, estimate.approximate)
 
 
-def _throughput(read: Read) -> Figure:
+def _throughput(read: Read, _: Measurements) -> Figure:
     batch = read.measurement.cell.batch
     processes = read.measurement.result.processes
     return around([batch * one.timed.count / (one.elapsed_ns / 1e9) for one in processes])
 
 
-def _energy(read: Read) -> Figure | NotKnown:
+def _energy(read: Read, _: Measurements) -> Figure | NotKnown:
     batch = read.measurement.cell.batch
     found = read.judged.energy
     return around([joules / batch for joules in found.per_process_j]) if isinstance(found, Energy) else found
@@ -75,7 +78,19 @@ def ratio(baseline: Read, variant: Read) -> Figure | NotKnown:
     return Figure(found.value, found.low, found.high)
 
 
-Of = Callable[[Read], "Figure | NotKnown"]
+def _overhead(read: Read, among: Measurements) -> Figure | NotKnown:
+    """As a share: 0.03 is 3 % more than the same sizes take alone."""
+    if not overhead.draws(read.judged):
+        return NotKnown("no sizes were drawn")
+    candidates = [one.judged for one in among.like(read.measurement)]
+    found = overhead.of(read.judged, candidates, among.samples)
+    if found.overall is None:
+        return NotKnown("; ".join(found.missing))
+    value, low, high = (None if end is None else end - 1 for end in astuple(found.overall)[:3])
+    return Figure(value or 0.0, low, high)
+
+
+Of = Callable[[Read, Measurements], "Figure | NotKnown"]
 
 MEASURED: Mapping[str, Of] = {
     "latency_mean_ms": _mean_ms,
@@ -83,5 +98,6 @@ MEASURED: Mapping[str, Of] = {
     "latency_p99_ms": _p99_ms,
     "throughput_images_per_s": _throughput,
     "energy_j_per_image": _energy,
+    OVERHEAD: _overhead,
 }
 """All measures of one measurement; `time_ratio` is of two, `compile_share` of none."""

@@ -11,7 +11,7 @@ from edge.results.likeness import differences as unlike
 from edge.results.likeness import request_key
 from edge.results.store import Measurement
 from edge.results.verdict import Status
-from profiles.claim_schema import Conditions
+from profiles.claim_schema import OVERHEAD, Claim, Conditions
 
 _RANKS = {Status.VALID: 0, Status.UNJUDGED: 1, Status.INVALID: 2}
 _MOST = 20  # measurements of one device that differ as little as any: the newest are looked at
@@ -36,12 +36,13 @@ class Near:
         return max((one.verdict.status for one in self.reads), key=_RANKS.__getitem__)
 
 
-def nearest(wanted: Conditions, baseline: Conditions | None, among: Measurements) -> Iterator[Near]:
+def nearest(claim: Claim, among: Measurements) -> Iterator[Near]:
     """For each device, by name, the one in which least differs that matters; of those VALID ones first, then those
-    that differ least in all else, then the newest. With a `baseline`, of pairs."""
+    that differ least in all else, then the newest. Of a ratio, of pairs."""
+    wanted, baseline = claim.conditions, claim.other_side
     by_device: dict[str, list[Measurement]] = {}
     for one in among.all:
-        if one.cell.model == wanted.model:
+        if one.cell.model == wanted.model and bool(one.cell.pattern.sizes) == (claim.measure == OVERHEAD):
             by_device.setdefault(one.cell.device, []).append(one)
     for _, its in sorted(by_device.items()):
         found = _pairs(wanted, baseline, its, among) if baseline is not None else _single(wanted, its, among)

@@ -84,6 +84,11 @@ class Measurements:
                 if read is not None:
                     yield read
 
+    def samples(self, measurement: Measurement) -> Samples:
+        """Of one that `read` has. Errors: ResultError."""
+        read = self._read.get(measurement.id)
+        return self._store.samples_ns(measurement) if read is None else read.samples
+
     def _judged(self, measurement: Measurement) -> Read | None:
         try:
             samples = self._store.samples_ns(measurement)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from device_agents.contract import Precision
-from edge.results.claims.measures import MEASURED, Figure, around, ratio
+from device_agents.contract import LoadPattern, Precision
+from edge.results.claims.measures import MEASURED, Figure, Of, around, ratio
 from edge.results.claims.reading import Measurements, Read
 from edge.results.decision.environments import COMPILED, identity_of
 from edge.results.energy import NotKnown
 from edge.results.likeness import request_key
 from edge.results.verdict import Status
-
-Of = Callable[[Read, Measurements], "Figure | NotKnown"]
+from profiles.claim_schema import OVERHEAD
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,6 @@ class Row:
     needs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _measured(measure: str) -> Of:
-    def of(read: Read, _: Measurements) -> Figure | NotKnown:
-        return MEASURED[measure](read)
-
-    return of
-
-
 def _compile_s(read: Read, _: Measurements) -> Figure | NotKnown:
     """Of the processes that found nothing compiled before."""
     cold = [
@@ -45,27 +37,60 @@ def _compile_s(read: Read, _: Measurements) -> Figure | NotKnown:
     return around(cold) if cold else NotKnown("no process compiled anew")
 
 
+def _drawn(read: Read, among: Measurements) -> Figure | NotKnown:
+    """The overhead of drawn sizes of the same request, of the newest that has one."""
+    cell = read.measurement.cell
+    wanted, why = request_key(replace(cell, size=None), _OF_DRAWN), "drawn sizes were not measured"
+    for one in among.like(read.measurement):
+        drawn = one.measurement.cell
+        alike = request_key(replace(drawn, size=None), _OF_DRAWN) == wanted and _same(one, read)
+        if drawn.pattern.sizes and alike and drawn.options.get("mode") == cell.options.get("mode"):
+            found = MEASURED[OVERHEAD](one, among)
+            if isinstance(found, Figure):
+                return found
+            why = found.reason
+    return NotKnown(why)
+
+
+def _same(one: Read, other: Read) -> bool:
+    """Whether both were measured in one environment."""
+    versions = [read.measurement.result.switches.get("runtime_version") for read in (one, other)]
+    return versions[0] == versions[1] and identity_of(one.measurement) == identity_of(other.measurement)
+
+
 def _int8(read: Read, among: Measurements) -> Figure | NotKnown:
     """Its time over that of the same request in the matrix's precision, in one environment."""
     wanted = request_key(replace(read.measurement.cell, precision=Precision.INT8), ())
-    version = read.measurement.result.switches.get("runtime_version")
-    for one in among.all:
-        alike = request_key(one.cell, ()) == wanted and identity_of(one) == identity_of(read.measurement)
-        if alike and one.result.switches.get("runtime_version") == version:
-            quantised = among.read(one)
-            if quantised is not None and quantised.verdict.status is not Status.INVALID:
-                return ratio(read, quantised)
+    for one in among.like(read.measurement):
+        sound = one.verdict.status is not Status.INVALID
+        if sound and request_key(one.measurement.cell, ()) == wanted and _same(one, read):
+            return ratio(read, one)
     return NotKnown("INT8 was not measured")
 
 
+def _percent(of: Of) -> Of:
+    """Of a share."""
+
+    def told(read: Read, among: Measurements) -> Figure | NotKnown:
+        found = of(read, among)
+        if isinstance(found, NotKnown) or found.low is None or found.high is None:
+            return found if isinstance(found, NotKnown) else Figure(100 * found.value)
+        return Figure(100 * found.value, 100 * found.low, 100 * found.high)
+
+    return told
+
+
 MEDIAN = "median"
+_SIZES = LoadPattern.parse("sizes:224-512")
+_OF_DRAWN = ("pattern", "size", "options", "static")
 
 ROWS: tuple[Row, ...] = (
-    Row(MEDIAN, "ms", _measured("latency_median_ms")),
-    Row("p99", "ms", _measured("latency_p99_ms")),
-    Row("throughput", "images/s", _measured("throughput_images_per_s")),
+    Row(MEDIAN, "ms", MEASURED["latency_median_ms"]),
+    Row("p99", "ms", MEASURED["latency_p99_ms"]),
+    Row("throughput", "images/s", MEASURED["throughput_images_per_s"]),
     Row("compiling", "s", _compile_s, ways=(COMPILED,)),
-    Row("energy", "J an image", _measured("energy_j_per_image")),
+    Row("drawn sizes", "% more", _percent(_drawn), needs={"pattern": _SIZES, "size": None}),
+    Row("energy", "J an image", MEASURED["energy_j_per_image"]),
     Row("INT8", "x the time", _int8, ways=("in onnxruntime", "in tensorrt", "in trtexec"),
         needs={"precision": Precision.INT8}),
 )  # fmt: skip

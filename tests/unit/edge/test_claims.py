@@ -9,6 +9,7 @@ import pytest
 
 from device_agents.contract import Precision
 from edge.report import claims as report
+from edge.report.rows import Row
 from edge.results.claims.bounds import Bounds, bounds, called_out, cost_of_profile
 from edge.results.claims.check import Checked, Verdict, check, judge
 from edge.results.claims.measures import Figure
@@ -18,6 +19,7 @@ from edge.results.store import Store
 from profiles.claim_schema import Claim, Conditions
 from profiles.load import claims_file, device_profile, model_profile
 from tests.report_lab import Made, add
+from tests.unit.edge.test_overhead import TEN_PERCENT, Lab
 
 ORIN = Conditions(model="resnet18", framework="pytorch", backends=("tensorrt",), device="jetson-agx-orin-64gb")
 
@@ -186,6 +188,42 @@ class TestRatios:
         found = held(tmp_path, edge, whole, Made("aaaa2", ms=2.0, precision=Precision.INT8))
         assert found.against[0].why == "baseline's precision fp32, claimed fp16"
         assert isinstance(found.against[0].figure, Figure)
+
+
+class TestDrawnSizes:
+    """Overhead over the same sizes measured alone, as docs of drawn sizes have it."""
+
+    WANTED = {"pattern": "sizes:224-288/32", "backends": ("onnxruntime",), "device": "local"}
+
+    def store(self, tmp_path: Path, *rows: Row, lab: Lab) -> Measurements:
+        store = Store(tmp_path)
+        for row in rows:
+            store.add(row.measurement, lab.samples[row.measurement.id].astype("<i8").tobytes())
+        return Measurements.named(store, [row.measurement.id for row in rows])
+
+    def test_are_held_against_an_overhead(self, tmp_path: Path) -> None:
+        lab = Lab()
+        among = self.store(tmp_path, lab.drawn(TEN_PERCENT), *lab.references(), lab=lab)
+        one = claim(11, "%", "dynamic_overhead_share", tolerance=0.2, conditions=self.WANTED)
+        (found,) = check([one], among, cost_of_profile)
+        (its,) = found.against
+        assert its.ids == ("drawn",)
+        assert isinstance(its.figure, Figure)
+        assert its.figure.value == pytest.approx(0.10, rel=0.01)
+        assert found.verdict is Verdict.REPRODUCED
+
+    def test_without_a_reference_have_no_figure_and_say_why(self, tmp_path: Path) -> None:
+        lab = Lab()
+        among = self.store(tmp_path, lab.drawn(TEN_PERCENT), *lab.references()[1:], lab=lab)
+        (found,) = check([claim(11, "%", "dynamic_overhead_share", conditions=self.WANTED)], among, cost_of_profile)
+        assert found.verdict is Verdict.NOT_MEASURED
+        assert found.against[0].why == "224 px: no static reference of it was measured"
+
+    def test_are_no_measurement_of_an_ordinary_latency(self, tmp_path: Path) -> None:
+        lab = Lab()
+        among = self.store(tmp_path, lab.drawn(TEN_PERCENT), lab=lab)
+        (found,) = check([claim()], among, cost_of_profile)
+        assert found.against == ()
 
 
 class TestBounds:
