@@ -232,3 +232,19 @@ class ClaimsFile:
     def whole(self) -> tuple[Claim, ...]:
         """The claims with the conditions that all share laid under theirs."""
         return tuple(replace(claim, conditions=claim.conditions.over(self.conditions)) for claim in self.claims)
+
+
+@dataclass(frozen=True)
+class CompileCoverage:
+    """What stands in profiles/claims/compile_coverage.json: of how many `models` torch.compile takes the `whole`,
+    without falling back to eager mode, in that version of PyTorch; `of` says which models, `made_at` is the day."""
+
+    models: int
+    whole: int
+    torch: str
+    of: str
+    made_at: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.whole <= self.models or self.models < 1:
+            raise SchemaViolation("whole", f"{self.whole} of {self.models} models cannot be")

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from device_agents.contract import SchemaViolation, from_json
-from profiles.claim_schema import ClaimsFile, Conditions
+from device_agents.contract import SchemaViolation, from_json, loads
+from profiles.claim_schema import ClaimsFile, CompileCoverage, Conditions
 from profiles.errors import ConfigError
 from profiles.schema import DeviceProfile, ModelProfile
 
@@ -88,6 +88,17 @@ def claims_file(named: str) -> ClaimsFile:
 
 def claims_file_names() -> tuple[str, ...]:
     return _names("claims")
+
+
+def compile_coverage(path: Path = _HERE / "claims" / "compile_coverage.json") -> CompileCoverage | None:
+    """The record that edgebench comes with, None where there is none. Errors: ConfigError for one that is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        data = loads(path.read_bytes())
+    except SchemaViolation as error:
+        raise ConfigError(error.message, where=str(path)) from None
+    return parse(CompileCoverage, data, where=path)
 
 
 def _file_or_own(folder: str, named: str, what: str) -> Path:

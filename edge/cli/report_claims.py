@@ -40,8 +40,9 @@ def _claims(claims: ClaimsFile, among: Measurements, *, markdown: bool, quiet: b
     from edge.results.claims.bounds import Networks
     from edge.results.claims.check import check
     from export.artifact import Store as Artifacts
+    from profiles.load import compile_coverage
 
-    found = check(claims.whole, among, Networks(Artifacts(places().artifacts), among.all))
+    found = check(claims.whole, among, Networks(Artifacts(places().artifacts), among.all), compile_coverage())
     if not quiet and markdown:
         _say_lines(report.markdown(found, claims))
     elif not quiet:

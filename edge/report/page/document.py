@@ -24,6 +24,7 @@ from edge.results.store import Store
 from export.artifact import Store as Artifacts
 from profiles.claim_schema import ClaimsFile
 from profiles.errors import ConfigError, ResultError
+from profiles.load import compile_coverage
 
 MOST = 1_000
 """Measurements in one page: more make a file that no browser likes."""
@@ -68,7 +69,8 @@ class Reader:
     def _claims(self, among: Measurements) -> dict[str, Any] | None:
         if self.claims is None:
             return None
-        found = check(self.claims.whole, among, Networks(Artifacts(self.artifacts), among.all))
+        networks = Networks(Artifacts(self.artifacts), among.all)
+        found = check(self.claims.whole, among, networks, compile_coverage())
         return claims.for_page(found, self.claims)
 
     def _entries(self, ids: Sequence[str], points: int) -> tuple[list[Entry], list[str]]:

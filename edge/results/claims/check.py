@@ -12,6 +12,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge.results.claims import coverage
 from edge.results.claims.bounds import Bounds, Costs, bounds, called_out
 from edge.results.claims.command import command
 from edge.results.claims.conditions import Difference
@@ -20,7 +21,7 @@ from edge.results.claims.nearest import Near, nearest
 from edge.results.claims.reading import Measurements
 from edge.results.energy import NotKnown
 from edge.results.verdict import Status
-from profiles.claim_schema import COMPILE_SHARE, Claim
+from profiles.claim_schema import COMPILE_SHARE, Claim, CompileCoverage
 
 
 class Verdict(str, enum.Enum):
@@ -64,17 +65,33 @@ class Checked:
     command: str
 
 
-def check(claims: Sequence[Claim], among: Measurements, costs: Costs) -> list[Checked]:
-    return [_check(claim, among, costs) for claim in claims]
+def check(
+    claims: Sequence[Claim], among: Measurements, costs: Costs, compiled: CompileCoverage | None = None
+) -> list[Checked]:
+    """`compiled` is what was counted of torch.compile."""
+    return [_check(claim, among, costs, compiled) for claim in claims]
 
 
-def _check(claim: Claim, among: Measurements, costs: Costs) -> Checked:
-    near = () if claim.measure == COMPILE_SHARE else nearest(claim, among)
-    against = tuple(_against(claim, one, among) for one in near)
+def _check(claim: Claim, among: Measurements, costs: Costs, compiled: CompileCoverage | None) -> Checked:
+    if claim.measure == COMPILE_SHARE:
+        against = _counted(claim, compiled)
+    else:
+        against = tuple(_against(claim, one, among) for one in nearest(claim, among))
     limits = bounds(claim, costs)
     order = list(Verdict)
     verdict = min((one.verdict for one in against), key=order.index, default=Verdict.NOT_MEASURED)
     return Checked(claim, verdict, against, limits, called_out(claim, limits), command(claim))
+
+
+def _counted(claim: Claim, compiled: CompileCoverage | None) -> tuple[Against, ...]:
+    """A count that edgebench comes with is of no device."""
+    figure = coverage.share(compiled)
+    if compiled is None or isinstance(figure, NotKnown):
+        return ()
+    verdict, why = judge(claim, figure)
+    told = f"{compiled.whole} of {compiled.models} ({compiled.of}, {compiled.made_at}): {why}"
+    unlike = coverage.differences(claim, compiled)
+    return (Against("", "", (), "", figure, _times(claim, figure.value), unlike, verdict, told),)
 
 
 def _against(claim: Claim, near: Near, among: Measurements) -> Against:

@@ -6,17 +6,17 @@ from device_agents.contract import Precision
 from edge.planning.choosing import AUTO
 from edge.planning.plan import Cell
 from edge.results.again import deploy_command
+from edge.results.claims import coverage
 from profiles.claim_schema import COMPILE_SHARE, Claim, Conditions
 from profiles.load import device_profile
 
 _ANY = "all"
-_COVERAGE = "python benchmarks/compile_coverage.py"
 
 
 def command(claim: Claim) -> str:
     """As it is typed; of a ratio both sides, one after the other."""
     if claim.measure == COMPILE_SHARE:
-        return _COVERAGE
+        return coverage.COMMAND
     sides = [claim.conditions, *([claim.other_side] if claim.other_side else [])]
     return " && ".join(_deploy(side) for side in sides)
 

@@ -56,7 +56,7 @@ def _others(wanted: Conditions, measurement: Measurement) -> Iterator[Difference
     result = measurement.result
     version = str(result.switches.get("runtime_version", ""))
     alike = not wanted.backends or measurement.cell.backend in wanted.backends
-    if wanted.runtime is not None and alike and not _begins(version, wanted.runtime):
+    if wanted.runtime is not None and alike and not begins(version, wanted.runtime):
         yield Difference(f"{measurement.cell.backend} version", wanted.runtime, version, matters=False)
     counted = (
         ("warm-up", wanted.warmup, min(process.warmup.count for process in result.processes)),
@@ -76,7 +76,7 @@ def _size(measurement: Measurement) -> tuple[int, int] | None:
     return found
 
 
-def _begins(version: str, wanted: str) -> bool:
+def begins(version: str, wanted: str) -> bool:
     """2.5 is the beginning of 2.5.1, and not of 2.51."""
     return version == wanted or version.startswith((f"{wanted}.", f"{wanted}+"))
 

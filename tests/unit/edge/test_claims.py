@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from device_agents.contract import Precision
+from device_agents.contract import Precision, dumps
 from edge.report import claims as report
 from edge.report.rows import Row
 from edge.results.claims.bounds import Bounds, bounds, called_out, cost_of_profile
@@ -16,8 +16,9 @@ from edge.results.claims.measures import Figure
 from edge.results.claims.reading import Measurements
 from edge.results.energy import NotKnown
 from edge.results.store import Store
-from profiles.claim_schema import Claim, Conditions
-from profiles.load import claims_file, device_profile, model_profile
+from profiles.claim_schema import Claim, CompileCoverage, Conditions
+from profiles.errors import ConfigError
+from profiles.load import claims_file, compile_coverage, device_profile, model_profile
 from tests.report_lab import Made, add
 from tests.unit.edge.test_overhead import TEN_PERCENT, Lab
 
@@ -224,6 +225,36 @@ class TestDrawnSizes:
         among = self.store(tmp_path, lab.drawn(TEN_PERCENT), lab=lab)
         (found,) = check([claim()], among, cost_of_profile)
         assert found.against == ()
+
+
+class TestCompileShare:
+    """A count that edgebench comes with: no measurement, and no device."""
+
+    COUNTED = CompileCoverage(models=100, whole=96, torch="2.9.1", of="all of torchvision", made_at="2026-11-26")
+    CLAIM = Claim("c", "most models", "compile_share", 94, "%", Conditions(framework="pytorch", runtime="2.5"))
+
+    def test_is_held_against_what_was_counted(self, tmp_path: Path) -> None:
+        (found,) = check([self.CLAIM], Measurements(Store(tmp_path), ()), cost_of_profile, self.COUNTED)
+        (its,) = found.against
+        assert its.figure == Figure(0.96, 0.96, 0.96)
+        assert found.verdict is Verdict.REPRODUCED
+        assert its.why.startswith("96 of 100 (all of torchvision, 2026-11-26)")
+        assert list(map(str, its.differences)) == ["pytorch version 2.9.1, claimed 2.5"]
+
+    def test_that_nobody_counted_has_a_command(self, tmp_path: Path) -> None:
+        (found,) = check([self.CLAIM], Measurements(Store(tmp_path), ()), cost_of_profile)
+        assert found.verdict is Verdict.NOT_MEASURED
+        assert found.command == "python benchmarks/compile_coverage.py"
+
+    def test_is_read_strictly(self, tmp_path: Path) -> None:
+        path = tmp_path / "counted.json"
+        assert compile_coverage(path) is None
+        for text, told in (("{", "not valid JSON"), (dumps(self.COUNTED).replace("96", "101"), "101 of 100")):
+            path.write_text(text)
+            with pytest.raises(ConfigError, match=told):
+                compile_coverage(path)
+        path.write_text(dumps(self.COUNTED))
+        assert compile_coverage(path) == self.COUNTED
 
 
 class TestBounds:
