@@ -20,7 +20,7 @@ _STYLES = {
     Verdict.NOT_COMPARABLE: "", Verdict.NOT_MEASURED: "dim",
 }  # fmt: skip
 _SPARES = (
-    Spare("measurement"), Spare("floor"), Spare("device", if_alike=True), Spare("measured / claimed", at_last=True),
+    Spare("measurement"), Spare("floor", at_last=True), Spare("measured / claimed", at_last=True),
     Spare("device", at_last=True), Spare("why", at_last=True),
 )  # fmt: skip
 _MEMORY = "memory_bytes"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -32,14 +33,15 @@ def table(one: Matrix, width: int) -> str:
 
 
 def notes(one: Matrix) -> list[str]:
-    """Why figures are missing and what would measure them, each command once."""
-    missing: dict[tuple[str, str], list[str]] = {}
+    """Why figures are missing and what would measure them, each reason and command once."""
+    missing: dict[tuple[str, str], dict[str, list[str]]] = {}
     for line in one.lines:
         for framework, cell in line.cells.items():
             if isinstance(cell.figure, NotKnown):
-                what = f"{_NAMES[framework]} {line.way} {line.name}"
-                missing.setdefault((cell.figure.reason, cell.command), []).append(what)
-    return [_missing(reason, command, whats) for (reason, command), whats in missing.items()]
+                whose = missing.setdefault((cell.figure.reason, cell.command), {})
+                whose.setdefault(f"{_NAMES[framework]} {line.way}", []).append(line.name)
+    rows = Counter(line.way for line in one.lines)
+    return [_missing(reason, command, whose, rows) for (reason, command), whose in missing.items()]
 
 
 def markdown(one: Matrix) -> str:
@@ -111,9 +113,13 @@ def _ratio(line: Line) -> str:
     return f"{figure(found.value)} ({figure(found.low)} to {figure(found.high)})"
 
 
-def _missing(reason: str, command: str, whats: list[str]) -> str:
-    which = ", ".join(whats)
-    return f"{which}: {reason}" + (f"; measured by {command}" if command else "")
+def _missing(reason: str, command: str, whose: Mapping[str, Sequence[str]], rows: Mapping[str, int]) -> str:
+    """`PyTorch compiled: ...` where all rows of that way are missing, `PyTorch as it is (p99): ...` where some are."""
+    told = [
+        name if len(lines) == rows[name.partition(" ")[2]] else f"{name} ({', '.join(lines)})"
+        for name, lines in whose.items()
+    ]
+    return f"{', '.join(told)}: {reason}" + (f"; measured by {command}" if command else "")
 
 
 def _cell_as_json(cell: Cell) -> dict[str, object]:
