@@ -60,7 +60,10 @@ class Backend(base.Runs):
         if self._settings.on_gpu:
             made = made.cuda()
         if self._settings.compiles:
-            made = compiling.compiled(self._torch, made, self._settings, len(base.every_size(spec)))
+            made = compiling.compiled(
+                self._torch, made, self._settings.compile_mode,
+                dynamic=self._settings.for_torch, sizes=len(base.every_size(spec)),
+            )  # fmt: skip
         self._runner = self._run(_caller(made, told))
         self._switches = settings.switches(self._torch, self._settings, spec)
         self.compiles = self._settings.compiles

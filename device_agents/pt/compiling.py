@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from device_agents.contract import Reading
 from device_agents.errors import DeviceError
-from device_agents.pt.settings import AUTOMATIC, Settings
 
 _SOURCE = "torch._dynamo.utils.counters"
 _COMPILERS = ("c++", "g++", "clang++")
@@ -68,12 +67,11 @@ class Counted:
         return int(self._counters["stats"]["unique_graphs"])
 
 
-def compiled(torch: Any, network: Any, settings: Settings, sizes: int) -> Any:
+def compiled(torch: Any, network: Any, mode: str, *, dynamic: Optional[bool] = False, sizes: int = 1) -> Any:
     """The network, to be compiled at its first call, and for as many sizes anew as there are: beyond a limit of its own
-    Dynamo would run it eagerly, and say so in its log alone."""
+    Dynamo would run it eagerly, and say so in its log alone. `dynamic` is torch.compile's own."""
     from torch._dynamo import config
 
     limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
     setattr(config, limit, max(getattr(config, limit), sizes))
-    dynamic = None if settings.dynamic == AUTOMATIC else settings.dynamic
-    return torch.compile(network, mode=settings.compile_mode, dynamic=dynamic)
+    return torch.compile(network, mode=mode, dynamic=dynamic)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, NamedTuple, Union
+from typing import Any, Dict, NamedTuple, Optional, Union
 
 from device_agents import asked
 from device_agents.contract import JobSpec, Precision, Scalar
@@ -50,6 +50,11 @@ class Settings(NamedTuple):
     @property
     def compiles(self) -> bool:
         return self.mode == "compile"
+
+    @property
+    def for_torch(self) -> Optional[bool]:
+        """`dynamic` as torch.compile takes it."""
+        return self.dynamic if isinstance(self.dynamic, bool) else None
 
 
 def read(torch: Any, spec: JobSpec) -> Settings:

@@ -60,14 +60,17 @@ def draws(artifact: Artifact, pattern: LoadPattern) -> bool:
 
 
 def measured(artifact: Artifact, asked: Size | None, pattern: LoadPattern) -> Size | None:
-    """The size that is measured, or checked where the load pattern draws sizes: what the artifact is tuned for, or the
-    one in the middle where that is none that could be drawn. None where it has none."""
+    """The size that is measured, or checked where the load pattern draws sizes: what the artifact is tuned for, where
+    that is a square within their range, else the first with golden data, else the one in the middle. None where it has
+    none."""
     size = asked or own(artifact)
     if not pattern.sizes:
         return size
     if size is not None and size[0] == size[1] and pattern.sizes[0] <= size[0] <= pattern.sizes[-1]:
         return size
-    return (pattern.middle, pattern.middle)
+    squares = ((side, side) for side in pattern.sizes)
+    known = (square for square in squares if golden_file(artifact, square) is not None)
+    return next(known, (pattern.middle, pattern.middle))
 
 
 def chosen(artifact: Artifact, asked: Size | None, where: str) -> dict[str, int]:
