@@ -23,6 +23,7 @@ _SLOT = -1
 
 class Backend(base.Backend):
     patterns: ClassVar = ("serial", "rate")
+    packages: ClassVar = ("torch", "torchvision", "numpy", "PIL", "sympy", "mpmath", "networkx", "nvidia", "triton")
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:

@@ -110,7 +110,7 @@ def _of_process(process: ProcessResult) -> ProcessLoading:
     )
 
 
-_OWN = ("agent", "start", "memory", "golden", "check", "inputs")
+_OWN = ("start", "memory", "golden", "inspect", "inputs")
 """What edgebench does for itself before the first answer."""
 
 
