@@ -14,7 +14,7 @@ _START_TIME = 19  # field 22 of proc_pid_stat(5), counted from behind the comman
 
 
 def process_ns() -> int:
-    """When the kernel made this process, to a tick of proc_stat(5), which is 10 ms; `AGENT_NS` where it does not tell."""
+    """When the kernel made this process, to a tick of proc_stat(5), 10 ms; `AGENT_NS` where it does not tell."""
     try:
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         born_ns = int(fields[_START_TIME]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")

@@ -75,7 +75,7 @@ def _available(text: str) -> Optional[int]:
 
 def _bytes(text: str) -> int:
     """Of `1234 kB`, which is 1024 bytes each."""
-    return int(text.split()[0]) * 1024
+    return int(text.split(maxsplit=1)[0]) * 1024
 
 
 def _forget_peak() -> str:

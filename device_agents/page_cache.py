@@ -64,7 +64,7 @@ def runtime_files(packages: Sequence[str], least: int = 0) -> List[Path]:
     found: Set[str] = set()
     for name in packages:
         spec = importlib.util.find_spec(name)
-        for folder in (spec.submodule_search_locations or () if spec else ()):
+        for folder in spec.submodule_search_locations or () if spec else ():
             for place in (folder, f"{folder}.libs"):
                 found.update(_files(place, least))
     return sorted(map(Path, found))

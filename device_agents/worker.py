@@ -1,4 +1,5 @@
-"""A fresh process for one task of a job: build the engine, look at the page cache, time one trial, profile the layers, ask another tool.
+"""A fresh process for one task of a job: build the engine, look at the page cache, time one trial, profile
+the layers, ask another tool.
 
 It runs as a child of the supervisor, holds the accelerator's lock with it, and dies with it.
 """

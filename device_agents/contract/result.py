@@ -94,10 +94,10 @@ class ProcessResult:
     `seconds` are by phase. Those from `interpreter` (from when the kernel made the process, to 10 ms) to
     `first_inference` are an application's as well, or edgebench's own: `start` (the agent's), `memory` (reading
     `stages`), `golden`, `inspect`, `inputs`.
-    `stages` hold bytes at the end of each of STAGES that there was. Of the process `rss` and `rss_peak`, the most within the stage (`memory_peaks` of the state says how that was
-    seen); of the GPU `device`, in use on all of it, and `device_process` of that by this process; on a Jetson, which
-    shares its memory, `available` of the system; and what the runtime tells of its own, as in `memory`. Of a tool that
-    runs the inferences in a process of its own there are none.
+    `stages` hold bytes at the end of each of STAGES that there was. Of the process `rss` and `rss_peak`, the most
+    within the stage (`memory_peaks` of the state says how that was seen); of the GPU `device`, in use on all of it, and
+    `device_process` of that by this process; on a Jetson, which shares its memory, `available` of the system; and what
+    the runtime tells of its own, as in `memory`. Of a tool that runs inferences in a process of its own there are none.
     """
 
     index: int
@@ -120,7 +120,17 @@ class ProcessResult:
     began_ns: int = 0
     stages: Dict[str, Dict[str, int]] = field(default_factory=dict)
 
-    STAGES: ClassVar[Tuple[str, ...]] = ("baseline", "import", "golden", "load", "compile", "inputs", "first_inference", "check", "timed")
+    STAGES: ClassVar[Tuple[str, ...]] = (
+        "baseline",
+        "import",
+        "golden",
+        "load",
+        "compile",
+        "inputs",
+        "first_inference",
+        "check",
+        "timed",
+    )
     OWN_STAGES: ClassVar[Tuple[str, ...]] = ("golden", "inputs", "check")
     """What edgebench does for itself: reading golden samples, making inputs in rotation, checking outputs."""
     PARTS = ("h2d", "compute", "d2h", "enqueue")

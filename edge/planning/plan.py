@@ -24,7 +24,8 @@ class Cell:
     that the device keeps. `profiles` bound the batch of an engine. `inputs` is the SHA-256 of the operator's own data,
     `engines` says whose engine is timed: own, per-class or ahead. `size` is height and width of the images, None for
     the only ones that the model takes, or those that it is tuned for. `lock_clocks`, `power_mode`, `persistence` and
-    `shared` are what is changed on the device, as edge.planning.control says.
+    `shared` are what is changed on the device, as edge.planning.control says. With `cold` the first
+    process starts with model and runtime out of the page cache.
     What equals its default does not enter the id, so that a new field leaves old ids alone. Artifacts and hardware are
     recorded, not hashed.
     """
@@ -52,6 +53,7 @@ class Cell:
     power_mode: str | None = None
     persistence: bool = False
     shared: bool = False
+    cold: bool = False
 
     def __post_init__(self) -> None:
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):

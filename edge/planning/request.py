@@ -44,6 +44,7 @@ class Request:
     engines: str = OWN
     sizes: tuple[Size, ...] | None = None
     wishes: Wishes = Wishes()
+    cold: bool = False
 
     def __post_init__(self) -> None:
         self._check_names()

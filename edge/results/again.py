@@ -31,6 +31,8 @@ def _options(cell: Cell) -> Iterator[str]:
         yield "--hot-input"
     if not cell.transfers:
         yield "--no-transfers"
+    if cell.cold:
+        yield "--cold"
     if cell.engines != OWN:
         yield from ("--engines", cell.engines)
     if cell.check_with is not None:

@@ -225,6 +225,7 @@ class DeviceWork:
             edgebench=version(),
             produced_by=artifact.produced_by,
             inputs=inputs,
+            price=self.device.price,
         )
 
     def _say(self, what: str) -> None:

@@ -184,6 +184,7 @@ class _File(Axes):
     bounds: tuple[str, ...] = ()
     inputs: str | None = None
     hot_input: bool = False
+    cold: bool = False
     transfers: bool = True
     engines: str = "own"
     check_with: str | None = None
@@ -286,6 +287,7 @@ def _base(file: _File, source: Path, models: tuple[str, ...], weights: str | Non
         processes=file.processes,
         options=file.options,
         hot_input=file.hot_input,
+        cold=file.cold,
         transfers=file.transfers,
         bounds=parse_bounds(list(file.bounds)),
         inputs=source.absolute().parent / Path(file.inputs).expanduser() if file.inputs else None,
