@@ -6,14 +6,13 @@ not asked about.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import importlib.util
 import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Iterator, List, Sequence, Set
+from typing import Iterable, Iterator, List, Sequence, Set, Tuple
 
 from device_agents.contract import Reading
 from device_agents.system import Readings
@@ -73,27 +72,24 @@ def runtime_files(packages: Sequence[str], least: int = 0) -> List[Path]:
 def drop(files: Iterable[Path], *, ours: Iterable[Path]) -> None:
     """Have the kernel forget what it keeps of the files. What others have mapped stays, and so would what is not on
     disk yet: `ours`, which may just have come, are written out first."""
-    for path in ours:
-        with _opened(path) as descriptor:
-            os.fsync(descriptor)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    for path in files:
-        with _opened(path) as descriptor:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    for _, descriptor in _opened(ours):
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    for _, descriptor in _opened(files):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def resident(files: Iterable[Path]) -> Resident:
-    """Errors: none; a file that cannot be opened is left out."""
+    """Of the files that can be opened: no process of this user reads another."""
     total = there = unseen = 0
     libc = _libc()
-    for path in files:
-        with _opened(path) as descriptor:
-            size = os.fstat(descriptor).st_size
-            total += size
-            if not _told_of(path, descriptor):
-                unseen += size
-            elif size:
-                there += _resident_bytes(libc, descriptor, size)
+    for path, descriptor in _opened(files):
+        size = os.fstat(descriptor).st_size
+        total += size
+        if not _told_of(path, descriptor):
+            unseen += size
+        elif size:
+            there += _resident_bytes(libc, descriptor, size)
     return Resident(total, there, unseen)
 
 
@@ -127,13 +123,16 @@ def _files(folder: str, least: int) -> Iterator[str]:
         return
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(str(path), os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def _opened(files: Iterable[Path]) -> Iterator[Tuple[Path, int]]:
+    for path in files:
+        try:
+            descriptor = os.open(str(path), os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            yield path, descriptor
+        finally:
+            os.close(descriptor)
 
 
 def _told_of(path: Path, descriptor: int) -> bool:

@@ -45,7 +45,7 @@ class Backend:
     parts after a wait. Where `builds` is true, `load` gets the path of the engine that `build` wrote, in this process
     or another. Where `compiles` is true after load, `compile` comes next. `in_flight` is how many inferences the
     pipelined pattern keeps under way. `packages` are the modules whose files a process reads to start: the runtime and
-    what it brings along, as far as they are there.
+    what it brings along, as far as they are there; `gpu_packages` those that it reads beside them where there is a GPU.
     """
 
     patterns: ClassVar[Tuple[str, ...]] = ("serial",)
@@ -53,6 +53,7 @@ class Backend:
     build_options: ClassVar[Dict[str, str]] = {}
     builds: ClassVar[bool] = False
     packages: ClassVar[Tuple[str, ...]] = ()
+    gpu_packages: ClassVar[Tuple[str, ...]] = ("nvidia",)
     compiles: bool = False
     in_flight: int = 2
 

@@ -24,7 +24,8 @@ from device_agents.ort.streams import StreamRunner, Streams
 
 class Backend(base.Backend):
     patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate")
-    packages: ClassVar[Tuple[str, ...]] = ("onnxruntime", "numpy", "nvidia", "tensorrt_libs")
+    packages: ClassVar[Tuple[str, ...]] = ("onnxruntime", "numpy")
+    gpu_packages: ClassVar[Tuple[str, ...]] = ("nvidia", "tensorrt_libs")
     options: ClassVar[Dict[str, str]] = {
         "provider": "cpu, cuda or tensorrt; without it, cuda where there is an NVIDIA GPU and the provider, else cpu",
         "cuda_graph": "true: capture the inference as a CUDA graph and replay it (cuda, tensorrt)",

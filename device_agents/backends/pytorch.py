@@ -23,7 +23,8 @@ _SLOT = -1
 
 class Backend(base.Backend):
     patterns: ClassVar = ("serial", "rate")
-    packages: ClassVar = ("torch", "torchvision", "numpy", "PIL", "sympy", "mpmath", "networkx", "nvidia", "triton")
+    packages: ClassVar = ("torch", "torchvision", "numpy", "PIL", "sympy", "mpmath", "networkx")
+    gpu_packages: ClassVar = ("nvidia", "triton")
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:

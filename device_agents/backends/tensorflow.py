@@ -23,7 +23,7 @@ _DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly"
 
 class Backend(base.Backend):
     patterns: ClassVar = ("serial", "rate")
-    packages: ClassVar = ("tensorflow", "keras", "numpy", "h5py", "ml_dtypes", "google", "absl", "grpc", "nvidia")
+    packages: ClassVar = ("tensorflow", "keras", "numpy", "h5py", "ml_dtypes", "google", "absl", "grpc")
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:

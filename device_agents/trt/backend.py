@@ -26,7 +26,7 @@ class TensorRTBackend(base.Backend):
     patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate")
     packages: ClassVar[Tuple[str, ...]] = (
         "tensorrt", "tensorrt_libs", "tensorrt_bindings", "tensorrt_rtx", "tensorrt_rtx_libs", "tensorrt_rtx_bindings",
-        "numpy", "nvidia",
+        "numpy",
     )  # fmt: skip
     options: ClassVar[Dict[str, str]] = RUN_OPTIONS
     builds: ClassVar[bool] = True
