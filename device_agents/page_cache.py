@@ -24,6 +24,7 @@ LARGE_BYTES = 2**18
 """Files of that size and more are looked at: they hold nine tenths of a runtime's bytes in a hundredth of its files."""
 
 _SOURCE = f"mincore(2) before and after the process, files of {LARGE_BYTES // 1024} KiB and more"
+_WRITE_AND_WAIT = 7  # sync_file_range(2): all of its flags; without the disk's own cache, as fsync has it
 _WITHOUT_LARGE = ("include", "__pycache__", "test", "tests")
 
 
@@ -69,13 +70,12 @@ def runtime_files(packages: Sequence[str], least: int = 0) -> List[Path]:
     return sorted(map(Path, found))
 
 
-def drop(files: Iterable[Path], *, ours: Iterable[Path]) -> None:
+def drop(files: Iterable[Path]) -> None:
     """Have the kernel forget what it keeps of the files. What others have mapped stays, and so would what is not on
-    disk yet: `ours`, which may just have come, are written out first."""
-    for _, descriptor in _opened(ours):
-        os.fsync(descriptor)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    disk yet, of a model that has just come or a runtime that was just installed: it is written out first."""
+    libc = _libc()
     for _, descriptor in _opened(files):
+        libc.sync_file_range(descriptor, 0, 0, _WRITE_AND_WAIT)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
@@ -147,6 +147,7 @@ def _libc() -> ctypes.CDLL:
     libc.mmap.restype = pointer
     libc.mmap.argtypes = [pointer, size, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
     libc.mincore.argtypes = [pointer, size, ctypes.c_char_p]
+    libc.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
     libc.munmap.argtypes = [pointer, size]
     return libc
 

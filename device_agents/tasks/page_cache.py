@@ -19,7 +19,7 @@ def run(work: Work) -> Cached:
     packages = (*backend.packages, *(backend.gpu_packages if _has_gpu(work.spec) else ()))
     model = _model_files(work, builds=backend.builds)
     if work.spec.cold and work.index == 0:
-        page_cache.drop(page_cache.runtime_files(packages), ours=model)
+        page_cache.drop([*model, *page_cache.runtime_files(packages)])
     libraries = page_cache.runtime_files(packages, page_cache.LARGE_BYTES)
     return Cached(page_cache.resident(model), page_cache.resident(libraries))
 

@@ -37,23 +37,23 @@ class TestAFile:
         assert resident(file) == Resident(SIZE, SIZE, 0)
 
     def test_is_cold_when_it_was_dropped_and_warm_when_it_was_read_again(self, file: Path) -> None:
-        page_cache.drop([], ours=[file])
+        page_cache.drop([file])
         assert resident(file) == Resident(SIZE, 0, 0)
         file.read_bytes()
         assert resident(file) == Resident(SIZE, SIZE, 0)
 
     def test_read_in_part_lies_there_in_part(self, file: Path) -> None:
-        page_cache.drop([], ours=[file])
+        page_cache.drop([file])
         with file.open("rb", buffering=0) as stream:
             os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # or the kernel reads ahead
             os.pread(stream.fileno(), mmap.PAGESIZE, SIZE // 2)
         assert 0 < resident(file).resident < SIZE // 2
 
     def test_that_another_process_has_mapped_stays_and_is_told(self, file: Path) -> None:
-        page_cache.drop([], ours=[file])
+        page_cache.drop([file])
         with file.open("rb") as stream, mmap.mmap(stream.fileno(), SIZE, prot=mmap.PROT_READ) as held:
             assert held[: SIZE // 2]
-            page_cache.drop([file], ours=[])
+            page_cache.drop([file])
             assert resident(file).resident >= SIZE // 2
 
     def test_of_another_owner_is_not_called_warm(self) -> None:
@@ -66,7 +66,7 @@ class TestAFile:
         file.chmod(0)
         with an_ordinary_user():
             assert resident(file) == Resident(0, 0, 0)
-            page_cache.drop([file], ours=[file])
+            page_cache.drop([file])
 
     def test_that_is_empty_counts_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "empty").touch()
