@@ -65,7 +65,11 @@ def test_the_operator_s_price_goes_before_the_profile_s() -> None:
 @pytest.mark.parametrize(
     ("whole", "per_s", "reason"),
     [
-        (made(), 100.0, "the profile local has no price an hour; with price_per_hour and currency fleet.toml gives one"),
+        (
+            made(),
+            100.0,
+            "the profile local has no price an hour; with price_per_hour and currency fleet.toml gives one",
+        ),
         (made("jetson-agx-orin-64gb"), 100.0, "the profile jetson-agx-orin-64gb has no price an hour"),
         (made(""), 100.0, "no device profile is named"),
         (made("of-a-newer-edgebench"), 100.0, "the profile of-a-newer-edgebench is not known here"),

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from device_agents.contract import ProcessResult, Reading
+from edge.report.rows import special
 from edge.report.stages import starting
 from edge.results import loading
+from edge.results.again import deploy_command
 from edge.results.energy import NotKnown
+from edge.results.likeness import unlike_axes
 from edge.results.loading import Loading
 from edge.results.store import Measurement
+from edge.sweeps.plan_file import load_sweep
 from tests.measured import measurement
 
 PARTS = {"interpreter": 0.05, "import": 0.5, "load": 0.25, "bind": 0.01, "first_inference": 0.04}
@@ -86,7 +91,9 @@ def test_what_is_neither_is_neither(cache: str | None, name: str) -> None:
 
 def test_why_nobody_could_see_is_shown() -> None:
     lines = dict(reversed(list(starting(of(process(0, cache=None), process(1, cache=None))))))
-    assert lines["to the first answer s"].startswith("0.85 ±0.000 not known how warm (2 processes): Python 0.050, import")
+    assert lines["to the first answer s"].startswith(
+        "0.85 ±0.000 not known how warm (2 processes): Python 0.050, import"
+    )
     assert any("no file of another owner" in text for _, text in starting(of(process(cache=None))))
 
 
@@ -103,3 +110,19 @@ def test_without_a_figure_there_is_a_reason(whole: Any, reason: str) -> None:
     assert isinstance(found, NotKnown)
     assert reason in found.reason
     assert dict(starting(found))["to the first answer"] == f"not known: {found.reason}"
+
+
+class TestAskingForAColdStart:
+    def test_a_plan_may(self, tmp_path: Path) -> None:
+        (tmp_path / "plan.toml").write_text('models = ["resnet18"]\ncold = true\n')
+        (request,) = [one for sweep in [load_sweep(tmp_path / "plan.toml")] for one in sweep.requests(sweep.axes[0])]
+        assert request.cold
+
+    def test_it_is_another_request_that_is_compared_with_those_without(self) -> None:
+        warm, cold = (measurement("aaaa1111", cold=is_cold).cell for is_cold in (False, True))
+        assert warm.id == measurement("aaaa1111").cell.id != cold.id
+        assert unlike_axes(warm, cold) == ()
+        assert special(cold) == ["cold start"]
+
+    def test_the_command_that_makes_it_again_does(self) -> None:
+        assert deploy_command(measurement("aaaa1111", cold=True).cell).endswith(" --cold")
