@@ -10,12 +10,11 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 from device_agents import inputs, measure, runtimes
 from device_agents.backends.base import Backend, SelfTimed
 from device_agents.contract import JobSpec, ParityCheck, ProcessResult, SampleRange, dumps
-from device_agents.files import write_atomic
+from device_agents.files import little_endian, write_atomic
 from device_agents.footprint import Footprint
 from device_agents.kinds.cpu import last_cache_bytes
 from device_agents.measure import Samples, Timed
 from device_agents.phases import Phases
-from device_agents.recording import little_endian
 from device_agents.system import System
 from device_agents.tasks import COMPILED, Work
 

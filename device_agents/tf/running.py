@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+from device_agents.backends import base
 from device_agents.backends.base import Arrays, first_line
 from device_agents.contract import JobSpec, Network, TensorSpec
 from device_agents.errors import DeviceError
@@ -15,7 +16,7 @@ from device_agents.tf.settings import Settings
 _SIGNATURE = "serving_default"
 
 
-class Runner:
+class Runner(base.Runner):
     """Inputs are laid out as the network wants them when they are bound, outside of what is timed. TensorFlow computes
     when it likes: an inference has ended when its outputs are on the host, or where nothing is transferred, when the
     device says so."""

@@ -15,7 +15,7 @@ from edge.report.stages import costing
 from edge.results import cost
 from edge.results.cost import Cost
 from edge.results.energy import NotKnown
-from edge.results.judged import judged
+from edge.results.judged import Judged
 from edge.results.stats import Summary
 from edge.results.store import Measurement
 from profiles.errors import ConfigError
@@ -32,7 +32,7 @@ def made(profile: str = "local", price: Price | None = None) -> Measurement:
 
 
 def serving(per_s: float) -> Summary:
-    return replace(judged(made(), VALUES).summary, throughput_per_s=per_s)
+    return replace(Judged.from_samples(made(), VALUES).summary, throughput_per_s=per_s)
 
 
 def of(whole: Measurement, per_s: float = 100.0) -> Cost:
