@@ -45,13 +45,16 @@ class Backend:
     The calls come in this order: start, load, then bind a slot before it is enqueued, wait after each enqueue, and
     parts after a wait. Where `builds` is true, `load` gets the path of the engine that `build` wrote, in this process
     or another. Where `compiles` is true after load, `compile` comes next. `in_flight` is how many inferences the
-    pipelined pattern keeps under way.
+    pipelined pattern keeps under way. `packages` are the modules whose files a process reads to start: the runtime and
+    what it brings along, as far as they are there; `gpu_packages` those that it reads beside them where there is a GPU.
     """
 
     patterns: ClassVar[Tuple[str, ...]] = ("serial",)
     options: ClassVar[Dict[str, str]] = {}
     build_options: ClassVar[Dict[str, str]] = {}
     builds: ClassVar[bool] = False
+    packages: ClassVar[Tuple[str, ...]] = ()
+    gpu_packages: ClassVar[Tuple[str, ...]] = ("nvidia",)
     compiles: bool = False
     in_flight: int = 2
 
@@ -93,6 +96,10 @@ class Backend:
         Errors: DeviceError.
         """
         raise NotImplementedError
+
+    def inspect(self) -> None:
+        """After load: refuse what would not compute as it was asked. Looking takes time that no application spends, so
+        it is neither loading nor the first inference. Errors: DeviceError."""
 
     def bind(self, inputs: Arrays, slot: int) -> None:
         """Make `inputs` (name to array, shapes and dtypes of the spec) what `slot` computes. Keeps no copy to come."""

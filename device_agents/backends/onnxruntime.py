@@ -26,6 +26,8 @@ from device_agents.ort.streams import StreamRunner, Streams
 
 class Backend(base.Runs):
     patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate", "sizes")
+    packages: ClassVar[Tuple[str, ...]] = ("onnxruntime", "numpy")
+    gpu_packages: ClassVar[Tuple[str, ...]] = ("nvidia", "tensorrt_libs")
     options: ClassVar[Dict[str, str]] = {
         "provider": "cpu, cuda or tensorrt; without it, cuda where there is an NVIDIA GPU and the provider, else cpu",
         "cuda_graph": "true: capture the inference as a CUDA graph and replay it (cuda, tensorrt)",
@@ -61,7 +63,7 @@ class Backend(base.Runs):
         return found
 
     def load(self, path: Path, spec: JobSpec) -> None:
-        """A model whose compute fell back is refused by `bind`: looking costs time that is not loading."""
+        """A model whose compute fell back is refused by `inspect`."""
         choice = providers.choose(self._ort, spec)
         cuda, why_not = self._own_cuda(choice)
         pipelined = spec.pattern.kind == "pipelined"
@@ -107,9 +109,12 @@ class Backend(base.Runs):
             raise
         self._unlooked = (path, spec, choice) if choice.on_gpu else None
 
-    def bind(self, inputs: Arrays, slot: int) -> None:
+    def inspect(self) -> None:
         if self._unlooked:
             self._look(*self._unlooked)
+
+    def bind(self, inputs: Arrays, slot: int) -> None:
+        self.inspect()
         super().bind(inputs, slot)
 
     def switches(self) -> Dict[str, Scalar]:

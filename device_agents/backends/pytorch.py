@@ -24,6 +24,8 @@ _SLOT = -1
 
 class Backend(base.Runs):
     patterns: ClassVar = ("serial", "rate", "sizes")
+    packages: ClassVar = ("torch", "torchvision", "numpy", "PIL", "sympy", "mpmath", "networkx")
+    gpu_packages: ClassVar = ("nvidia", "triton")
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:

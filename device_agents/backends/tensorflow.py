@@ -24,6 +24,7 @@ _DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly"
 
 class Backend(base.Runs):
     patterns: ClassVar = ("serial", "rate", "sizes")
+    packages: ClassVar = ("tensorflow", "keras", "numpy", "h5py", "ml_dtypes", "google", "absl", "grpc")
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:

@@ -240,7 +240,8 @@ class JobSpec:
     another than `parity_limit`. `check_with` names a backend that times the same engine afterwards, as a second
     opinion. `gpu` is the index or UUID of the one to use; "" leaves the choice to the agent. Before it is timed, the
     device is to be as cool as `cool_to_c` (degrees Celsius), unless that takes longer than `cool_cap_s`. `control`
-    is what it changes on the device."""
+    is what it changes on the device. With `cold`, model and runtime are not in the page cache when its first process
+    starts."""
 
     schema: int
     job: str
@@ -275,6 +276,7 @@ class JobSpec:
     cool_to_c: Optional[float] = None
     cool_cap_s: float = 0.0
     control: Control = Control()
+    cold: bool = False
 
     SIDES = ("height", "width")
     TASKS = ("measure", "build")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import ClassVar, Dict, Optional, Tuple
 
 from device_agents.codec import SchemaViolation
 from device_agents.contract.engines import EngineUse, Layer
@@ -92,6 +92,14 @@ class ProcessResult:
     bytes by what uses them. `state` is what the device was before and after, and what the runtime counted. `began_ns`,
     of the latencies' clock, is when the timed part began (0: not known). `sizes` is one side in pixels of the images of
     each timed inference, where the load pattern draws them.
+
+    `seconds` are by phase. Those from `interpreter` (from when the kernel made the process, to 10 ms) to
+    `first_inference` are an application's as well, or edgebench's own: `start` (the agent's), `memory` (reading
+    `stages`), `golden`, `inspect`, `inputs`.
+    `stages` hold bytes at the end of each of STAGES that there was. Of the process `rss` and `rss_peak`, the most
+    within the stage (`memory_peaks` of the state says how that was seen); of the GPU `device`, in use on all of it, and
+    `device_process` of that by this process; on a Jetson, which shares its memory, `available` of the system; and what
+    the runtime tells of its own, as in `memory`. Of a tool that runs inferences in a process of its own there are none.
     """
 
     index: int
@@ -113,7 +121,21 @@ class ProcessResult:
     memory: Dict[str, int] = field(default_factory=dict)
     began_ns: int = 0
     sizes: Optional[SampleRange] = None
+    stages: Dict[str, Dict[str, int]] = field(default_factory=dict)
 
+    STAGES: ClassVar[Tuple[str, ...]] = (
+        "baseline",
+        "import",
+        "golden",
+        "load",
+        "compile",
+        "inputs",
+        "first_inference",
+        "check",
+        "timed",
+    )
+    OWN_STAGES: ClassVar[Tuple[str, ...]] = ("golden", "inputs", "check")
+    """What edgebench does for itself: reading golden samples, making inputs in rotation, checking outputs."""
     PARTS = ("h2d", "compute", "d2h", "enqueue")
 
     def __post_init__(self) -> None:

@@ -24,6 +24,10 @@ class TensorRTBackend(base.Backend):
     without a GPU and times nothing when it does."""
 
     patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate", "sizes")
+    packages: ClassVar[Tuple[str, ...]] = (
+        "tensorrt", "tensorrt_libs", "tensorrt_bindings", "tensorrt_rtx", "tensorrt_rtx_libs", "tensorrt_rtx_bindings",
+        "numpy",
+    )  # fmt: skip
     options: ClassVar[Dict[str, str]] = RUN_OPTIONS
     builds: ClassVar[bool] = True
     module: ClassVar[str]

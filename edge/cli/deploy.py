@@ -59,6 +59,9 @@ def deploy(
     ] = None,
     hot_input: Annotated[bool, typer.Option("--hot-input", help="One input buffer: it stays in the cache.")] = False,
     transfers: Annotated[bool, typer.Option(help="Copy inputs and outputs in the timed part.")] = True,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="The first process starts with model and runtime out of the page cache.")
+    ] = False,
     inputs: Annotated[
         Path | None, typer.Option(help="Your own data: an .npz, or a folder of arrays or images.", show_default="noise")
     ] = None,
@@ -154,6 +157,7 @@ def deploy(
         engines=engines,
         sizes=parse_sizes(size) if size is not None else None,
         wishes=Wishes(lock_clocks, power_mode, persistence, shared),
+        cold=cold,
     )
     for each in devices:
         request.wishes.check(each)

@@ -68,6 +68,7 @@ def make_plan(
             power_mode=request.wishes.power_mode,
             persistence=request.wishes.persistence,
             shared=request.wishes.shared,
+            cold=request.cold,
         )
         for device in devices
         for precision in [_precision(request, device, choices)]

@@ -26,6 +26,7 @@ class Cell:
     the only ones that the model takes, or those that it is tuned for. `lock_clocks`, `power_mode`, `persistence` and
     `shared` are what is changed on the device, as edge.planning.control says. A `static` engine is built for the one
     size, whatever the artifact declares. Where `pattern` draws sizes, `size` is None.
+    With `cold` the first process starts with model and runtime out of the page cache.
     What equals its default does not enter the id, so that a new field leaves old ids alone. Artifacts and hardware are
     recorded, not hashed.
     """
@@ -54,6 +55,7 @@ class Cell:
     persistence: bool = False
     shared: bool = False
     static: bool = False
+    cold: bool = False
 
     def __post_init__(self) -> None:
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):

@@ -48,6 +48,7 @@ class Request:
     calibrate: str | None = None
     if_there: bool = False
     is_quick: bool = False
+    cold: bool = False
 
     def __post_init__(self) -> None:
         self._check_names()

@@ -128,7 +128,8 @@ def _lines(found: Sequence[Checked]) -> Iterator[dict[str, str]]:
 def _line(one: Checked, its: Against | None) -> dict[str, str]:
     ratio = "" if its is None or its.times is None else f"{its.times:.3g}"
     callout = f"{one.called_out.partition(':')[0]}: see below" if one.called_out else ""
-    reasons = [callout, its.why if its else "", *_minor(its)]
+    note = its.figure.note if its and isinstance(its.figure, Figure) else ""
+    reasons = [callout, its.why if its else "", note, *_minor(its)]
     return {
         "claim": one.claim.id,
         "claimed": claimed(one.claim),

@@ -16,6 +16,7 @@ from edge.report.engines import special as special_engine
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.readings import Line, section, told_ms
 from edge.report.rows import CLOCKS, Row, interval, rate, special
+from edge.report.stages import costing, holding, starting
 from edge.report.table import escape
 from edge.results.energy import COUNTER, NotKnown
 from edge.results.layers import layers_of, precision_shares, slowest
@@ -52,6 +53,7 @@ def _lines(row: Row, watched: Watched, over: Overhead | None) -> Iterator[Line]:
     yield from soaked(row.summary.soak)
     yield from overhead.lines(over)
     yield from _energy(row)
+    yield from costing(row.cost)
     yield from _parts(row.summary)
     yield from foreign.run(row) if row.foreign else (*_run(row), *meanwhile(watched))
     yield from _engine(row.measurement.result.engine)
@@ -119,6 +121,7 @@ def _parts(summary: Summary) -> Iterator[Line]:
 
 def _run(row: Row) -> Iterator[Line]:
     summary, result = row.summary, row.measurement.result
+    yield from starting(row.loading)
     yield "load ms", told_ms(summary.load_ns)
     yield from _compiling(result)
     yield "first inference ms", told_ms(summary.first_inference_ns)
@@ -134,6 +137,7 @@ def _run(row: Row) -> Iterator[Line]:
     if summary.within is not None:
         yield "spread within a run", f"{summary.within:.1%}"
     yield from _parity(row)
+    yield from holding(row.footprint)
     yield "peak process memory", size(max(process.peak_rss_bytes for process in result.processes))
     for name, count in row.memory.items():
         yield f"memory: {name.replace('_', ' ')}", size(count)

@@ -94,7 +94,8 @@ def _told(cell: Cell) -> str:
     """`12.3 ±0.4`; with the verdict where that is not VALID; `not measured` where there is nothing."""
     if isinstance(cell.figure, NotKnown):
         return "not measured" if not cell.measurement or cell.command else "-"
-    return " ".join([_figure(cell.figure), *([] if cell.status == "VALID" else [cell.status])])
+    words = [_figure(cell.figure), cell.figure.note, "" if cell.status == "VALID" else cell.status]
+    return " ".join(filter(None, words))
 
 
 def _figure(found: Figure) -> str:

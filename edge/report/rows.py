@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Iterable, Sequence
@@ -11,11 +12,17 @@ from typing import TYPE_CHECKING
 from device_agents.contract import Scalar
 from edge.planning.plan import OWN, Cell
 from edge.report.opinion import ratios
-from edge.results.energy import Energy, NotKnown
+from edge.results.cost import Cost
+from edge.results.cost import of as cost_of
+from edge.results.energy import NotKnown
 from edge.results.foreign import Foreign
 from edge.results.judged import Judged
 from edge.results.layers import layers_of, precision_shares, slowest
+from edge.results.loading import Loading
+from edge.results.loading import of as loading_of
 from edge.results.lottery import build_lottery
+from edge.results.memory import Memory
+from edge.results.memory import of as memory_of
 from edge.results.stats import Estimate, milliseconds
 from edge.results.store import Measurement, Store
 from edge.results.verdict import Verdict
@@ -73,6 +80,21 @@ class Row(Judged):
                 found[name] = max(size, found.get(name, 0))
         return found
 
+    @functools.cached_property
+    def loading(self) -> Loading | NotKnown:
+        """From the start of each process to its first answer."""
+        return loading_of(self.measurement)
+
+    @functools.cached_property
+    def footprint(self) -> Memory | NotKnown:
+        """What process and device held, by stage."""
+        return memory_of(self.measurement)
+
+    @functools.cached_property
+    def cost(self) -> Cost | NotKnown:
+        """At the measured throughput."""
+        return cost_of(self.measurement, self.summary)
+
     @property
     def measuring_s(self) -> float:
         """Seconds that were spent loading, checking, warming up and timing, over all processes."""
@@ -91,6 +113,7 @@ def special(cell: Cell, own_inputs: str = "own inputs") -> list[str]:
     told += ["bounds " + ", ".join(map(str, profile.values())) for profile in cell.profiles]
     told += [own_inputs] if cell.inputs else []
     told += ["hot input"] if cell.hot_input else []
+    told += ["cold start"] if cell.cold else []
     told += [] if cell.transfers else ["no transfers"]
     told += [] if cell.engines == OWN else [f"engines {cell.engines}"]
     told += ["static engine"] if cell.static else []
@@ -161,6 +184,7 @@ def as_json(row: Row) -> dict[str, object]:
         "options": cell.options,
         "hot_input": cell.hot_input,
         "transfers": cell.transfers,
+        "cold": cell.cold,
         "bounds": cell.profiles,
         "engines": cell.engines,
         "lock_clocks": cell.lock_clocks,
@@ -203,8 +227,10 @@ def as_json(row: Row) -> dict[str, object]:
         "foreign": row.foreign,
         "inputs": measurement.origin.inputs,
         "memory_bytes": row.memory,
-        "energy": row.energy if isinstance(row.energy, Energy) else None,
-        "energy_unknown": row.energy.reason if isinstance(row.energy, NotKnown) else None,
+        **_or_reason("energy", row.energy),
+        **_or_reason("loading", row.loading),
+        **_or_reason("memory", row.footprint),
+        **_or_reason("cost", row.cost),
         **_engine_as_json(row),
         "controlled": list(measurement.result.controlled),
         "imported": measurement.imported,
@@ -212,6 +238,13 @@ def as_json(row: Row) -> dict[str, object]:
         "measuring_s": row.measuring_s,
         "waited_s": row.waited_s,
     }
+
+
+def _or_reason(name: str, found: object) -> dict[str, object]:
+    """A figure, or in its place why it is not known."""
+    if isinstance(found, NotKnown):
+        return {name: None, f"{name}_unknown": found.reason}
+    return {name: found, f"{name}_unknown": None}
 
 
 def lotteries_as_json(rows: Iterable[Row]) -> list[dict[str, object]]:

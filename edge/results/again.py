@@ -30,15 +30,21 @@ def _options(cell: Cell) -> Iterator[str]:
         yield from ("--option", f"{name}={option(value)}")
     for profile in cell.profiles:
         yield from ("--bounds", str(profile[FREE_BATCH]))
-    if cell.hot_input:
-        yield "--hot-input"
-    if not cell.transfers:
-        yield "--no-transfers"
+    yield from _loop(cell)
     if cell.engines != OWN:
         yield from ("--engines", cell.engines)
     if cell.check_with is not None:
         yield from ("--check-with", cell.check_with)
     yield from _control(cell)
+
+
+def _loop(cell: Cell) -> Iterator[str]:
+    if cell.hot_input:
+        yield "--hot-input"
+    if not cell.transfers:
+        yield "--no-transfers"
+    if cell.cold:
+        yield "--cold"
 
 
 def _control(cell: Cell) -> Iterator[str]:

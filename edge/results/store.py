@@ -24,7 +24,7 @@ from edge.results.foreign import Foreign
 from edge.results.samples import check_samples
 from edge.results.updates import SCHEMA, updated
 from profiles.errors import ConfigError, ResultError
-from profiles.schema import Thresholds
+from profiles.schema import Price, Thresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,6 +59,7 @@ class Origin:
     `power_mode` is the mode that is expected, `thresholds` are the verdict's, `produced_by` the artifact's versions,
     `inputs` the operator's own data where that was timed, `size` height and width of the images (of drawn ones, of
     those that are checked). Of another tool's measurement `foreign` alone is known.
+    `price` is the operator's own of an hour of the device.
     """
 
     device_profile: str
@@ -72,6 +73,7 @@ class Origin:
     inputs: OwnInputs | None = None
     foreign: Foreign | None = None
     size: tuple[int, int] | None = None
+    price: Price | None = None
 
 
 @dataclass(frozen=True)

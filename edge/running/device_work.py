@@ -232,6 +232,7 @@ class DeviceWork:
             produced_by=artifact.produced_by,
             inputs=inputs,
             size=sizes.measured(artifact, cell.size, cell.pattern),
+            price=self.device.price,
         )
 
     def _say(self, what: str) -> None:

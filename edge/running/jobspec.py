@@ -84,6 +84,7 @@ def job_spec(
         check=DETECTION if _is_detection(artifact) else RELATIVE,
         limits=_limits(artifact, cell),
         control=control or Control(),
+        cold=cell.cold,
     )
 
 

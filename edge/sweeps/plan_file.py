@@ -197,6 +197,7 @@ class _File(Axes):
     bounds: tuple[str, ...] = ()
     inputs: str | None = None
     hot_input: bool = False
+    cold: bool = False
     transfers: bool = True
     engines: str = "own"
     check_with: str | None = None
@@ -318,6 +319,7 @@ def _base(file: _File, source: Path, models: tuple[str, ...]) -> Request:
         timing=file.quick_timing if file.quick else file.timing,
         processes=file.processes,
         hot_input=file.hot_input,
+        cold=file.cold,
         transfers=file.transfers,
         bounds=parse_bounds(list(file.bounds)),
         inputs=source.absolute().parent / Path(file.inputs).expanduser() if file.inputs else None,

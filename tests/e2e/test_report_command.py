@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from profiles.schema import Price
 from tests.browser import Browser
 from tests.operator import Operator
 from tests.report_lab import Made, add
@@ -17,7 +18,7 @@ MADE = (
     Made("aaaa2", ms=3.0, framework="tensorflow"),
     Made("aaaa3", ms=4.0, backend="onnxruntime"),
     Made("aaaa4", ms=8.0, batch=8),
-    Made("bbbb1", ms=1.0, device="orin-2"),
+    Made("bbbb1", ms=1.0, device="orin-2", price=Price(0.36, "EUR", "fleet.toml")),
     Made("bbbb2", ms=1.1, device="orin-2", slower=0.5, batch=8),
 )
 
@@ -89,6 +90,32 @@ class TestThePage:
         browser.open(page, 6)
         assert "1.5" in browser.texts("#ratio-rows tbody tr")[0]
         assert browser.texts("#ratio-rows code")[0] == "edgebench compare aaaa1 aaaa2 --across framework"
+
+    def test_stacks_the_parts_of_a_start_cold_and_warm(self, browser: Browser, page: str) -> None:
+        browser.open(page, 6)
+        drawn = "document.getElementById('plot-loading').data"
+        assert browser.ask(f"{drawn}.map(trace => trace.name)") == [
+            "Python", "import", "load", "inputs handed over", "first inference",
+        ]  # fmt: skip
+        assert browser.ask(f"{drawn}[2].x.slice(-2)") == [0.4, 1.4], "the first measurement's, from the top"
+        assert "onnxruntime" not in browser.texts("#starts tbody tr")[0]
+        cold, warm = browser.texts("#starts tbody tr:nth-child(-n+2)")
+        assert ("cold" in cold, "21.9" not in cold, "warm" in warm) == (True, True, True)
+
+    def test_stacks_the_memory_that_each_stage_added(self, browser: Browser, page: str) -> None:
+        browser.open(page, 6)
+        drawn = "document.getElementById('plot-memory').data"
+        assert browser.ask(f"{drawn}.map(trace => [trace.name, trace.x[0]])") == [
+            ["import", 30], ["load", 120], ["first inference", 10], ["timed", 0],
+        ]  # fmt: skip
+
+    def test_tells_what_a_million_images_cost_where_there_is_a_price(self, browser: Browser, page: str) -> None:
+        browser.open(page, 6)
+        (row,) = browser.texts("#costs tbody tr")
+        assert "EUR" in row
+        assert "at 0.36 EUR an hour (fleet.toml)" in row
+        assert "Without: 5 (the profile jetson-agx-orin-64gb has no price an hour" in browser.texts("#costs caption")[0]
+        assert "a million images" in browser.texts("#matrix tbody tr")[1]
 
     @pytest.mark.parametrize("width", [390, 1280])
     def test_fits_the_width_of_a_screen(self, browser: Browser, page: str, width: int) -> None:

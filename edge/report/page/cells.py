@@ -10,6 +10,7 @@ import numpy as np
 from edge.report.page.distribution import percentiles, quantiles_ms
 from edge.report.page.graphs import Graphs
 from edge.report.page.numbers import ms, short
+from edge.report.page.stages import cost, memory, starts
 from edge.report.page.timeline import timeline
 from edge.report.rows import Row, special
 from edge.results.again import deploy_command
@@ -42,7 +43,7 @@ def read_entry(store: Store, graphs: Graphs, measurement_id: str, points: int) -
     samples = store.samples_ns(measurement)
     row = Row.from_samples(measurement, samples)
     return Entry(
-        told={**_what(row), **_figures(row), **_drawn(row, samples, points), **_engine(row, graphs)},
+        told={**_what(row), **_figures(row), **_drawn(row, samples, points), **_engine(row, graphs), **_around(row)},
         row=row,
         side=side([row], [samples]) if measurement.result.processes else None,
     )
@@ -87,6 +88,10 @@ def _figures(row: Row) -> dict[str, Any]:
         "processes": row.processes,
         "streams": summary.streams,
     }
+
+
+def _around(row: Row) -> dict[str, Any]:
+    return {"loading": starts(row), "memory": memory(row), "cost": cost(row)}
 
 
 def _drawn(row: Row, samples: Samples, points: int) -> dict[str, Any]:

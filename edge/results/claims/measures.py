@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from statistics import fmean
 
-from edge.results import overhead
+from edge.results import cost as costs
+from edge.results import loading, memory, overhead
 from edge.results.claims.reading import Measurements, Read
 from edge.results.energy import Energy, NotKnown
 from edge.results.ratios import welch
@@ -20,12 +21,14 @@ _OVERLAP = "inferences overlap, so a latency is none"
 
 @dataclass(frozen=True)
 class Figure:
-    """`low` and `high` bound the 95 % interval; None where one process says nothing of the next."""
+    """`low` and `high` bound the 95 % interval; None where one process says nothing of the next. `note` says what the
+    figure is of where a measurement has several."""
 
     value: float
     low: float | None = None
     high: float | None = None
     approximate: bool = False
+    note: str = ""
 
 
 def around(per_process: Sequence[float]) -> Figure:
@@ -78,6 +81,49 @@ def ratio(baseline: Read, variant: Read) -> Figure | NotKnown:
     return Figure(found.value, found.low, found.high)
 
 
+def cold_s(read: Read, _: Measurements) -> Figure | NotKnown:
+    """From the start of a process to its first answer, nothing cached."""
+    found = loading.of(read.measurement)
+    return found if isinstance(found, NotKnown) else _start(found.cold, "cold", "no process started cold")
+
+
+def warm_s(read: Read, _: Measurements) -> Figure | NotKnown:
+    """The same with the files of model and runtime in the page cache, and what is compiled kept."""
+    found = loading.of(read.measurement)
+    return found if isinstance(found, NotKnown) else _start(found.warm, "warm", "no process started warm")
+
+
+def _load_s(read: Read, among: Measurements) -> Figure | NotKnown:
+    """Cold where a process started so, else warm."""
+    cold = cold_s(read, among)
+    return cold if isinstance(cold, Figure) else warm_s(read, among)
+
+
+def _start(found: loading.Start | None, note: str, why: str) -> Figure | NotKnown:
+    if found is None:
+        return NotKnown(why)
+    value, width = found.total_s, found.half_width_s
+    if width is None:
+        return Figure(value, note=note)
+    return Figure(value, value - width, value + width, note=note)
+
+
+def _memory(read: Read, _: Measurements) -> Figure | NotKnown:
+    """What the device held at its most, where it tells; else the process."""
+    found = memory.of(read.measurement)
+    if isinstance(found, NotKnown):
+        return found
+    if found.device is None:
+        return Figure(float(found.process), note="of the process")
+    return Figure(float(found.device), note="of the device")
+
+
+def cost(read: Read, _: Measurements) -> Figure | NotKnown:
+    """Of a million images; the note is the currency."""
+    found = costs.of(read.measurement, read.summary)
+    return found if isinstance(found, NotKnown) else Figure(found.per_million_images, note=found.price.currency)
+
+
 def _overhead(read: Read, among: Measurements) -> Figure | NotKnown:
     """As a share: 0.03 is 3 % more than the same sizes take alone."""
     if not overhead.draws(read.judged):
@@ -98,6 +144,8 @@ MEASURED: Mapping[str, Of] = {
     "latency_p99_ms": _p99_ms,
     "throughput_images_per_s": _throughput,
     "energy_j_per_image": _energy,
+    "load_s": _load_s,
+    "memory_bytes": _memory,
     OVERHEAD: _overhead,
 }
 """All measures of one measurement; `time_ratio` is of two, `compile_share` of none."""

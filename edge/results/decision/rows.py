@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from device_agents.contract import LoadPattern, Precision
-from edge.results.claims.measures import MEASURED, Figure, Of, around, ratio
+from edge.results.claims.measures import MEASURED, Figure, Of, around, cold_s, cost, ratio, warm_s
 from edge.results.claims.reading import Measurements, Read
 from edge.results.decision.environments import COMPILED, identity_of
 from edge.results.energy import NotKnown
@@ -68,14 +68,15 @@ def _int8(read: Read, among: Measurements) -> Figure | NotKnown:
     return NotKnown("INT8 was not measured")
 
 
-def _percent(of: Of) -> Of:
-    """Of a share."""
+def _scaled(of: Of, factor: float) -> Of:
+    """In another unit."""
 
     def told(read: Read, among: Measurements) -> Figure | NotKnown:
         found = of(read, among)
-        if isinstance(found, NotKnown) or found.low is None or found.high is None:
-            return found if isinstance(found, NotKnown) else Figure(100 * found.value)
-        return Figure(100 * found.value, 100 * found.low, 100 * found.high)
+        if isinstance(found, NotKnown):
+            return found
+        low, high = (None if end is None else factor * end for end in (found.low, found.high))
+        return Figure(factor * found.value, low, high, found.approximate, found.note)
 
     return told
 
@@ -89,7 +90,11 @@ ROWS: tuple[Row, ...] = (
     Row("p99", "ms", MEASURED["latency_p99_ms"]),
     Row("throughput", "images/s", MEASURED["throughput_images_per_s"]),
     Row("compiling", "s", _compile_s, ways=(COMPILED,)),
-    Row("drawn sizes", "% more", _percent(_drawn), needs={"pattern": _SIZES, "size": None}),
+    Row("loading, cold", "s", cold_s, needs={"cold": True}),
+    Row("loading, warm", "s", warm_s),
+    Row("memory", "MB", _scaled(MEASURED["memory_bytes"], 1e-6)),
+    Row("drawn sizes", "% more", _scaled(_drawn, 100.0), needs={"pattern": _SIZES, "size": None}),
+    Row("cost", "a million images", cost),
     Row("energy", "J an image", MEASURED["energy_j_per_image"]),
     Row("INT8", "x the time", _int8, ways=("in onnxruntime", "in tensorrt", "in trtexec"),
         needs={"precision": Precision.INT8}),

@@ -48,7 +48,7 @@ def test_defaults_are_part_of_what_an_id_means() -> None:
     timing = (5, 1.0, 50, 60.0, 2.0, 150, 120.0)
     assert astuple(Timing()) == timing
     pattern = ("serial", 0.0, False, 0.0, ())
-    engines = (0, (), None, None, "own", None, False, None, False, False, False)
+    engines = (0, (), None, None, "own", None, False, None, False, False, False, False)
     assert astuple(cell())[6:] == ("pretrained", pattern, timing, {}, False, True, 0, *engines)
 
 
