@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,29 @@ class TestRatios:
         found = held(tmp_path, edge, whole, Made("aaaa2", ms=2.0, precision=Precision.INT8))
         assert found.against[0].why == "baseline's precision fp32, claimed fp16"
         assert isinstance(found.against[0].figure, Figure)
+
+
+class TestStarts:
+    """The first process of Made starts cold and takes 2 s, the others 1 s; they hold 160 MB over their baseline."""
+
+    def test_a_load_time_is_held_against_a_cold_start_where_there_was_one(self, tmp_path: Path) -> None:
+        found = held(tmp_path, claim(2, "s", "load_s"), Made("aaaa1"))
+        assert found.against[0].figure == Figure(pytest.approx(2.0), note="cold")  # type: ignore[arg-type]
+        assert found.verdict is Verdict.REPRODUCED
+
+    def test_memory_is_of_the_process_where_the_device_tells_nothing(self, tmp_path: Path) -> None:
+        found = held(tmp_path, claim(160, "MB", "memory_bytes"), Made("aaaa1"))
+        assert found.against[0].figure == Figure(1.6e8, note="of the process")
+        assert found.verdict is Verdict.REPRODUCED
+
+    def test_what_an_earlier_edgebench_measured_has_no_load_time(self, tmp_path: Path) -> None:
+        early = Made("aaaa1")
+        result = early.measurement.result
+        bare = tuple(replace(process, seconds={}) for process in result.processes)
+        early.measurement = replace(early.measurement, result=replace(result, processes=bare))
+        found = held(tmp_path, claim(2, "s", "load_s"), early)
+        assert found.verdict is Verdict.NOT_MEASURED
+        assert "by an earlier edgebench" in found.against[0].why
 
 
 class TestDrawnSizes:

@@ -15,6 +15,7 @@ from edge.results.claims.reading import Measurements
 from edge.results.decision.matrix import Line, Matrix, matrices
 from edge.results.energy import NotKnown
 from edge.results.store import Store
+from profiles.schema import Price
 from tests.report_lab import Made, add
 
 
@@ -109,6 +110,25 @@ def test_int8_is_a_gain_over_the_precision_of_the_matrix(tmp_path: Path) -> None
     assert isinstance(int8.cells["pytorch"].figure, Figure)
     assert int8.cells["pytorch"].figure.value == pytest.approx(0.75, rel=0.01)
     assert "--precision int8" in int8.cells["tensorflow"].command
+
+
+def test_loading_memory_and_cost_are_rows_or_say_why_not(tmp_path: Path) -> None:
+    price = Price(per_hour=3.6, currency="EUR", source="a test")
+    (found,) = of(
+        tmp_path, Made("aaaa1", ms=10.0, price=price), Native("aaaa2", "tensorflow", "graph", 13.0)
+    )  # fmt: skip
+    rows = {one.name: one.cells["pytorch"].figure for one in found.lines if one.way == "in tensorrt"}
+    told = {name: figure for name, figure in rows.items() if isinstance(figure, Figure)}
+    assert (told["loading, cold"].value, told["loading, warm"].value) == pytest.approx((2.0, 1.0))
+    assert told["memory"] == Figure(160.0, note="of the process")
+    assert told["cost"].value == pytest.approx(10.0, rel=0.01)  # a million images at 100 a second, for 0.001 each
+    assert told["cost"].note == "EUR"
+    drawn = line(found, "in tensorrt", "drawn sizes").cells["pytorch"]
+    assert isinstance(drawn.figure, NotKnown)
+    assert "--pattern sizes:224-512" in drawn.command
+    bare = line(found, "as it is", "cost").cells["tensorflow"]
+    assert isinstance(bare.figure, NotKnown)
+    assert "no price" in bare.figure.reason
 
 
 def test_other_requests_and_devices_have_matrices_of_their_own(tmp_path: Path) -> None:
