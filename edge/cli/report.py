@@ -93,17 +93,20 @@ def report(
 
     told = claims is not None or matrix
     _check(html, live=live, told=told, markdown=markdown)
-    asked, known = wanted(device, model, verdict, run, since), fleet_for(device, fleet)
+    known = fleet_for(device, fleet)
     held = None if claims is None else claims_file(claims)
     store, reader = Store(places().results), Reader(places().results, places().artifacts, held)
 
-    def choose() -> list[str]:
+    def choose(only: str | None = model) -> list[str]:
+        asked = wanted(device, only, verdict, run, since)
         return chosen(store, measurements, asked, last, known, quiet=live)
 
     if html is None and not live:
-        from edge.cli.report_claims import tell
+        from edge.cli.report_claims import models, tell
 
-        tell(store, choose(), held, matrix=matrix, markdown=markdown, json=json)
+        few = None if measurements or model or last or matrix else models(held)
+        ids = choose() if few is None else [one for only in few for one in choose(only)]
+        tell(store, ids, held, matrix=matrix, markdown=markdown, json=json)
         return
     picks = {"--device": device, "--model": model, "--run": run, "--since": since, "--last": last}
     picks["--claims"] = claims

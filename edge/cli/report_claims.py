@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from profiles.claim_schema import ClaimsFile
 
 
+def models(claims: ClaimsFile | None) -> list[str]:
+    """Those that are claimed anything of: measurements of no others need be read."""
+    named = [claim.conditions.model for claim in claims.whole] if claims is not None else []
+    return sorted({name for name in named if name is not None})
+
+
 def tell(
     store: Store, ids: Sequence[str], claims: ClaimsFile | None, *, matrix: bool, markdown: bool, json: bool
 ) -> None:
