@@ -77,7 +77,7 @@ def as_json(found: Sequence[Checked], file: ClaimsFile) -> dict[str, object]:
 def for_page(found: Sequence[Checked], file: ClaimsFile) -> dict[str, Any]:
     """The table with what is to be said of it, as texts."""
     claims = {one.claim.id: one.claim.sentence for one in found}
-    lines = [{**line, "sentence": claims[line["claim"]]} for line in _lines(found)]
+    lines = [{"claim": line["claim"], "sentence": claims[line["claim"]], **line} for line in _lines(found)]
     return {"headline": headline(found, file), "lines": lines, "notes": notes(found, file)}
 
 
@@ -126,7 +126,7 @@ def _lines(found: Sequence[Checked]) -> Iterator[dict[str, str]]:
 
 
 def _line(one: Checked, its: Against | None) -> dict[str, str]:
-    ratio = "" if its is None or its.times is None else f"{its.times:.3g}"
+    ratio = "" if its is None or its.times is None else _short(its.times)
     callout = f"{one.called_out.partition(':')[0]}: see below" if one.called_out else ""
     note = its.figure.note if its and isinstance(its.figure, Figure) else ""
     reasons = [callout, its.why if its else "", note, *_minor(its)]

@@ -553,14 +553,16 @@
     put("claim-notes", ...told.notes.map((note) => el("li", {}, note)));
     again("claims", state.doc.command);
   }
+  const LONG = ["sentence", "why"];
   const listed = (notes) => el("ul", {}, ...notes.map((note) => el("li", {}, note)));
   function lined(caption, lines) {
     const names = lines.length ? Object.keys(lines[0]).filter((name) => lines.some((line) => line[name])) : [];
-    const verdict = (name, text) => (name === "verdict" ? `claim-${text.replace(/ /g, "-")}` : null);
+    const verdict = (name, text) => (name === "verdict" ? ` claim-${text.replace(/ /g, "-")}` : "");
+    const kind = (name, text) => (LONG.includes(name) ? "why" : `name${verdict(name, text)}`);
     return el("table", {}, el("caption", {}, caption),
       el("thead", {}, el("tr", {}, ...names.map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, ...lines.map((line) => el("tr", {}, ...names.map((name, index) =>
-        el(index ? "td" : "th", index ? { class: verdict(name, line[name]) } : { scope: "row" }, line[name]))))));
+        el(index ? "td" : "th", index ? { class: kind(name, line[name]) } : { scope: "row" }, line[name]))))));
   }
 
   // --- the whole

@@ -1,9 +1,9 @@
 """A claim beside the measurements that come nearest to it, with a verdict.
 
-`reproduced`: the measured figure lies within the claim's tolerance of what is claimed. `undecided`: it does not, but
-its 95 % interval reaches there. `not reproduced`: neither. `not comparable`: something differs that matters, or the
+`reproduced`: the measured figure lies within the claim's tolerance of what is claimed. `not reproduced`: neither it nor
+its 95 % interval does. `undecided`: its interval does. `not comparable`: something differs that matters, or the
 measurement is INVALID. `not measured`: there is nothing; the command is told that would change that. Of several devices
-the claim's own verdict is the most telling one.
+the claim's own verdict is the first of these.
 """
 
 from __future__ import annotations
