@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_agents.contract import Dim, DimRange, LoadPattern, Precision
+from device_agents.contract import Dim, DimRange, Precision
 from edge.planning import choosing, sizes
 from edge.planning.ahead import engine_for
 from edge.planning.choosing import Choices, Survey
@@ -183,7 +183,13 @@ class ArtifactSource:
         self._made: dict[_Wanted, Artifact | ExportError] = {}
 
     def __call__(self, cell: Cell) -> Artifact:
-        """Errors: those of the export; ConfigError."""
+        """Errors: those of the export; ConfigError; RunError for one that does not take the sizes that are drawn."""
+        found, drawn = self._of(cell), self._drawn_with(cell)
+        if drawn:
+            sizes.check_drawn(found, drawn, f"{cell.model}, artifact {found.short_id}")
+        return found
+
+    def _of(self, cell: Cell) -> Artifact:
         there = self._declared(cell)
         if there is not None:
             return there
@@ -302,8 +308,7 @@ def _ranged(drawn: tuple[int, ...], ref: ModelRef) -> Options:
 def _draws(artifact: Artifact, size: Size | None, drawn: tuple[int, ...]) -> bool:
     """Whether an artifact takes all sizes that are drawn, and is tuned for the model's own where that is one of them:
     what is measured without a size asked for has that."""
-    pattern = LoadPattern("sizes", sizes=drawn)
-    return sizes.draws(artifact, pattern) and (size is None or size[0] not in drawn or sizes.own(artifact) == size)
+    return sizes.draws(artifact, drawn) and (size is None or size[0] not in drawn or sizes.own(artifact) == size)
 
 
 def _drawer(cell: Cell) -> tuple[str, str, Precision, str]:
