@@ -29,6 +29,8 @@ class Floor:
 def floor(measurement: Measurement, graph: GraphFacts, peaks: tuple[Peak, ...]) -> Floor | NotKnown:
     """Of one inference. FP32 has the peak of FP16, which no FP32 computing passes."""
     cell = measurement.cell
+    if cell.pattern.sizes:
+        return NotKnown("sizes were drawn, and each has a floor of its own")
     if cell.precision is Precision.INT8:
         return NotKnown("the device's profile has no peak of INT8")
     if graph.macs is None:

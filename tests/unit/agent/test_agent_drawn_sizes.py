@@ -17,12 +17,17 @@ from device_agents import inputs
 from device_agents.backends import base
 from device_agents.backends.onnxruntime import Backend as OnnxRuntime
 from device_agents.backends.trtexec import Backend as Trtexec
+from device_agents.by_size import BySize
 from device_agents.calibration import KnownDelay
 from device_agents.contract import DimRange, EngineRequest, JobSpec, LoadPattern, SchemaViolation, Timing
+from device_agents.cuda import Cuda
 from device_agents.loops import Drawn
 from device_agents.measure import measure, slots_needed
+from device_agents.ort import outputs, providers
+from device_agents.ort.streams import StreamRunner, Streams
 from tests import free_sizes
 from tests.jobs import job_spec
+from tests.stand_ins.cudart import StandIn
 
 DRAWN = LoadPattern("sizes", sizes=(32, 64, 96))
 SHORT = Timing(processes=1, warmup_s=0.0, warmup_iterations=1, warmup_cap_s=0.5, duration_s=0.0, iterations=600)
@@ -172,7 +177,7 @@ def images(side: int) -> dict[str, Any]:
     return {"images": np.random.default_rng(side).standard_normal((2, 3, side, side)).astype(np.float32)}
 
 
-def computes_every_size(backend: base.Backend, model: Path) -> None:
+def computes_every_size(backend: base.Backend | base.Runner, model: Path) -> None:
     """In slots of different sizes, in any order; outputs that depend on the size included."""
     for slot, side in enumerate(DRAWN.sizes):
         backend.bind(images(side), slot)
@@ -205,6 +210,29 @@ class TestOnnxRuntime:
         backend.start()
         error = refusal(lambda: backend.load(model, replace(SPEC, options={"cuda_graph": True})))
         assert error.info.code == "unsupported"
+
+    @pytest.mark.parametrize("transfers", [True, False])
+    def test_streams_of_our_own_take_every_size_through_buffers_of_its_own(
+        self, stand_in: StandIn, model: Path, *, transfers: bool
+    ) -> None:
+        import onnxruntime
+
+        with Cuda(str(stand_in.path)) as cuda:
+            session = onnxruntime.InferenceSession(str(model), providers=[providers.CPU])
+            streams = Streams(cuda, overlap=False)
+            made: list[JobSpec] = []
+
+            def make(sized: JobSpec) -> StreamRunner:
+                made.append(sized)
+                return StreamRunner(
+                    onnxruntime, cuda, streams, session, outputs.tried(session, sized),
+                    in_flight=1, cuda_graph=False, spin=True, device="cpu",
+                )  # fmt: skip
+
+            runner = BySize(make, replace(SPEC, transfers=transfers), cuda.close)
+            computes_every_size(runner, model)
+        assert [sized.inputs[0].shape[-1] for sized in made] == list(DRAWN.sizes)
+        assert stand_in.live[1] == 0
 
 
 class TestTensorRT:
