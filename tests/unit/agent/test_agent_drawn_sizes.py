@@ -254,6 +254,11 @@ class TestTensorRT:
         backend.bind(images(96), 1)
         assert backend.memory()["buffers_device"] > 9 * small
 
+    def test_has_no_command_line_of_trtexec(self, newest: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+        free_sizes.write_model(newest.folder / "model.onnx")
+        assert newest.loaded(self.drawing()).command(self.drawing(), None) == ""
+        assert "trtexec draws no sizes" in capsys.readouterr().err
+
     def test_a_size_outside_is_refused(self, newest: Bench) -> None:
         free_sizes.write_model(newest.folder / "model.onnx")
         backend = newest.loaded(self.drawing())
