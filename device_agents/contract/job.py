@@ -11,7 +11,8 @@ from device_agents.contract.engines import EngineRequest
 from device_agents.contract.terms import SCHEMA, ErrorInfo, FileEntry, Precision, Reading, Scalar, TensorSpec
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{3,127}\Z")
-_YEAR_S = 366 * 86_400.0
+_DAY_S = 86_400.0
+_YEAR_S = 366 * _DAY_S
 _STEP, _MOST_SIZES, _MOST_PX = 32, 64, 8192
 _QUICK_SIZES = 3
 _EACH_SIZE = 100  # inferences of a process, where it draws sizes
@@ -38,7 +39,7 @@ class LoadPattern:
         if self.kind not in self.KINDS:
             known = "serial, pipelined, rate:FPS, soak:DURATION, sizes:LEAST-MOST"
             raise SchemaViolation("kind", f"unknown load pattern {self.kind!r}; allowed: {known}")
-        if self.kind == "soak" and not 1 <= self.soak_s <= 86_400:
+        if self.kind == "soak" and not 1 <= self.soak_s <= _DAY_S:
             raise SchemaViolation("soak_s", f"a soak of {self.soak_s:g} s is not between a second and a day")
         if self.kind != "soak" and self.soak_s:
             raise SchemaViolation("soak_s", f"the load pattern {self.kind} has no duration")
@@ -163,18 +164,20 @@ class Timing:
                 raise SchemaViolation(name, "negative")
         if not 1 <= self.iterations <= 10_000_000:
             raise SchemaViolation("iterations", f"{self.iterations} is not between 1 and 10,000,000")
-        if not 0 < self.cap_s <= 86_400:
+        if not 0 < self.cap_s <= _DAY_S:
             raise SchemaViolation("cap_s", f"{self.cap_s:g} is not between 0 and 86,400 seconds")
 
     def for_pattern(self, pattern: LoadPattern, processes: Optional[int] = None) -> Timing:
         """As it is for that load, in so many processes: a soak has its own duration, and one process unless more are
-        asked; where sizes are drawn, each is to come up about 100 times. Errors: SchemaViolation."""
+        asked; where sizes are drawn, each is to come up about 100 times, and has the cap that it has alone. Errors:
+        SchemaViolation."""
         if pattern.kind == "soak":
             long_s = pattern.soak_s
             return replace(self, processes=processes or 1, duration_s=long_s, iterations=1, cap_s=long_s)
         if pattern.kind == "sizes":
             iterations = max(self.iterations, _EACH_SIZE * len(pattern.sizes))
-            return replace(self, processes=processes or self.processes, iterations=iterations)
+            cap_s = min(_DAY_S, self.cap_s * len(pattern.sizes))
+            return replace(self, processes=processes or self.processes, iterations=iterations, cap_s=cap_s)
         return self if processes is None else replace(self, processes=processes)
 
     @staticmethod

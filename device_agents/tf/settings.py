@@ -10,7 +10,7 @@ from device_agents.contract import JobSpec, Precision, Scalar
 from device_agents.errors import DeviceError
 
 OPTIONS = {
-    "mode": "graph (default) or xla: compiled by XLA for the job's shapes",
+    "mode": "graph (default) or xla: compiled by XLA, for each size by itself",
     "provider": "cpu or cuda; without it, cuda where TensorFlow finds a GPU, else cpu",
     "threads": "threads within an operator; 0 (default) leaves it to TensorFlow (cpu)",
     "wait": "true (default): an inference ends when its outputs are on the host; false: when the call returns, which "

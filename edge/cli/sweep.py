@@ -153,7 +153,7 @@ def _sweep(
         from edge.planning.sources import ArtifactSource
         from edge.sweeps.estimate import estimate, took_s
 
-        there = ArtifactSource(asked.base, store, silent, found).there
+        there = ArtifactSource(asked.base, store, silent, found, cells).there
         found_run = None if begin is Begin.FRESH else files.unfinished(places().results, whole.id)
         _print_estimate(
             estimate(cells, there, took_s(places().results, whole.id)), cells, choices, found_run, json=json

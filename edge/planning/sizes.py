@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from device_agents.contract import Dim, DimRange, LoadPattern, TensorSpec
@@ -49,14 +50,23 @@ def serves(artifact: Artifact, size: Size) -> bool:
     )
 
 
-def draws(artifact: Artifact, pattern: LoadPattern) -> bool:
-    """Whether the artifact takes every size that the load pattern draws, and none of them alone."""
+def draws(artifact: Artifact, drawn: Sequence[int]) -> bool:
+    """Whether the artifact takes every size that is drawn, and none of them alone."""
     sides = _sides(artifact)
     return (
         bool(sides)
         and all(isinstance(side, str) for side in sides)
-        and all(serves(artifact, (side, side)) for side in pattern.sizes)
+        and all(serves(artifact, (side, side)) for side in drawn)
     )
+
+
+def check_drawn(artifact: Artifact, drawn: Sequence[int], where: str) -> None:
+    """Errors: RunError for an artifact that does not take them all; `where` names it."""
+    if not draws(artifact, drawn):
+        first, middle, last = drawn[0], drawn[len(drawn) // 2], drawn[-1]
+        message = f"it does not take every size from {first} to {last} pixels, height and width both free"
+        fix = f"export it with a range of sizes: --size {first}:{middle}:{last}"
+        raise RunError(message, where=where, stage="plan", fix=fix)
 
 
 def measured(artifact: Artifact, asked: Size | None, pattern: LoadPattern) -> Size | None:

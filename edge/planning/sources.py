@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_agents.contract import Dim, DimRange, LoadPattern, Precision
+from device_agents.contract import Dim, DimRange, Precision
 from edge.planning import choosing, sizes
 from edge.planning.ahead import engine_for
 from edge.planning.choosing import Choices, Survey
@@ -62,10 +62,11 @@ class Sources:
     def size(self, ref: ModelRef, framework: str, precision: Precision) -> Size | None:
         """The size that the artifact which is there is tuned for, where it takes others, too, or has another than the
         model itself; None where it is no matter of choice."""
-        key = (ref.name, framework, precision)
-        if key not in self._sizes:
-            self._sizes[key] = self._find_size(ref, framework, precision)
-        return self._sizes[key]
+        size = self._own_size(ref, framework, precision)
+        if size is not None:
+            why = "what the artifact that is there is for"
+            self._choices.say(f"size {sizes.told(size)} of {ref.name}/{framework} ({why})")
+        return size
 
     def own_size(self, refs: Sequence[ModelRef]) -> Callable[[Cell], tuple[Size | None, Size | None]]:
         """Tells of a cell the size that it is measured at where none is asked for, and which that is in pixels."""
@@ -73,10 +74,16 @@ class Sources:
 
         def told(cell: Cell) -> tuple[Size | None, Size | None]:
             ref = by_name[cell.model]
-            size = self.size(ref, cell.framework, cell.precision)
+            size = self._own_size(ref, cell.framework, cell.precision)
             return size, size or model_size(ref)
 
         return told
+
+    def _own_size(self, ref: ModelRef, framework: str, precision: Precision) -> Size | None:
+        key = (ref.name, framework, precision)
+        if key not in self._sizes:
+            self._sizes[key] = self._find_size(ref, framework, precision)
+        return self._sizes[key]
 
     def _find_size(self, ref: ModelRef, framework: str, precision: Precision) -> Size | None:
         weights = self.weights(ref, framework, precision)
@@ -86,7 +93,6 @@ class Sources:
             return None
         if not sizes.is_free(there) and model_size(ref) in (None, size):
             return None
-        self._choices.say(f"size {sizes.told(size)} of {ref.name}/{framework} (what the artifact that is there is for)")
         return size
 
     def _find_frameworks(self, ref: ModelRef, precision: Precision) -> tuple[str, ...]:
@@ -183,7 +189,13 @@ class ArtifactSource:
         self._made: dict[_Wanted, Artifact | ExportError] = {}
 
     def __call__(self, cell: Cell) -> Artifact:
-        """Errors: those of the export; ConfigError."""
+        """Errors: those of the export; ConfigError; RunError for one that does not take the sizes that are drawn."""
+        found, drawn = self._of(cell), self._drawn_with(cell)
+        if drawn:
+            sizes.check_drawn(found, drawn, f"{cell.model}, artifact {found.short_id}")
+        return found
+
+    def _of(self, cell: Cell) -> Artifact:
         there = self._declared(cell)
         if there is not None:
             return there
@@ -307,8 +319,7 @@ def _ranged(drawn: tuple[int, ...], ref: ModelRef) -> Options:
 def _draws(artifact: Artifact, size: Size | None, drawn: tuple[int, ...]) -> bool:
     """Whether an artifact takes all sizes that are drawn, and is tuned for the model's own where that is one of them:
     what is measured without a size asked for has that."""
-    pattern = LoadPattern("sizes", sizes=drawn)
-    return sizes.draws(artifact, pattern) and (size is None or size[0] not in drawn or sizes.own(artifact) == size)
+    return sizes.draws(artifact, drawn) and (size is None or size[0] not in drawn or sizes.own(artifact) == size)
 
 
 def _drawer(cell: Cell) -> tuple[str, str, Precision, str]:

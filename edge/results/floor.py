@@ -28,6 +28,8 @@ class Floor:
 
 def floor(measurement: Measurement, graph: GraphFacts, peaks: tuple[Peak, ...]) -> Floor | NotKnown:
     """Of one inference of a measurement, in the power mode that the device was in."""
+    if measurement.cell.pattern.sizes:
+        return NotKnown("sizes were drawn, and each has a floor of its own")
     if not peaks:
         return NotKnown(f"the profile {measurement.origin.device_profile} has no published peak")
     reading, cell = measurement.result.identity.get(_POWER_MODE), measurement.cell

@@ -113,11 +113,7 @@ def _size(cell: Cell, artifact: Artifact, where: str) -> sizes.Size | None:
     sizes which are drawn."""
     if not cell.pattern.sizes:
         return cell.size
-    if not sizes.draws(artifact, cell.pattern):
-        first, last = cell.pattern.sizes[0], cell.pattern.sizes[-1]
-        message = f"it does not take every size from {first} to {last} pixels, height and width both free"
-        fix = f"export it with a range of sizes: --size {first}:{cell.pattern.middle}:{last}"
-        raise RunError(message, where=where, stage="plan", fix=fix)
+    sizes.check_drawn(artifact, cell.pattern.sizes, where)
     return sizes.measured(artifact, cell.size, cell.pattern)
 
 

@@ -17,12 +17,17 @@ from device_agents import inputs
 from device_agents.backends import base
 from device_agents.backends.onnxruntime import Backend as OnnxRuntime
 from device_agents.backends.trtexec import Backend as Trtexec
+from device_agents.by_size import BySize
 from device_agents.calibration import KnownDelay
 from device_agents.contract import DimRange, EngineRequest, JobSpec, LoadPattern, SchemaViolation, Timing
+from device_agents.cuda import Cuda
 from device_agents.loops import Drawn
 from device_agents.measure import measure, slots_needed
+from device_agents.ort import outputs, providers
+from device_agents.ort.streams import StreamRunner, Streams
 from tests import free_sizes
 from tests.jobs import job_spec
+from tests.stand_ins.cudart import StandIn
 
 DRAWN = LoadPattern("sizes", sizes=(32, 64, 96))
 SHORT = Timing(processes=1, warmup_s=0.0, warmup_iterations=1, warmup_cap_s=0.5, duration_s=0.0, iterations=600)
@@ -82,8 +87,9 @@ class TestThePattern:
         assert LoadPattern.parse("sizes:224,512").quick().sizes == (224, 512)
         assert LoadPattern("rate", 30.0).quick() == LoadPattern("rate", 30.0)
 
-    def test_every_size_is_to_come_up_about_a_hundred_times(self) -> None:
-        assert Timing().for_pattern(LoadPattern.parse("sizes:224-512")).iterations == 1000
+    def test_every_size_is_to_come_up_about_a_hundred_times_within_the_cap_that_it_has_alone(self) -> None:
+        timing = Timing().for_pattern(LoadPattern.parse("sizes:224-512"))
+        assert (timing.iterations, timing.cap_s) == (1000, 1200.0)
         assert Timing().for_pattern(DRAWN, 3).processes == 3
 
 
@@ -172,7 +178,7 @@ def images(side: int) -> dict[str, Any]:
     return {"images": np.random.default_rng(side).standard_normal((2, 3, side, side)).astype(np.float32)}
 
 
-def computes_every_size(backend: base.Backend, model: Path) -> None:
+def computes_every_size(backend: base.Backend | base.Runner, model: Path) -> None:
     """In slots of different sizes, in any order; outputs that depend on the size included."""
     for slot, side in enumerate(DRAWN.sizes):
         backend.bind(images(side), slot)
@@ -206,6 +212,29 @@ class TestOnnxRuntime:
         error = refusal(lambda: backend.load(model, replace(SPEC, options={"cuda_graph": True})))
         assert error.info.code == "unsupported"
 
+    @pytest.mark.parametrize("transfers", [True, False])
+    def test_streams_of_our_own_take_every_size_through_buffers_of_its_own(
+        self, stand_in: StandIn, model: Path, *, transfers: bool
+    ) -> None:
+        import onnxruntime
+
+        with Cuda(str(stand_in.path)) as cuda:
+            session = onnxruntime.InferenceSession(str(model), providers=[providers.CPU])
+            streams = Streams(cuda, overlap=False)
+            made: list[JobSpec] = []
+
+            def make(sized: JobSpec) -> StreamRunner:
+                made.append(sized)
+                return StreamRunner(
+                    onnxruntime, cuda, streams, session, outputs.tried(session, sized),
+                    in_flight=1, cuda_graph=False, spin=True, device="cpu",
+                )  # fmt: skip
+
+            runner = BySize(make, replace(SPEC, transfers=transfers), cuda.close)
+            computes_every_size(runner, model)
+        assert [sized.inputs[0].shape[-1] for sized in made] == list(DRAWN.sizes)
+        assert stand_in.live[1] == 0
+
 
 class TestTensorRT:
     def drawing(self, **changes: Any) -> JobSpec:
@@ -225,6 +254,11 @@ class TestTensorRT:
         small = backend.memory()["buffers_device"]
         backend.bind(images(96), 1)
         assert backend.memory()["buffers_device"] > 9 * small
+
+    def test_has_no_command_line_of_trtexec(self, newest: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+        free_sizes.write_model(newest.folder / "model.onnx")
+        assert newest.loaded(self.drawing()).command(self.drawing(), None) == ""
+        assert "trtexec draws no sizes" in capsys.readouterr().err
 
     def test_a_size_outside_is_refused(self, newest: Bench) -> None:
         free_sizes.write_model(newest.folder / "model.onnx")

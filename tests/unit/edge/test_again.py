@@ -18,7 +18,7 @@ OTHER = Cell(
     build=2, static=True, cold=True,
 )  # fmt: skip
 UNTOLD = {"inputs", "repeat", "build", "static"}
-"""Own files are known by hash, what is counted has no option, and a static reference comes with what draws sizes."""
+"""Own files are known by hash, what is counted has no option, and a static engine comes beside drawn sizes."""
 
 
 def test_each_field_of_a_request_is_in_its_command() -> None:

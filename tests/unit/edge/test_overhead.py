@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from device_agents.contract import LoadPattern, SampleRange
+from device_agents.contract import LoadPattern
 from edge.report.rows import Row
 from edge.results import overhead
 from edge.results.overhead import Overhead, Samples
 from edge.results.store import Measurement
 from edge.results.verdict import Status
-from tests.made import MS, measured
+from tests.made import MS, Drawn, drawn, measured
 
 DRAWN = LoadPattern.parse("sizes:224-288/32")
 STATIC = {224: (10.0, 10.2), 256: (20.0, 20.4), 288: (30.0, 30.6)}
@@ -37,23 +36,10 @@ class Lab:
     def references(self, **fields: Any) -> list[Row]:
         return [self.static(size, *medians, **fields) for size, medians in STATIC.items()]
 
-    def drawn(self, processes: Sequence[Mapping[int, tuple[int, float]]], **fields: Any) -> Row:
-        """Of each process how often a size was drawn, and what it took in ms."""
-        count = sum(times for times, _ in processes[0].values())
-        row, _ = measured(*(1.0 for _ in processes), **{"name": "drawn", "pattern": DRAWN, "count": count, **fields})
-        measurement = row.measurement
-        latencies = [round(ms * MS) for its in processes for times, ms in its.values() for _ in range(times)]
-        sizes = [size for its in processes for size, (times, _) in its.items() for _ in range(times)]
-        data = np.array([*latencies, *sizes], dtype=np.int64)
-        whole = count * len(processes)
-        marked = tuple(
-            replace(process, sizes=SampleRange(whole + index * count, count))
-            for index, process in enumerate(measurement.result.processes)
-        )
-        digest = hashlib.sha256(data.astype("<i8").tobytes()).hexdigest()
-        result = replace(measurement.result, processes=marked, samples_count=len(data), samples_sha256=digest)
-        self.samples[measurement.id] = data
-        return replace(row, measurement=replace(measurement, result=result))
+    def drawn(self, processes: Sequence[Drawn], **fields: Any) -> Row:
+        row, samples = drawn(processes, **{"name": "drawn", "pattern": DRAWN, **fields})
+        self.samples[row.measurement.id] = samples
+        return row
 
     def read(self, measurement: Measurement) -> Samples:
         return self.samples[measurement.id]
@@ -62,7 +48,7 @@ class Lab:
         return overhead.of(dynamic, candidates, self.read, **how)
 
 
-TEN_PERCENT: list[dict[int, tuple[int, float]]] = [
+TEN_PERCENT: list[Drawn] = [
     {224: (50, 11.0), 256: (30, 22.0), 288: (20, 33.0)},
     {224: (40, 11.22), 256: (40, 22.44), 288: (20, 33.66)},
 ]

@@ -18,7 +18,9 @@ from edge.report.page.html import offline
 from edge.report.page.numbers import in_script
 from edge.report.page.timeline import timeline
 from edge.results.watched import Watched
+from export.artifact import Store
 from profiles.errors import ConfigError
+from tests import free_sizes
 from tests.report_lab import Made, S, add
 
 MB = 1_000_000
@@ -159,6 +161,13 @@ class TestDocument:
     def test_of_more_than_a_page_holds_is_refused(self, reader: Reader) -> None:
         with pytest.raises(ConfigError, match="1,001 measurements"):
             reader.document(["x"] * (MOST + 1), [])
+
+    def test_of_another_size_than_operations_were_counted_at_has_no_floor(self, reader: Reader) -> None:
+        there = free_sizes.adopted(Store(reader.artifacts))
+        sized = [Made("aaaa1", artifact=there.id, size=(96, 96)), Made("aaaa2", artifact=there.id, size=(48, 64))]
+        floors = [cell["floor"] for cell in document(reader, *sized)["cells"]]
+        assert floors[0] == {"why": "its operations were counted at 48x64"}
+        assert floors[1]["ms"] > 0
 
     def test_of_an_artifact_that_is_gone_says_why_there_is_no_floor(self, reader: Reader) -> None:
         (cell,) = document(reader, Made("aaaa1", precision=Precision.FP32))["cells"]
