@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.operator import Operator
+from tests.operator import BRIEF, Operator
 
 COMMAND = ("--backend", "onnxruntime", "--device", "local", "--quick", "--processes", "2")
 
@@ -15,11 +15,12 @@ COMMAND = ("--backend", "onnxruntime", "--device", "local", "--quick", "--proces
 def priced(operator: Operator) -> Operator:
     pytest.importorskip("onnxruntime", reason="install edgebench[local]")
     (operator.home / "fleet.toml").write_text('[devices.local]\nprice_per_hour = 0.36\ncurrency = "EUR"\n')
+    operator.prelude = BRIEF
     return operator
 
 
 def test_a_cold_start_its_memory_and_its_cost_are_told_everywhere(priced: Operator, heavy_onnx: Path) -> None:
-    answer = priced.run("deploy", heavy_onnx, *COMMAND, "--cold")
+    answer = priced.run("deploy", heavy_onnx, *COMMAND, "--cold", timeout=180)
     assert answer.code in (0, 4), answer.err
     (made,) = priced.measurements()
     assert made["cold"] is True
