@@ -13,6 +13,9 @@ from device_agents.contract.terms import SCHEMA, ErrorInfo, FileEntry, Precision
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{3,127}\Z")
 _YEAR_S = 366 * 86_400.0
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SHORT_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+_RATE = re.compile(rf"(?P<rate>{_NUMBER})(?P<poisson>,poisson)?(?:,timeout:(?P<late>{_NUMBER})(?P<unit>us|ms|s))?\Z")
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,14 @@ class LoadPattern:
     """How inferences are asked for. `serial`: a closed loop, as an application calls. `pipelined`: the next batch is
     enqueued before the last one is awaited, as trtexec does. `rate`: `per_s` arrivals a second, at fixed intervals as
     a camera makes them or, with `poisson`, as requests come; latency counts from the arrival. `soak`: serial for
-    `soak_s` seconds, however warm the device gets."""
+    `soak_s` seconds, however warm the device gets. At a rate an answer is late after `timeout_s`, of 0 after the mean
+    gap between arrivals."""
 
     kind: str = "serial"
     per_s: float = 0.0
     poisson: bool = False
     soak_s: float = 0.0
+    timeout_s: float = 0.0
 
     KINDS = ("serial", "pipelined", "rate", "soak")
 
@@ -41,6 +46,8 @@ class LoadPattern:
             raise SchemaViolation("per_s", f"{self.per_s:g} arrivals a second are not between 0.01 and 100,000")
         if self.kind != "rate" and (self.per_s or self.poisson):
             raise SchemaViolation("per_s", f"the load pattern {self.kind} has no rate")
+        if self.timeout_s and (self.kind != "rate" or not 1e-6 <= self.timeout_s <= 3600):
+            raise SchemaViolation("timeout_s", "a time-out is that of a rate, and between 1 us and an hour")
 
     @property
     def loop(self) -> str:
@@ -49,17 +56,18 @@ class LoadPattern:
 
     @staticmethod
     def parse(text: str) -> LoadPattern:
-        """`serial`, `pipelined`, `rate:FPS`, `rate:FPS,poisson` or `soak:10m` (s, m, min, h). Errors:
-        SchemaViolation."""
+        """`serial`, `pipelined`, `rate:FPS`, with `,poisson` and `,timeout:50ms` (us, ms, s), or `soak:10m` (s, m, min,
+        h). Errors: SchemaViolation."""
         kind, _, rest = text.partition(":")
         if kind == "soak":
             return LoadPattern("soak", soak_s=_seconds(rest))
-        number, _, arrivals = rest.partition(",")
         if kind != "rate":
             return LoadPattern(text)
-        if not re.match(r"[0-9]+(\.[0-9]+)?\Z", number) or arrivals not in ("", "poisson"):
-            raise SchemaViolation("kind", f"{text!r} is no rate; write rate:30 or rate:30,poisson")
-        return LoadPattern("rate", float(number), arrivals == "poisson")
+        match = _RATE.match(rest)
+        if match is None:
+            raise SchemaViolation("kind", f"{text!r} is no rate; write rate:30, rate:30,poisson or rate:30,timeout:50ms")
+        timeout_s = float(match["late"]) * _SHORT_S[match["unit"]] if match["late"] else 0.0
+        return LoadPattern("rate", float(match["rate"]), bool(match["poisson"]), timeout_s=timeout_s)
 
     def __str__(self) -> str:
         if self.kind == "soak":
@@ -67,7 +75,8 @@ class LoadPattern:
             return f"soak:{minutes:g}m" if minutes == int(minutes) else f"soak:{self.soak_s:g}s"
         if self.kind != "rate":
             return self.kind
-        return f"rate:{self.per_s:g}" + (",poisson" if self.poisson else "")
+        late = f",timeout:{self.timeout_s * 1e3:g}ms" if self.timeout_s else ""
+        return f"rate:{self.per_s:g}" + (",poisson" if self.poisson else "") + late
 
 
 def _seconds(text: str) -> float:

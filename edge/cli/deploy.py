@@ -48,7 +48,7 @@ def deploy(
     pattern: Annotated[
         str | None,
         typer.Option(
-            help="Load: serial, pipelined, rate:FPS or rate:FPS,poisson arrivals, soak:10m.", show_default="serial"
+            help="Load: serial, pipelined, rate:FPS[,poisson][,timeout:50ms], soak:10m.", show_default="serial"
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One process, at most 4 s: a first look.")] = False,

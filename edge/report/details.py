@@ -15,7 +15,7 @@ from edge.report.engines import size
 from edge.report.engines import special as special_engine
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.readings import Line, section, told_ms
-from edge.report.rows import CLOCKS, Row, interval, rate, special
+from edge.report.rows import CLOCKS, Row, interval, late, rate, special
 from edge.report.table import escape
 from edge.results.energy import COUNTER, NotKnown
 from edge.results.layers import layers_of, precision_shares, slowest
@@ -107,7 +107,10 @@ def _parts(summary: Summary) -> Iterator[Line]:
         return
     told = [f"{name} {counts[name]}" for name in ("arrivals", "late", "dropped", "waiting") if name in counts]
     told += [f"seed {counts['seed']}"] if "seed" in counts else []
-    yield "arrivals", ", ".join(told) + "; latency counts from the arrival, late is longer than the mean gap"
+    how = "the mean gap" if summary.late is None else "the time-out"
+    yield "arrivals", ", ".join(told) + f"; latency counts from the arrival, late is longer than {how}"
+    if summary.late is not None:
+        yield "late answers", late(summary)
     if "wake_lag_ns" in counts:
         yield "", f"where nothing waited we were {counts['wake_lag_ns'] / 1e3:.1f} us behind the arrival (median)"
 

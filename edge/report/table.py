@@ -10,7 +10,7 @@ from edge.planning import sizes
 from edge.quantities import counted
 from edge.report.columns import Column, Spare, listing
 from edge.report.opinion import caveats, figures, ratios
-from edge.report.rows import Row, interval, rate, specials
+from edge.report.rows import Row, interval, late, rate, specials
 from edge.results.energy import Energy
 from edge.results.lottery import build_lottery, undrawn
 from edge.results.stats import Soak, milliseconds
@@ -165,7 +165,8 @@ def _arrivals(row: Row) -> str:
     counts, arrivals = row.summary.counts, max(row.summary.counts.get("arrivals", 0), 1)
     told = [f"{counts[name]} {name} ({counts[name] / arrivals:.0%})" for name in ("late", "dropped", "waiting")
             if counts.get(name)]  # fmt: skip
-    return f"{counts.get('arrivals', 0)} arrivals, " + (", ".join(told) or "none late, none dropped")
+    found = f"{counts.get('arrivals', 0)} arrivals, " + (", ".join(told) or "none late, none dropped")
+    return found if row.summary.late is None else f"{found}; {late(row.summary)}"
 
 
 def _flagged(rows: Sequence[Row]) -> Iterable[str]:

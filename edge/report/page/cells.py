@@ -11,13 +11,13 @@ from edge.report.page.distribution import percentiles, quantiles_ms
 from edge.report.page.graphs import Graphs
 from edge.report.page.numbers import ms, short
 from edge.report.page.timeline import timeline
-from edge.report.rows import Row, special
+from edge.report.rows import Row, late, special
 from edge.results.again import deploy_command
 from edge.results.energy import Energy
 from edge.results.judged import judged
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.sides import Side, side
-from edge.results.stats import Estimate, Summary
+from edge.results.stats import Estimate, Share, Summary
 from edge.results.store import Measurement, Store
 from edge.results.verdict import Verdict
 
@@ -97,6 +97,7 @@ def _figures(row: Row) -> dict[str, Any]:
         "samples": summary.samples,
         "processes": row.processes,
         "streams": summary.streams,
+        "late": _share(summary.late, late(summary)),
     }
 
 
@@ -130,6 +131,10 @@ def _engine(row: Row, graphs: Graphs) -> dict[str, Any]:
         ],
         "floor": graphs.floor(row.measurement, median.value_ns if median else None),
     }  # fmt: skip
+
+
+def _share(found: Share | None, told: str) -> dict[str, Any] | None:
+    return None if found is None else {"share": short(found.value), "told": told}
 
 
 def _estimate(found: Estimate | None) -> dict[str, Any] | None:

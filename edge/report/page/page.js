@@ -29,6 +29,7 @@
   const figure = (value, digits = 3) =>
     value === null || value === undefined ? "" : Math.abs(value) >= 1000
       ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)));
+  const percent = (found) => (found ? `${figure(100 * found.share)} %` : "");
   function estimate(found, samples) {
     if (!found) return `- (n=${samples})`;
     const width = found.half === null ? "" : ` ${found.approximate ? "~" : "±"}${figure(found.half, 2)}`;
@@ -80,10 +81,11 @@
     ["p99 ms", (c) => estimate(c.p99, c.samples), (c) => c.p99 && c.p99.ms],
     ["images/s", (c) => figure(c.per_s), (c) => c.per_s],
     ["J/image", (c) => figure(c.joules), (c) => c.joules],
+    ["late", (c) => percent(c.late), (c) => c.late && c.late.share],
     ["× floor", (c) => figure(c.floor.times, 2), (c) => c.floor.times],
     ["verdict", (c) => c.verdict], ["why", (c) => reasons(c)],
   ];
-  const FIGURES = ["median ms", "p99 ms", "images/s", "J/image", "× floor"];
+  const FIGURES = ["median ms", "p99 ms", "images/s", "J/image", "late", "× floor"];
   function reasons(cell) {
     const broken = cell.findings.filter((one) => one.broken);
     if (broken.length) return broken.map((one) => `${one.rule}: ${one.reason}`).join("; ");
@@ -309,6 +311,7 @@
       ...chosen.findings.map((one) => [one.broken ? "broken" : "not judged", `${one.rule}: ${one.reason}`]),
       ...chosen.flags.map((one) => ["flag", `${one.name}: ${one.reason}`]),
       ["energy", chosen.joules === null ? `not known: ${chosen.energy}` : `${figure(chosen.joules)} J an image, ${figure(chosen.watts)} W (${chosen.energy})`],
+      ...(chosen.late ? [["late answers", chosen.late.told]] : []),
       ["precision", precisionOf(chosen)],
       ["floor", floorOf(chosen)],
     ];

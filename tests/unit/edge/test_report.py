@@ -129,6 +129,26 @@ class TestARate:
         assert any(note.startswith(told) for note in notes([made]))
         assert "rate:30" in measurements([made, row()], ids=False)
 
+    def test_with_a_time_out_tells_the_share_of_late_answers_and_its_interval(self) -> None:
+        counts = {**self.COUNTS, "timeout_ns": 50 * MS}
+        made = row(pattern=LoadPattern.parse("rate:30,timeout:50ms"), process={"counts": counts})
+        of = made.summary.samples
+        share = f"{20 / of:.1%}"
+        told = f"of {of} answers later than 50.00 ms"
+        assert "late is longer than the time-out" in shown(made)
+        assert any(line.startswith("late answers") and share in line and told in line for line in shown(made).splitlines())
+        assert any(f"20 late (2%), 180 dropped (18%), 20 waiting (2%); {share} (" in note and told in note
+                   for note in notes([made]))  # fmt: skip
+        found = as_data(made)["late_answers"]
+        assert (found["count"], found["of"]) == (20, of)  # type: ignore[index]
+        assert found["low"] < 20 / of < found["high"]  # type: ignore[index]
+        assert "rate:30,timeout:50ms" in measurements([made], ids=False)
+
+    def test_without_one_has_no_such_share(self) -> None:
+        made = row(pattern=LoadPattern("rate", 30.0), process={"counts": self.COUNTS})
+        assert as_data(made)["late_answers"] is None
+        assert "late answers" not in shown(made)
+
     def test_has_no_column_where_all_is_serial(self) -> None:
         assert "pattern" not in measurements([row()], ids=False)
 

@@ -1,0 +1,149 @@
+"""One step of one model for benchmarks/compile_coverage.py, in a process of its own: a line of JSON at the end.
+
+    python benchmarks/compile_steps.py NAME capture|inductor
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from export.data import golden  # noqa: E402
+from export.pt import catalog  # noqa: E402
+from export.pt.random_weights import randomise  # noqa: E402
+
+SIDE, SECOND_SIDE = 224, 256
+"""Of classifiers' and segmenters' images, which are 520 and 600 otherwise; detectors have their own."""
+LIMIT = 1e-3
+"""export.judging.parity's, for FP32."""
+
+
+def main(name: str, step: str) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    entry = _small(catalog.find(name))
+    network = catalog.build(entry)
+    if step == "inductor":
+        randomise(network, entry)
+        _as_torchvision_has_it(network)
+        torch.manual_seed(0)
+    with torch.inference_mode():
+        found = (inductor if step == "inductor" else capture)(network, entry)
+    parameters = sum(weight.numel() for weight in network.parameters()) / 1e6
+    size = "x".join(map(str, entry.images[0].shape))
+    print(json.dumps({**found, "mparameters": parameters, "size": size}), flush=True)
+
+
+def capture(network: Any, entry: catalog.Entry) -> dict[str, Any]:
+    """What Dynamo makes of it, whoever compiles it afterwards: graphs, breaks, and whether fullgraph=True holds; then
+    what it captures again at a second size."""
+    import torch
+    from torch._dynamo.utils import counters
+
+    inputs = images(entry)
+    begin = time.monotonic()
+    told = torch._dynamo.explain(network)(inputs[0])  # noqa: SLF001
+    found: dict[str, Any] = {"graphs": told.graph_count, "breaks": told.graph_break_count}
+    if told.break_reasons:
+        found["reason"] = _line(told.break_reasons[0].reason)
+    torch._dynamo.reset()  # noqa: SLF001
+    whole = torch.compile(network, backend="eager", fullgraph=True)
+    try:
+        whole(inputs[0])
+    except Exception as error:  # noqa: BLE001  whatever Dynamo raises is why
+        found["error"] = _line(str(error))
+        return found
+    found["seconds"] = time.monotonic() - begin
+    before = counters["stats"]["unique_graphs"]
+    with contextlib.suppress(Exception):  # a network that takes one size says so in as many ways as there are
+        network(second := images(entry, SECOND_SIDE)[0])
+        whole(second)
+        found["recompiled"] = counters["stats"]["unique_graphs"] - before
+    return found
+
+
+def inductor(network: Any, entry: catalog.Entry) -> dict[str, Any]:
+    """torch.compile as it is by default, and its answers for two images against the network's own."""
+    import torch
+
+    inputs = images(entry)
+    wanted = [_tensors(network(one)) for one in inputs]
+    compiled = torch.compile(network)
+    begin = time.monotonic()
+    given = [_tensors(compiled(inputs[0]))]
+    seconds = time.monotonic() - begin
+    given += [_tensors(compiled(one)) for one in inputs[1:]]
+    found: dict[str, Any] = {"seconds": seconds}
+    for one, other in zip(wanted, given, strict=True):
+        shapes = [[tuple(tensor.shape) for tensor in tensors] for tensors in (one, other)]
+        if shapes[0] != shapes[1]:
+            return {**found, "error": f"its answer has the shapes {shapes[1]}, eager's {shapes[0]}"}
+    found["parity"] = max(_apart(torch, *pair) for pair in zip(_joined(wanted), _joined(given), strict=True))
+    if not found["parity"] <= LIMIT:
+        found["error"] = f"its answer is off by {found['parity']:.1e} of eager's, over the limit of {LIMIT:.0e}"
+    return found
+
+
+def images(entry: catalog.Entry, side: int | None = None) -> list[Any]:
+    """Two seeded images as the network takes them, batch 1: a detector a list of one."""
+    import torch
+
+    (image,) = entry.images
+    if side is not None:
+        add = side - SIDE
+        image = replace(image, shape=(image.shape[0], *(one + add for one in image.shape[1:])))
+    tensors = torch.from_numpy(golden.images(image, count=2)).split(1)
+    return [[one[0]] if entry.task == "detection" else one for one in tensors]
+
+
+def _small(entry: catalog.Entry) -> catalog.Entry:
+    if entry.task == "detection":
+        return entry
+    return replace(entry, images=tuple(replace(one, shape=(one.shape[0], SIDE, SIDE)) for one in entry.images))
+
+
+def _as_torchvision_has_it(network: Any) -> None:
+    """With a detector's own resizing, which our random weights were set without."""
+    for name in ("forward", "postprocess"):
+        vars(getattr(network, "transform", network)).pop(name, None)
+
+
+def _tensors(answer: Any) -> list[Any]:
+    """All there are in what torchvision returns: a tensor, a dict of them, or a list of a detector's dicts."""
+    if isinstance(answer, dict):
+        return [tensor for _, tensor in sorted(answer.items())]
+    return [tensor for one in answer for tensor in _tensors(one)] if isinstance(answer, list) else [answer]
+
+
+def _joined(answers: Sequence[Sequence[Any]]) -> list[Any]:
+    """Every tensor of both images in one row, where it is not empty."""
+    import torch
+
+    rows = [torch.cat([tensor.double().flatten() for tensor in tensors]) for tensors in zip(*answers, strict=True)]
+    return [row for row in rows if row.numel()]
+
+
+def _apart(torch: Any, wanted: Any, given: Any) -> float:
+    """||y - y'|| / ||y - mean y||, the mean over all values of the tensor."""
+    scale = float(torch.linalg.vector_norm(wanted - wanted.mean()))
+    apart = float(torch.linalg.vector_norm(wanted - given))
+    return apart / scale if scale else float(apart > 0)
+
+
+def _line(text: str) -> str:
+    """The first line that says something, without what points into this machine."""
+    lines = (line.strip() for line in text.splitlines())
+    return next((line for line in lines if line and not line.startswith("File ")), "no reason given")[:200]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
