@@ -2,10 +2,10 @@
 
     python benchmarks/compile_coverage.py [--only PATTERN ...] [--steps capture,inductor] [--state FILE] [--write FILE]
 
-Two steps a model, each in a process of its own with a bound on memory and time. `capture`: what Dynamo makes of it
-(torch._dynamo.explain: graphs and breaks; fullgraph=True; what a second size captures again), without a compiler.
+Two steps a model, each in a process of its own with a bound on memory and time. `capture`: what Dynamo makes of it,
+without a compiler: fullgraph=True, and where that does not hold, graphs and breaks by torch._dynamo.explain.
 `inductor`: torch.compile as it is by default, compiled for this machine's processor, and its answers held against eager
-ones. All are captured first, then compiled in the order of their parameters.
+ones. All are captured first, then compiled; the smallest come first, by their parameters.
 
 Results go to the state file, a line each, as they come; a second run goes on where the first ended. The table is
 written from the state file alone.
@@ -46,16 +46,15 @@ Known = dict[str, dict[str, "Outcome"]]
 
 @dataclass
 class Outcome:
-    """Of `capture`: `error` is why fullgraph=True does not hold, `reason` that of the first break, `recompiled` the
-    graphs that a second size made, None where the network takes one size. Of `inductor`: `error` is why there is no
-    answer, or why it is not eager's; `parity` is how far off it is. `stopped`: no answer within time and memory."""
+    """Of `capture`: `error` is why fullgraph=True does not hold, `reason` that of the first break. Of `inductor`:
+    `error` is why there is no answer, or why it is not eager's; `parity` is how far off it is. `stopped`: no answer
+    within time and memory."""
 
     seconds: float = 0.0
     error: str = ""
     graphs: int | None = None
     breaks: int | None = None
     reason: str = ""
-    recompiled: int | None = None
     parity: float | None = None
     mparameters: float | None = None
     size: str = ""
@@ -73,7 +72,7 @@ def main() -> int:
     models = [model for model in torchvision_models() if model.family in FAMILIES]
     record = Recorder(arguments.state, Outcome)
     for step in (step for step in STEPS if step in arguments.steps.split(",")):
-        for model in _by_size([one for one in models if asked(one, arguments.only)], record.known):
+        for model in sorted((one for one in models if asked(one, arguments.only)), key=_parameters):
             if not record.has(model, step, retry=arguments.retry):
                 outcome = run(model, step)
                 record.add(model, step, outcome)
@@ -83,10 +82,11 @@ def main() -> int:
     return 0
 
 
-def _by_size(models: Sequence[Model], known: Known) -> list[Model]:
-    """By their parameters, as far as a step told them."""
-    sizes = {name: [one.mparameters or 0.0 for one in its.values()] for name, its in known.items()}
-    return sorted(models, key=lambda model: max(sizes.get(model.name, [0.0])))
+def _parameters(model: Model) -> int:
+    """As its weights' metadata tells them, which need no network."""
+    from torchvision import models
+
+    return int(models.get_model_weights(model.name.partition(":")[2]).DEFAULT.meta["num_params"])
 
 
 def run(model: Model, step: str) -> Outcome:
@@ -137,16 +137,14 @@ torchvision's networks for classification, segmentation and detection (the quant
 FP32, batch 1, random weights. Made by `python benchmarks/compile_coverage.py` on two cores without a GPU; not edited by
 hand.
 
-- **captured whole**: `torch._dynamo.explain` finds no graph break, and `torch.compile(fullgraph=True)` runs (with the
-  backend that compiles nothing): no part falls back to eager. It is the same capture for every device.
+- **captured whole**: `torch.compile(fullgraph=True)` runs (with the backend that compiles nothing): one graph, no
+  break, no part that falls back to eager. Where it does not, graphs and breaks are those of `torch._dynamo.explain`.
 - **compiled**: `torch.compile` in its default mode (Inductor, C++ for this processor) gives an answer.
 - **parity**: that answer for two images against eager's, ||y - y'|| / ||y - mean y|| of the worst output tensor; at
   most 1e-3. What a detector finds is held in the order in which it is given.
-- **again at a second size**: graphs captured anew for an image of 32 pixels more a side; "one size" where eager takes
-  no other.
 - Images are 224 x 224 whatever a network's own size, so that two cores suffice; detectors are called as torchvision
   has them, a list of one image of their own size, with resizing and NMS.
-- **seconds**: of capture, explaining and capturing; of compiling, the first call with an empty cache.
+- **seconds**: of the first call, which captures; with an empty cache compiles. Beside other work, so an upper bound.
 
 """
 
@@ -200,7 +198,7 @@ def _reasons(models: Sequence[Model], known: Known) -> Iterator[str]:
 def _table(family: str, models: Sequence[Model], known: Known) -> Iterator[str]:
     yield f"## {family}"
     yield ""
-    heads = ("model", "image", "M parameters", "captured whole", "graphs", "breaks", "again at a second size")
+    heads = ("model", "image", "M parameters", "captured whole", "graphs", "breaks")
     yield f"| {' | '.join((*heads, 'seconds', 'parity', 'seconds'))} |"
     yield f"|{'---|' * (len(heads) + 3)}"
     for model in models:
@@ -212,11 +210,10 @@ def _table(family: str, models: Sequence[Model], known: Known) -> Iterator[str]:
 def _captured(its: dict[str, Outcome]) -> list[str]:
     one = its.get("capture")
     if one is None:
-        return ["", "", "not tried", "", "", "", ""]
-    again = "one size" if one.recompiled is None else str(one.recompiled)
+        return ["", "", "not tried", "", "", ""]
     graphs = ["-" if value is None else str(value) for value in (one.graphs, one.breaks)]
     told = "stopped" if one.stopped else "yes" if _is_whole(one) else "no"
-    return [one.size, number(one.mparameters), told, *graphs, "-" if one.error else again, f"{one.seconds:.0f}"]
+    return [one.size, number(one.mparameters), told, *graphs, f"{one.seconds:.0f}"]
 
 
 def _compiled(its: dict[str, Outcome]) -> list[str]:

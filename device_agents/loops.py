@@ -151,8 +151,9 @@ class _Arrivals(Loop):
     """An open loop: inferences are asked for when the world wants them, and a latency runs from the arrival.
 
     The first arrival comes as a part begins and is always served. Ours is one inference at a time; `late` is a latency
-    above the pattern's time-out or, without one, the mean gap between arrivals, for a camera its period. Where nothing waits we sleep, then spin, so that our
-    own waking is no part of the latency; how far behind such an arrival we were is `wake_lag_ns`, its median.
+    above the pattern's time-out or, without one, the mean gap between arrivals, for a camera its period. Where nothing
+    waits we sleep, then spin, so that our own waking is no part of the latency; how far behind such an arrival we were
+    is `wake_lag_ns`, its median.
     """
 
     def __init__(self, backend: Backend, slots: int, pattern: LoadPattern) -> None:

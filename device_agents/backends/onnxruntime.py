@@ -43,6 +43,7 @@ class Backend(base.Backend):
         self._switches: Dict[str, Scalar] = {}
         self._unlooked: Optional[Tuple[Path, JobSpec, Choice]] = None
         self._cache_bytes: Optional[int] = None
+        self._cuda: Optional[Cuda] = None
 
     def start(self) -> str:
         import onnxruntime
@@ -111,6 +112,12 @@ class Backend(base.Backend):
     def wait(self, slot: int) -> None:
         self._ready().wait(slot)
 
+    def drain(self) -> bool:
+        if self._cuda is None:  # it computes on the processor, or there is no CUDA library to ask
+            return False
+        self._cuda.synchronize()
+        return True
+
     def parts(self, slot: int) -> Optional[Parts]:
         return self._ready().parts(slot)
 
@@ -146,6 +153,7 @@ class Backend(base.Backend):
             cuda.set_schedule("spin" if choice.spin else "block")  # how the runtime waits, too
             cuda.set_device(0)
             self._cache_bytes = cuda.attributes().l2_bytes
+            self._cuda = cuda
         except DeviceError as error:
             return None, error.info.message
         if not choice.parts:

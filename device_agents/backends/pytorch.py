@@ -94,6 +94,11 @@ class Backend(base.Backend):
     def wait(self, slot: int) -> None:
         self._ready().wait(slot)
 
+    def drain(self) -> bool:
+        if self._settings.on_gpu:
+            self._torch.cuda.synchronize()
+        return self._settings.on_gpu
+
     def parts(self, slot: int) -> Optional[Parts]:
         return self._ready().parts(slot)
 

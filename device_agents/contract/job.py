@@ -65,7 +65,9 @@ class LoadPattern:
             return LoadPattern(text)
         match = _RATE.match(rest)
         if match is None:
-            raise SchemaViolation("kind", f"{text!r} is no rate; write rate:30, rate:30,poisson or rate:30,timeout:50ms")
+            raise SchemaViolation(
+                "kind", f"{text!r} is no rate; write rate:30, rate:30,poisson or rate:30,timeout:50ms"
+            )
         timeout_s = float(match["late"]) * _SHORT_S[match["unit"]] if match["late"] else 0.0
         return LoadPattern("rate", float(match["rate"]), bool(match["poisson"]), timeout_s=timeout_s)
 

@@ -88,8 +88,9 @@ class ProcessResult:
     `warmup_stable` is None, and `first_inference_ns` 0, where a tool that times by itself does not tell.
     `parts` are the timed inferences taken apart, a range of as many samples each: h2d, compute, d2h (the device's own
     clock) and enqueue (the host's). `counts` are those of a `rate` pattern: arrivals, late, dropped, with a time-out
-    `timeout_ns`. `memory` holds bytes by what uses them. `state` is what the device was before and after, and what the runtime counted. `began_ns`,
-    of the latencies' clock, is when the timed part began (0: not known).
+    `timeout_ns`. `memory` holds bytes by what uses them. `state` is what the device was before and after, what the
+    runtime counted, and whether the backend waited. `began_ns`, of the latencies' clock, is when the timed part began
+    (0: not known).
     """
 
     index: int

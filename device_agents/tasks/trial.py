@@ -8,9 +8,9 @@ from array import array
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
-from device_agents import inputs, measure, runtimes
+from device_agents import inputs, measure, runtimes, waiting
 from device_agents.backends.base import Backend, SelfTimed
-from device_agents.contract import JobSpec, ParityCheck, ProcessResult, SampleRange, dumps
+from device_agents.contract import JobSpec, ParityCheck, ProcessResult, Reading, SampleRange, dumps
 from device_agents.files import write_atomic
 from device_agents.kinds.cpu import last_cache_bytes
 from device_agents.measure import Samples, Timed
@@ -51,7 +51,7 @@ def run(work: Work) -> ProcessResult:
         seconds={**clock.seconds, "warmup": trial.timed.warmup_ns / 1e9, "timed": trial.timed.elapsed_ns / 1e9},
         parity_before=trial.before,
         parity_after=trial.after,
-        state=told,
+        state={**told, **trial.waited},
         parts=samples.parts,
         counts=trial.timed.counts,
         memory=memory,
@@ -95,6 +95,7 @@ class _Trial:
         self.load_ns = self.first_inference_ns = self.overhead_ns = 0
         self.before: Optional[ParityCheck] = None
         self.after: Optional[ParityCheck] = None
+        self.waited: Dict[str, Reading] = {}
         self.timed: Timed
 
     def run(self, work: Work, backend: Backend, data: _Data, clock: Stopwatch) -> None:
@@ -115,6 +116,8 @@ class _Trial:
         self.first_inference_ns = clock.lap("first_inference")
         self.before = _check(backend, spec, data.golden, len(buffers))
         clock.lap("parity_before")
+        self.waited = waiting.look(backend, buffers[0], spec, len(buffers))
+        clock.lap("waiting")
         self.overhead_ns = measure.timer_overhead_ns(spec.pattern.loop, backend.in_flight)
         clock.lap("calibration")
         self.timed = measure.measure(backend, len(buffers), spec.pattern, spec.timing, spec.seed + work.index)

@@ -261,9 +261,10 @@ class TestATimeOut:
     ) -> None:
         """Of a camera whose frames wait, and of requests that queue: some are in time and some are not."""
         pattern = LoadPattern.parse(f"rate:30{arrivals},timeout:{timeout_ms}ms")
-        found = measure.measure(Device(clock, lambda _: service_ms * MS), 1, pattern, replace(NO_WARMUP, duration_s=20))
-        plain = measure.measure(
-            Device(clock, lambda _: service_ms * MS), 1, replace(pattern, timeout_s=0.0), replace(NO_WARMUP, duration_s=20)
+        long = replace(NO_WARMUP, duration_s=20)
+        found, plain = (
+            measure.measure(Device(clock, lambda _: service_ms * MS), 1, one, long)
+            for one in (pattern, replace(pattern, timeout_s=0.0))
         )
         late = sum(sample > timeout_ms * MS for sample in found.timed)
         assert found.counts["late"] == late

@@ -136,7 +136,9 @@ class TestARate:
         share = f"{20 / of:.1%}"
         told = f"of {of} answers later than 50.00 ms"
         assert "late is longer than the time-out" in shown(made)
-        assert any(line.startswith("late answers") and share in line and told in line for line in shown(made).splitlines())
+        (line,) = [line for line in shown(made).splitlines() if line.startswith("late answers")]
+        assert share in line
+        assert told in line
         assert any(f"20 late (2%), 180 dropped (18%), 20 waiting (2%); {share} (" in note and told in note
                    for note in notes([made]))  # fmt: skip
         found = as_data(made)["late_answers"]
