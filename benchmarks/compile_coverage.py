@@ -15,20 +15,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from benchmarks.compile_steps import work  # noqa: E402
 from benchmarks.coverage import torchvision_models  # noqa: E402
 from benchmarks.walked import Model, Recorder, asked, cell, count, number, versions  # noqa: E402
 from export.child import group_rss  # noqa: E402
@@ -69,6 +69,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, default=TABLE, help="the table (default %(default)s)")
     parser.add_argument("--retry", action="store_true", help="run what failed before again")
     arguments = parser.parse_args()
+    os.environ.update(CUDA_VISIBLE_DEVICES="", TORCHINDUCTOR_COMPILE_THREADS="1")  # of the steps, which fork off
     models = [model for model in torchvision_models() if model.family in FAMILIES]
     record = Recorder(arguments.state, Outcome)
     for step in (step for step in STEPS if step in arguments.steps.split(",")):
@@ -91,43 +92,36 @@ def _parameters(model: Model) -> int:
 
 def run(model: Model, step: str) -> Outcome:
     """One step in a process of its own, which is gone when this returns."""
-    argv = [sys.executable, str(HERE / "compile_steps.py"), model.name.partition(":")[2], step]
-    with tempfile.TemporaryDirectory(prefix="compile-coverage-") as home:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        environment = {
-            **kept,
-            "CUDA_VISIBLE_DEVICES": "",
-            "TORCHINDUCTOR_CACHE_DIR": home,
-            "TORCHINDUCTOR_COMPILE_THREADS": "1",
-        }
-        output = Path(home) / "output"
-        with output.open("w+b") as sink:
-            begin = time.monotonic()
-            child = subprocess.Popen(argv, stdout=sink, stderr=sink, cwd=home, env=environment, start_new_session=True)
-            try:
-                stopped = _bounded(child, begin)
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-        seconds = time.monotonic() - begin
-        lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    if stopped:
-        return Outcome(seconds, stopped, stopped=True)
-    if child.returncode:
-        return Outcome(seconds, lines[-1][:200] if lines else f"ended with status {child.returncode}")
-    return Outcome(**{"seconds": seconds, **json.loads(lines[-1])})
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.compile_warm"])
+    answer, sender = context.Pipe(duplex=False)
+    child = context.Process(target=work, args=(model.name.partition(":")[2], step, sender))
+    begin = time.monotonic()
+    child.start()
+    sender.close()
+    try:
+        found = _bounded(child, answer, begin)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid or 0, signal.SIGKILL)
+        child.join()
+        answer.close()
+    return Outcome(**{"seconds": time.monotonic() - begin, **found})
 
 
-def _bounded(child: subprocess.Popen[bytes], begin: float) -> str:
-    """Waits for its end. Why it has to be stopped, or nothing."""
-    while child.poll() is None:
+def _bounded(child: Any, answer: Any, begin: float) -> dict[str, Any]:
+    """What it answers, or why it does not."""
+    while not answer.poll(POLL_S):
         if time.monotonic() - begin > TIMEOUT_S:
-            return f"no end within {TIMEOUT_S} s"
+            return {"error": f"no end within {TIMEOUT_S} s", "stopped": True}
         if group_rss(child.pid) > MEMORY_BYTES:
-            return f"more than {MEMORY_BYTES >> 30} GiB of memory"
-        time.sleep(POLL_S)
-    return ""
+            return {"error": f"more than {MEMORY_BYTES >> 30} GiB of memory", "stopped": True}
+    try:
+        found: dict[str, Any] = answer.recv()
+    except EOFError:
+        child.join()
+        return {"error": f"ended with status {child.exitcode}"}
+    return found
 
 
 PREAMBLE = """\

@@ -5,8 +5,9 @@ python benchmarks/compile_steps.py NAME capture|inductor
 
 from __future__ import annotations
 
-import json
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +26,19 @@ LIMIT = 1e-3
 """export.judging.parity's, for FP32."""
 
 
-def main(name: str, step: str) -> None:
+def work(name: str, step: str, answer: Any) -> None:
+    """Send what came of it into the pipe `answer`, whatever that is."""
+    os.setsid()  # a group of its own, so that all of it can be ended
+    with tempfile.TemporaryDirectory(prefix="compile-coverage-") as home:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = home
+        try:
+            answer.send(step_of(name, step))
+        except Exception as error:  # noqa: BLE001  why is what is wanted
+            answer.send({"error": f"{type(error).__name__}: {_line(str(error))}"})
+
+
+def step_of(name: str, step: str) -> dict[str, Any]:
+    """The fields of compile_coverage.Outcome that the step tells."""
     import torch
 
     torch.manual_seed(0)
@@ -38,8 +51,7 @@ def main(name: str, step: str) -> None:
     with torch.inference_mode():
         found = (inductor if step == "inductor" else capture)(network, entry)
     parameters = sum(weight.numel() for weight in network.parameters()) / 1e6
-    size = "x".join(map(str, entry.images[0].shape))
-    print(json.dumps({**found, "mparameters": parameters, "size": size}), flush=True)
+    return {**found, "mparameters": parameters, "size": "x".join(map(str, entry.images[0].shape))}
 
 
 def capture(network: Any, entry: catalog.Entry) -> dict[str, Any]:
@@ -129,7 +141,3 @@ def _line(text: str) -> str:
     """The first line that says something, without what points into this machine."""
     lines = (line.strip() for line in text.splitlines())
     return next((line for line in lines if line and not line.startswith("File ")), "no reason given")[:200]
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:3])

@@ -8,6 +8,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from device_agents.codec import SchemaViolation
 from device_agents.contract.engines import EngineRequest
+from device_agents.contract.labelled import Labelled
 from device_agents.contract.terms import SCHEMA, ErrorInfo, FileEntry, Precision, Reading, Scalar, TensorSpec
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{3,127}\Z")
@@ -184,7 +185,8 @@ class JobSpec:
     error, or `detection`, boxes matched with boxes; `limits` are of outputs that have another than `parity_limit`.
     `check_with` names a backend that times the same engine afterwards, as a second opinion. `gpu` is the index or UUID
     of the one to use; "" leaves the choice to the agent. Before it is timed, the device is to be as cool as `cool_to_c`
-    (degrees Celsius), unless that takes longer than `cool_cap_s`. `control` is what it changes on the device."""
+    (degrees Celsius), unless that takes longer than `cool_cap_s`. `control` is what it changes on the device. The
+    `labelled` images go through the engine in the last process, after all timing."""
 
     schema: int
     job: str
@@ -219,6 +221,7 @@ class JobSpec:
     cool_to_c: Optional[float] = None
     cool_cap_s: float = 0.0
     control: Control = Control()
+    labelled: Optional[Labelled] = None
 
     TASKS = ("measure", "build")
     CHECKS = ("relative", "detection")
@@ -241,15 +244,14 @@ class JobSpec:
 
     @property
     def folders(self) -> Tuple[str, ...]:
-        """What the job needs below `artifacts/`: the model, an engine that was given, the operator's own data."""
-        given, data = self.engine.given, self.data
-        return (self.artifact, *((given.artifact,) if given else ()), *((data.artifact,) if data else ()))
+        """What the job needs below `artifacts/`: the model, an engine that was given, the operator's own data and
+        labelled images."""
+        return (self.artifact, *(part.artifact for part in (self.engine.given, self.data, self.labelled) if part))
 
     def _check_ids(self) -> None:
-        given, data = self.engine.given, self.data
         ids = {"job": self.job, "artifact": self.artifact}
-        ids.update({"engine.given.artifact": given.artifact} if given else {})
-        ids.update({"data.artifact": data.artifact} if data else {})
+        parts = {"engine.given": self.engine.given, "data": self.data, "labelled": self.labelled}
+        ids.update({f"{name}.artifact": part.artifact for name, part in parts.items() if part})
         for name, value in ids.items():
             if not _ID.match(value):
                 raise SchemaViolation(name, f"{value[:60]!r} is no id")

@@ -7,6 +7,7 @@ from typing import Dict, Optional, Tuple
 
 from device_agents.codec import SchemaViolation
 from device_agents.contract.engines import EngineUse, Layer
+from device_agents.contract.labelled import Accuracy
 from device_agents.contract.terms import SCHEMA, ErrorInfo, Reading, Scalar
 from device_agents.contract.watch import SampleRange, Watch
 
@@ -90,7 +91,7 @@ class ProcessResult:
     clock) and enqueue (the host's). `counts` are those of a `rate` pattern: arrivals, late, dropped, with a time-out
     `timeout_ns`. `memory` holds bytes by what uses them. `state` is what the device was before and after, what the
     runtime counted, and whether the backend waited. `began_ns`, of the latencies' clock, is when the timed part began
-    (0: not known).
+    (0: not known). `accuracy` is that of the labelled images, where this process had them.
     """
 
     index: int
@@ -111,6 +112,7 @@ class ProcessResult:
     counts: Dict[str, int] = field(default_factory=dict)
     memory: Dict[str, int] = field(default_factory=dict)
     began_ns: int = 0
+    accuracy: Optional[Accuracy] = None
 
     PARTS = ("h2d", "compute", "d2h", "enqueue")
 

@@ -8,9 +8,10 @@ from array import array
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
-from device_agents import inputs, measure, runtimes, waiting
+from device_agents import accuracy, inputs, measure, runtimes, waiting
 from device_agents.backends.base import Backend, SelfTimed
-from device_agents.contract import JobSpec, ParityCheck, ProcessResult, Reading, SampleRange, dumps
+from device_agents.contract import Accuracy, JobSpec, ParityCheck, ProcessResult, Reading, SampleRange, dumps
+from device_agents.errors import DeviceError
 from device_agents.files import write_atomic
 from device_agents.kinds.cpu import last_cache_bytes
 from device_agents.measure import Samples, Timed
@@ -56,6 +57,7 @@ def run(work: Work) -> ProcessResult:
         counts=trial.timed.counts,
         memory=memory,
         began_ns=trial.timed.began_ns,
+        accuracy=trial.accuracy,
     )
 
 
@@ -96,6 +98,7 @@ class _Trial:
         self.before: Optional[ParityCheck] = None
         self.after: Optional[ParityCheck] = None
         self.waited: Dict[str, Reading] = {}
+        self.accuracy: Optional[Accuracy] = None
         self.timed: Timed
 
     def run(self, work: Work, backend: Backend, data: _Data, clock: Stopwatch) -> None:
@@ -124,6 +127,10 @@ class _Trial:
         clock.lap("loop")
         self.after = _check(backend, spec, data.golden, len(buffers))
         clock.lap("parity_after")
+        if spec.labelled is not None and work.index == spec.timing.processes - 1:
+            folder = work.workdir / "artifacts" / spec.labelled.artifact
+            self.accuracy = accuracy.count(backend, spec, folder, 0)
+            clock.lap("accuracy")
 
 
 class _SelfTimed(_Trial):
@@ -131,6 +138,9 @@ class _SelfTimed(_Trial):
 
     def run(self, work: Work, backend: Backend, data: _Data, clock: Stopwatch) -> None:
         assert isinstance(backend, SelfTimed)  # noqa: S101 - for the type checker: run() chose this class by it
+        if work.spec.labelled is not None:
+            message = f"{work.spec.backend} runs a loop of its own and takes no labelled images"
+            raise DeviceError("unsupported", "load", message, fix="leave --dataset out, or take another backend")
         golden = data.golden
         spec = golden.settled(work.spec) if golden else work.spec
         first = data.own.batches(spec)[0] if data.own else None

@@ -61,6 +61,12 @@ def deploy(
     inputs: Annotated[
         Path | None, typer.Option(help="Your own data: an .npz, or a folder of arrays or images.", show_default="noise")
     ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled images, a folder a class: top-1 and top-5 through the timed engine.", show_default="none"
+        ),
+    ] = None,
     bounds: Annotated[
         list[str] | None,
         typer.Option(
@@ -149,6 +155,7 @@ def deploy(
         builds=builds,
         rebuild=rebuild,
         inputs=inputs,
+        dataset=dataset,
         check_with=check_with,
         engines=engines,
         sizes=parse_sizes(size) if size is not None else None,

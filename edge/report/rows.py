@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from device_agents.contract import Scalar
+from device_agents.contract import Accuracy, Scalar
 from edge.planning.plan import OWN, Cell
 from edge.report.opinion import ratios
 from edge.results.energy import Energy, NotKnown, energy
@@ -28,6 +28,7 @@ CLOCKS = {
     "d2h": "the device's clock",
     "enqueue": "the host's clock",
 }
+FIVE = 5
 _PHASES = ("import", "load", "first_inference", "parity_before", "warmup", "timed", "parity_after")
 
 
@@ -75,6 +76,11 @@ class Row:
             for name, size in process.memory.items():
                 found[name] = max(size, found.get(name, 0))
         return found
+
+    @property
+    def accuracy(self) -> Accuracy | None:
+        """Of the operator's labelled images, which the last process had."""
+        return next((one.accuracy for one in self.measurement.result.processes if one.accuracy is not None), None)
 
     @functools.cached_property
     def energy(self) -> Energy | NotKnown:
@@ -205,12 +211,14 @@ def as_json(row: Row) -> dict[str, object]:
         "parts": {name: {"median_ms": value / 1e6, "clock": CLOCKS[name]} for name, value in summary.parts.items()},
         "counts": summary.counts,
         "late_answers": share_as_json(summary.late),
+        "accuracy": _accuracy_as_json(row),
         "verdict": row.verdict.status,
         "findings": list(row.verdict.findings),
         "flags": list(row.verdict.flags),
         "held": list(row.verdict.held),
         "foreign": row.foreign,
         "inputs": measurement.origin.inputs,
+        "labelled": measurement.origin.labelled,
         "memory_bytes": row.memory,
         "energy": row.energy if isinstance(row.energy, Energy) else None,
         "energy_unknown": row.energy.reason if isinstance(row.energy, NotKnown) else None,
@@ -278,12 +286,37 @@ def late(summary: Summary) -> str:
     return "" if summary.late is None else f"{summary.late} of {summary.samples} answers later than {timeout} ms"
 
 
+def top1(accuracy: Accuracy) -> Share:
+    return Share(accuracy.top1, accuracy.images)
+
+
+def top5(accuracy: Accuracy) -> Share | None:
+    """None of a model whose classes are no more than five: it is right whatever it says."""
+    return Share(accuracy.top5, accuracy.images) if accuracy.classes > FIVE else None
+
+
+def right(accuracy: Accuracy | None) -> str:
+    """`top-1 70.0% (57.4% to 80.2%), top-5 90.0% (79.9% to 95.3%) of 60 images`; empty for none."""
+    if accuracy is None:
+        return ""
+    five = top5(accuracy)
+    return f"top-1 {top1(accuracy)}{'' if five is None else f', top-5 {five}'} of {accuracy.images} images"
+
+
 def share_as_json(share: Share | None) -> dict[str, object] | None:
     """A share of 1 with its 95 % interval."""
     if share is None:
         return None
     low, high = share.interval
     return {"count": share.count, "of": share.of, "share": share.value, "low": low, "high": high}
+
+
+def _accuracy_as_json(row: Row) -> dict[str, object] | None:
+    found = row.accuracy
+    if found is None:
+        return None
+    five = share_as_json(top5(found))
+    return {"images": found.images, "classes": found.classes, "top1": share_as_json(top1(found)), "top5": five}
 
 
 def _known(figure: float) -> float | None:

@@ -20,7 +20,7 @@ from edge.inventory.devices import Device
 from edge.planning.choosing import Survey
 from edge.planning.classes import Build
 from edge.planning.plan import Cell
-from edge.results.store import Origin, OwnInputs, Store
+from edge.results.store import LabelledImages, Origin, OwnInputs, Store
 from edge.running.journal import Journal, Task
 from edge.running.policy import Failures, Patience, Policy, link_may_return, passes_by_itself
 from edge.running.watching import Watch
@@ -33,6 +33,7 @@ from profiles.progress import Progress, silent
 
 if TYPE_CHECKING:
     from edge.planning.data import Prepared
+    from edge.planning.labelled import PreparedImages
 
 
 def _nobody(_measurement: str) -> None:
@@ -42,9 +43,9 @@ def _nobody(_measurement: str) -> None:
 @dataclass(frozen=True)
 class Tools:
     """What a run needs from outside: artifacts for cells, connections to devices, places for results and engines, what
-    the devices were found to have, and the operator's own data for the cells that take it. `rebuild` passes over the
-    engines that are cached. `policy` is what the run puts up with, `failures` counts its failed cells, `watch` is told
-    how cells end, `stored` each measurement that is kept, in the thread of its device."""
+    the devices were found to have, and the operator's own data and labelled images for the cells that take them.
+    `rebuild` passes over the engines that are cached. `policy` is what the run puts up with, `failures` counts its
+    failed cells, `watch` is told how cells end, `stored` each measurement that is kept, in the thread of its device."""
 
     artifact: Callable[[Cell], Artifact]
     connect: Callable[[Device], Transport]
@@ -58,6 +59,7 @@ class Tools:
     failures: Failures = field(default_factory=Failures)
     watch: Watch = Watch()
     stored: Callable[[str], None] = _nobody
+    labelled: Callable[[Cell], PreparedImages] | None = None
 
 
 class DeviceWork:
@@ -214,7 +216,9 @@ class DeviceWork:
         """Whether to pass over a cached engine: once a run, as cells share engines and a run may be taken up."""
         return self._tools.rebuild and self._journal.of(build).done is None
 
-    def _origin(self, cell: Cell, artifact: Artifact, inputs: OwnInputs | None = None) -> Origin:
+    def _origin(
+        self, cell: Cell, artifact: Artifact, inputs: OwnInputs | None = None, labelled: LabelledImages | None = None
+    ) -> Origin:
         return Origin(
             device_profile=self.device.profile.name,
             power_mode=cell.power_mode or self.device.expected_power_mode,
@@ -225,6 +229,7 @@ class DeviceWork:
             edgebench=version(),
             produced_by=artifact.produced_by,
             inputs=inputs,
+            labelled=labelled,
         )
 
     def _say(self, what: str) -> None:

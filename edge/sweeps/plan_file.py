@@ -66,7 +66,7 @@ from profiles.load import parse, read_toml, unknown
 _KEYS = {
     "MODEL": "models", "--framework": "frameworks", "--backend": "backends", "--batch": "batches", "--size": "sizes",
     "--pattern": "patterns", "--bounds": "bounds", "--engines": "engines", "--check-with": "check_with",
-    "--processes": "processes", "--inputs": "inputs", "--device": "devices",
+    "--processes": "processes", "--inputs": "inputs", "--dataset": "dataset", "--device": "devices",
     "--power-mode": "power_modes", "--lock-clocks": "lock_clocks", "--persistence": "persistence",
 }  # fmt: skip
 _MOST_REPEATS = 1000
@@ -183,6 +183,7 @@ class _File(Axes):
     options: dict[str, Scalar] = field(default_factory=dict)
     bounds: tuple[str, ...] = ()
     inputs: str | None = None
+    dataset: str | None = None
     hot_input: bool = False
     transfers: bool = True
     engines: str = "own"
@@ -288,11 +289,17 @@ def _base(file: _File, source: Path, models: tuple[str, ...], weights: str | Non
         hot_input=file.hot_input,
         transfers=file.transfers,
         bounds=parse_bounds(list(file.bounds)),
-        inputs=source.absolute().parent / Path(file.inputs).expanduser() if file.inputs else None,
+        inputs=_beside(source, file.inputs),
+        dataset=_beside(source, file.dataset),
         check_with=file.check_with,
         engines=file.engines,
         wishes=Wishes(lock_clocks=file.lock_clocks, persistence=file.persistence, shared=file.shared),
     )
+
+
+def _beside(source: Path, name: str | None) -> Path | None:
+    """What a plan file names, from its folder."""
+    return source.absolute().parent / Path(name).expanduser() if name else None
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from edge.report.page.distribution import percentiles, quantiles_ms
 from edge.report.page.graphs import Graphs
 from edge.report.page.numbers import ms, short
 from edge.report.page.timeline import timeline
-from edge.report.rows import Row, late, special
+from edge.report.rows import Row, late, right, special, top1, top5
 from edge.results.again import deploy_command
 from edge.results.energy import Energy
 from edge.results.judged import judged
@@ -85,7 +85,7 @@ def _what(row: Row) -> dict[str, Any]:
 
 
 def _figures(row: Row) -> dict[str, Any]:
-    summary, energy = row.summary, row.energy
+    summary, energy, accuracy = row.summary, row.energy, row.accuracy
     known = energy if isinstance(energy, Energy) else None
     return {
         "median": _estimate(summary.median),
@@ -97,6 +97,8 @@ def _figures(row: Row) -> dict[str, Any]:
         "samples": summary.samples,
         "processes": row.processes,
         "streams": summary.streams,
+        "top1": _share(top1(accuracy), right(accuracy)) if accuracy else None,
+        "top5": _share(top5(accuracy), right(accuracy)) if accuracy else None,
         "late": _share(summary.late, late(summary)),
     }
 

@@ -81,11 +81,13 @@
     ["p99 ms", (c) => estimate(c.p99, c.samples), (c) => c.p99 && c.p99.ms],
     ["images/s", (c) => figure(c.per_s), (c) => c.per_s],
     ["J/image", (c) => figure(c.joules), (c) => c.joules],
+    ["top-1", (c) => percent(c.top1), (c) => c.top1 && c.top1.share],
+    ["top-5", (c) => percent(c.top5), (c) => c.top5 && c.top5.share],
     ["late", (c) => percent(c.late), (c) => c.late && c.late.share],
     ["× floor", (c) => figure(c.floor.times, 2), (c) => c.floor.times],
     ["verdict", (c) => c.verdict], ["why", (c) => reasons(c)],
   ];
-  const FIGURES = ["median ms", "p99 ms", "images/s", "J/image", "late", "× floor"];
+  const FIGURES = ["median ms", "p99 ms", "images/s", "J/image", "top-1", "top-5", "late", "× floor"];
   function reasons(cell) {
     const broken = cell.findings.filter((one) => one.broken);
     if (broken.length) return broken.map((one) => `${one.rule}: ${one.reason}`).join("; ");
@@ -254,7 +256,8 @@
       const best = front(its), color = look(index).color;
       const points = {
         name: plain(name), legendgroup: name, x: its.map((cell) => cell.median.ms), y: its.map((cell) => cell.per_s),
-        text: its.map((cell) => hover(cell) + (cell.joules === null ? "" : `<br>${figure(cell.joules)} J an image`)),
+        text: its.map((cell) => hover(cell) + (cell.joules === null ? "" : `<br>${figure(cell.joules)} J an image`)
+          + (cell.top1 ? `<br>${cell.top1.told}` : "")),
         hoverinfo: "text", mode: "markers", marker: { ...symbols(its, index), size: its.map(size), opacity: 0.85 },
       };
       const line = {
@@ -311,6 +314,7 @@
       ...chosen.findings.map((one) => [one.broken ? "broken" : "not judged", `${one.rule}: ${one.reason}`]),
       ...chosen.flags.map((one) => ["flag", `${one.name}: ${one.reason}`]),
       ["energy", chosen.joules === null ? `not known: ${chosen.energy}` : `${figure(chosen.joules)} J an image, ${figure(chosen.watts)} W (${chosen.energy})`],
+      ...(chosen.top1 ? [["accuracy", chosen.top1.told]] : []),
       ...(chosen.late ? [["late answers", chosen.late.told]] : []),
       ["precision", precisionOf(chosen)],
       ["floor", floorOf(chosen)],
