@@ -39,7 +39,7 @@ STEPS = ("capture", "inductor")
 FAMILIES = ("torchvision classification", "torchvision segmentation", "torchvision detection")
 TIMEOUT_S = 1800
 MEMORY_BYTES = 9 << 30
-POLL_S = 0.25
+POLL_S = 2.0
 
 Known = dict[str, dict[str, "Outcome"]]
 
