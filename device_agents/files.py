@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
+from array import array
 from pathlib import Path
 from typing import Sequence, Union
 
@@ -38,6 +40,14 @@ def verify(folder: Path, files: Sequence[FileEntry]) -> None:
 def entry_of(path: Path) -> FileEntry:
     """Name, bytes and hash of a file that was just written."""
     return FileEntry(path.name, path.stat().st_size, _sha256(path))
+
+
+def little_endian(numbers: "array[int]") -> bytes:
+    """64-bit integers as samples.i64le holds them."""
+    if sys.byteorder == "big":
+        numbers = numbers[:]
+        numbers.byteswap()
+    return numbers.tobytes()
 
 
 def sync(path: Path) -> None:

@@ -10,8 +10,9 @@ import gc
 import statistics
 import time
 from array import array
+from collections import deque
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
+from typing import Deque, Dict, List, Optional, Tuple
 
 from device_agents import loops
 from device_agents.backends.base import Backend
@@ -59,18 +60,28 @@ def measure(backend: Backend, slots: int, pattern: LoadPattern, timing: Timing, 
     gc.disable()
     try:
         warmup, warmup_ns, stable = _warm_up(loop, backend, timing)
-        whole = Tape(0, loop.tells)
-        elapsed = 0
+        tapes: Deque[Tape] = deque()
+        count = elapsed = 0
         begin = loop.restart()
-        while not whole.samples or not _enough(len(whole.samples), elapsed, timing):
-            whole.extend(loop.window(_end_ns(loop, begin, len(whole.samples), timing)))
+        while not count or not _enough(count, elapsed, timing):
+            tapes.append(loop.window(_end_ns(loop, begin, count, timing)))
+            count += len(tapes[-1].samples)
             elapsed = time.perf_counter_ns() - begin
-        whole.extend(loop.finish())
+        tapes.append(loop.finish())
         elapsed = time.perf_counter_ns() - begin
     finally:
         gc.enable()
+    whole = _joined(tapes, loop.tells)
     parts = dict(zip(ProcessResult.PARTS, whole.parts))
     return Timed(warmup, whole.samples, elapsed, warmup_ns, stable, parts, loop.counts(whole.samples), begin)
+
+
+def _joined(tapes: Deque[Tape], parts: bool) -> Tape:
+    """After timing, as copying takes time; each is let go as it is copied."""
+    whole = Tape(0, parts)
+    while tapes:
+        whole.extend(tapes.popleft())
+    return whole
 
 
 def timer_overhead_ns(kind: str = "serial", in_flight: int = 2, inferences: int = 2_000) -> int:

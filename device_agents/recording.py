@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from array import array
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from device_agents.contract import SampleRange, Series
+from device_agents.files import little_endian
 from device_agents.gauges import Gauge, Gauges, Quantity
 
 MOST_SAMPLES = 50_000  # of a series
@@ -105,11 +105,3 @@ def _told(gauge: Gauge) -> Sequence[Optional[int]]:
         return gauge.read()
     except (OSError, ValueError):
         return ()
-
-
-def little_endian(numbers: array[int]) -> bytes:
-    """64-bit integers as samples.i64le holds them."""
-    if sys.byteorder == "big":
-        numbers = numbers[:]
-        numbers.byteswap()
-    return numbers.tobytes()

@@ -245,7 +245,7 @@ class _Job:
 
     def _idle_window(self, system: System, first: bool) -> Reading:
         """How busy the accelerator that is about to be timed is while we do nothing. The first one is watched."""
-        on_cpu = self._spec.options.get("provider") == "cpu"
+        on_cpu = self._spec.options.get("provider") == "cpu"  # on a Jetson, too: there the kind is the board
         look = cpu.busy_share if on_cpu else state.busy_share
         if not first:
             return look(system)

@@ -112,7 +112,7 @@ def deploy(
             rebuild=plan.rebuild,
             policy=policy,
             failures=Failures(policy.max_failures),
-            stored=made.make,
+            judge=made.judge,
         )
         by_name = {device.name: device for device in devices}
         with watch(journal) as watching:

@@ -105,7 +105,7 @@ class Thresholds:
     before and during timing. `steal`: what a hypervisor may take. `throttled`: the share of the timed part in which
     clocks may be held back. `limited`: for which a cgroup's CPU limit may stop the job. `clock_spread`: between the 5th
     and the 95th percentile of a clock; above it is a flag, or INVALID with `locked_clocks`. `temperature_c`: above it
-    is too hot, in degrees Celsius; None sets no limit.
+    is too hot, in degrees Celsius; None leaves that to what the device says of itself.
     """
 
     spread: float = 0.05

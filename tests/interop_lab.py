@@ -25,10 +25,7 @@ from device_agents.contract import (
 )
 from edge.planning.plan import Cell
 from edge.results.interop import Given
-from edge.results.stats import summarise
 from edge.results.store import Measurement, Origin
-from edge.results.verdict import judge
-from edge.results.watched import Watched
 from profiles.schema import Thresholds
 
 COUNT = 700
@@ -66,9 +63,7 @@ def named(model: str) -> Given:
 
 
 def derived(measurement: Measurement, data: Any) -> Given:
-    summary = summarise(measurement.result, data, measurement.cell.batch)
-    watched = Watched(measurement.result, data)
-    return Given(measurement, summary, judge(measurement, summary, watched), watched, data)
+    return Given.read(measurement, data)
 
 
 def pipelined(**fields: Any) -> Given:

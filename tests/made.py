@@ -11,11 +11,10 @@ import numpy as np
 
 from device_agents.contract import SCHEMA, JobResult, Precision, ProcessResult, Reading, SampleRange
 from edge.planning.plan import Cell
+from edge.report.details import details
 from edge.report.rows import Row
 from edge.results.sides import Side, side
-from edge.results.stats import summarise
 from edge.results.store import Measurement, Origin
-from edge.results.verdict import judge
 from edge.results.watched import Watched
 from profiles.schema import Thresholds
 
@@ -65,10 +64,14 @@ def measured(
     )  # fmt: skip
     origin = Origin("local", None, thresholds, artifact, "random", "b" * 64, "0")
     made = Measurement(name, run, asked, origin, "now", result)
-    summary, watched = summarise(result, samples, asked.batch), Watched(result, samples)
-    return Row(made, summary, judge(made, summary, watched), watched), samples
+    return Row.from_samples(made, samples), samples
 
 
 def sided(*medians_ms: float, **fields: Any) -> Side:
     row, samples = measured(*medians_ms, **fields)
     return side([row], [samples])
+
+
+def shown(row: Row, width: int = 300) -> str:
+    """Everything about it, as of a device that was not watched."""
+    return details(row, Watched(row.measurement.result, np.array([], np.int64)), width)

@@ -115,6 +115,7 @@ def a100(folder: Path, driver: str, *, cuda: str = "", processes: str = "", unkn
 case "$1" in
     -L) echo "GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-8f6d9b14)"; exit 0 ;;
     --query-compute-apps=*) printf '{processes}'; exit 0 ;;
+    -q) echo '        GPU Max Operating Temp            : 85 C'; exit 0 ;;
     --query-gpu=*) ;;
     *) exit 2 ;;
 esac

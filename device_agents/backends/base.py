@@ -148,6 +148,71 @@ class Backend:
         """Free the device's memory. Safe to call twice."""
 
 
+class Runner:
+    """What computes once a model is loaded: the calls of `Backend` that are about slots."""
+
+    def bind(self, inputs: Arrays, slot: int) -> None:
+        raise NotImplementedError
+
+    def enqueue(self, slot: int) -> None:
+        raise NotImplementedError
+
+    def wait(self, slot: int) -> None:
+        """Nothing to do where enqueue returns when it has finished."""
+
+    def parts(self, slot: int) -> Optional[Parts]:  # noqa: ARG002
+        """None where it computes on the processor, or the runtime does not tell."""
+        return None
+
+    def outputs(self, slot: int) -> Arrays:
+        raise NotImplementedError
+
+    def memory(self) -> Dict[str, int]:
+        return {}
+
+    def forget(self, slot: int) -> None:
+        """Let go of what the slot holds."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Free what the runtime does not free by itself."""
+
+
+class Runs(Backend):
+    """A backend whose `load` sets the runner that does the rest."""
+
+    def __init__(self) -> None:
+        self._runner: Optional[Runner] = None
+
+    def bind(self, inputs: Arrays, slot: int) -> None:
+        self._loaded().bind(inputs, slot)
+
+    def enqueue(self, slot: int) -> None:
+        self._loaded().enqueue(slot)
+
+    def wait(self, slot: int) -> None:
+        self._loaded().wait(slot)
+
+    def parts(self, slot: int) -> Optional[Parts]:
+        return self._loaded().parts(slot)
+
+    def outputs(self, slot: int) -> Arrays:
+        return self._loaded().outputs(slot)
+
+    def memory(self) -> Dict[str, int]:
+        return self._loaded().memory()
+
+    def close(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
+
+    def _loaded(self) -> Runner:
+        if self._runner is None:
+            raise RuntimeError("load comes first")
+        return self._runner
+
+
 class SelfTimed(Backend):
     """A tool that runs and times the inferences itself: bind, enqueue, wait and parts are not asked of it."""
 

@@ -8,10 +8,10 @@ inference are told and `pipelined` overlaps; where that cannot be, the switch `p
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Dict, Optional, Tuple, Union
+from typing import Any, ClassVar, Dict, Optional, Tuple
 
 from device_agents.backends import base
-from device_agents.backends.base import Arrays, Parts
+from device_agents.backends.base import Arrays
 from device_agents.contract import JobSpec, Reading, Scalar
 from device_agents.cuda import Cuda
 from device_agents.errors import DeviceError
@@ -22,7 +22,7 @@ from device_agents.ort.providers import Choice
 from device_agents.ort.streams import StreamRunner, Streams
 
 
-class Backend(base.Backend):
+class Backend(base.Runs):
     patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate")
     options: ClassVar[Dict[str, str]] = {
         "provider": "cpu, cuda or tensorrt; without it, cuda where there is an NVIDIA GPU and the provider, else cpu",
@@ -37,9 +37,9 @@ class Backend(base.Backend):
     }
 
     def __init__(self) -> None:
+        super().__init__()
         self._ort: Any = None
         self._session: Any = None
-        self._runner: Union[HostRunner, StreamRunner, None] = None
         self._switches: Dict[str, Scalar] = {}
         self._unlooked: Optional[Tuple[Path, JobSpec, Choice]] = None
         self._cache_bytes: Optional[int] = None
@@ -104,13 +104,7 @@ class Backend(base.Backend):
     def bind(self, inputs: Arrays, slot: int) -> None:
         if self._unlooked:
             self._look(*self._unlooked)
-        self._ready().bind(inputs, slot)
-
-    def enqueue(self, slot: int) -> None:
-        self._ready().enqueue(slot)
-
-    def wait(self, slot: int) -> None:
-        self._ready().wait(slot)
+        super().bind(inputs, slot)
 
     def drain(self) -> bool:
         if self._cuda is None:  # it computes on the processor, or there is no CUDA library to ask
@@ -118,31 +112,15 @@ class Backend(base.Backend):
         self._cuda.synchronize()
         return True
 
-    def parts(self, slot: int) -> Optional[Parts]:
-        return self._ready().parts(slot)
-
-    def outputs(self, slot: int) -> Arrays:
-        return self._ready().outputs(slot)
-
     def switches(self) -> Dict[str, Scalar]:
         return dict(self._switches)
-
-    def memory(self) -> Dict[str, int]:
-        return self._ready().memory()
 
     def cache_bytes(self) -> Optional[int]:
         return self._cache_bytes
 
     def close(self) -> None:
-        runner, self._runner = self._runner, None
         self._session = None
-        if runner is not None:
-            runner.close()
-
-    def _ready(self) -> Union[HostRunner, StreamRunner]:
-        if self._runner is None:
-            raise RuntimeError("load comes first")
-        return self._runner
+        super().close()
 
     def _own_cuda(self, choice: Choice) -> Tuple[Optional[Cuda], str]:
         """CUDA for streams of our own, or the reason why the runtime keeps its own."""

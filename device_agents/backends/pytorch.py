@@ -7,11 +7,11 @@ off: FP32 means FP32. What is compiled is compiled before the first inference, t
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Optional, Sequence, Union
+from typing import Any, ClassVar, Dict, List, Optional, Sequence
 
 from device_agents import described, packages
 from device_agents.backends import base
-from device_agents.backends.base import Arrays, Parts, first_line
+from device_agents.backends.base import first_line
 from device_agents.contract import JobSpec, Network, Reading, Scalar
 from device_agents.errors import DeviceError
 from device_agents.pt import compiling, network, settings
@@ -21,13 +21,13 @@ _TRIAL_RUNS = 3  # compiled at the first; CUDA graphs are warmed up at the secon
 _SLOT = -1
 
 
-class Backend(base.Backend):
+class Backend(base.Runs):
     patterns: ClassVar = ("serial", "rate")
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:
+        super().__init__()
         self._torch: Any = None
-        self._runner: Union[HostRunner, GpuRunner, None] = None
         self._switches: Dict[str, Scalar] = {}
         self._counted: Optional[compiling.Counted] = None
         self._settings: settings.Settings
@@ -68,7 +68,7 @@ class Backend(base.Backend):
     def compile(self, job: Path, shared: Path) -> None:
         compiling.keep_in((shared if self._settings.compile_cache == "shared" else job) / "inductor")
         self._counted = compiling.Counted()
-        runner = self._ready()
+        runner = self._loaded()
         runner.bind(base.zeros(self._spec), _SLOT)
         try:
             for _ in range(_TRIAL_RUNS):
@@ -85,45 +85,19 @@ class Backend(base.Backend):
     def readings(self) -> Dict[str, Reading]:
         return {} if self._counted is None else self._counted.readings()
 
-    def bind(self, inputs: Arrays, slot: int) -> None:
-        self._ready().bind(inputs, slot)
-
-    def enqueue(self, slot: int) -> None:
-        self._ready().enqueue(slot)
-
-    def wait(self, slot: int) -> None:
-        self._ready().wait(slot)
-
     def drain(self) -> bool:
         if self._settings.on_gpu:
             self._torch.cuda.synchronize()
         return self._settings.on_gpu
 
-    def parts(self, slot: int) -> Optional[Parts]:
-        return self._ready().parts(slot)
-
-    def outputs(self, slot: int) -> Arrays:
-        return self._ready().outputs(slot)
-
     def switches(self) -> Dict[str, Scalar]:
         return dict(self._switches)
-
-    def memory(self) -> Dict[str, int]:
-        return self._ready().memory()
 
     def cache_bytes(self) -> Optional[int]:
         if not self._settings.on_gpu:
             return None
         found = getattr(self._torch.cuda.get_device_properties(0), "L2_cache_size", None)
         return None if found is None else int(found)
-
-    def close(self) -> None:
-        self._runner = None
-
-    def _ready(self) -> Union[HostRunner, GpuRunner]:
-        if self._runner is None:
-            raise RuntimeError("load comes first")
-        return self._runner
 
     def _prepare(self) -> None:
         backends = self._torch.backends

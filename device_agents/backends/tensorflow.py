@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Dict, Optional
 
 from device_agents import described, packages
 from device_agents.backends import base
-from device_agents.backends.base import Arrays, first_line
+from device_agents.backends.base import first_line
 from device_agents.contract import JobSpec, Reading, Scalar
 from device_agents.errors import DeviceError
 from device_agents.tf import settings
@@ -21,13 +21,14 @@ _SLOT = -1
 _DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly")
 
 
-class Backend(base.Backend):
+class Backend(base.Runs):
     patterns: ClassVar = ("serial", "rate")
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:
+        super().__init__()
         self._tf: Any = None
-        self._runner: Optional[Runner] = None
+        self._network: Optional[Runner] = None
         self._settings: settings.Settings
         self._spec: JobSpec
 
@@ -44,11 +45,11 @@ class Backend(base.Backend):
         told = described.network_of(path.parent, spec)
         self._spec, self._settings = spec, settings.read(self._tf, spec)
         settings.apply(self._tf, self._settings)
-        self._runner = Runner(self._tf, path, told, spec, self._settings)
+        self._runner = self._network = Runner(self._tf, path, told, spec, self._settings)
         self.compiles = self._settings.compiles
 
     def compile(self, job: Path, shared: Path) -> None:  # noqa: ARG002 - XLA keeps nothing
-        runner = self._ready()
+        runner = self._loaded()
         runner.bind(base.zeros(self._spec), _SLOT)
         try:
             runner.enqueue(_SLOT)
@@ -60,34 +61,13 @@ class Backend(base.Backend):
         runner.forget(_SLOT)
 
     def readings(self) -> Dict[str, Reading]:
-        return {"retraces": Reading(self._ready().retraces(), "tf.function.experimental_get_tracing_count")}
-
-    def bind(self, inputs: Arrays, slot: int) -> None:
-        self._ready().bind(inputs, slot)
-
-    def enqueue(self, slot: int) -> None:
-        self._ready().enqueue(slot)
-
-    def wait(self, slot: int) -> None:
-        self._ready().wait(slot)
+        if self._network is None:
+            return {}
+        return {"retraces": Reading(self._network.retraces(), "tf.function.experimental_get_tracing_count")}
 
     def drain(self) -> bool:
         self._tf.test.experimental.sync_devices()
         return True
 
-    def outputs(self, slot: int) -> Arrays:
-        return self._ready().outputs(slot)
-
     def switches(self) -> Dict[str, Scalar]:
         return settings.switches(self._settings, self._spec)
-
-    def memory(self) -> Dict[str, int]:
-        return self._ready().memory()
-
-    def close(self) -> None:
-        self._runner = None
-
-    def _ready(self) -> Runner:
-        if self._runner is None:
-            raise RuntimeError("load comes first")
-        return self._runner

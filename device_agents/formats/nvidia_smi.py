@@ -55,6 +55,17 @@ def parse_processes(text: str) -> Optional[str]:
     return ", ".join(found) or NO_PROCESS
 
 
+def parse_temperature_limit(text: str) -> Optional[float]:
+    """Degrees Celsius at which a GPU slows itself down, from `-q -d TEMPERATURE`: its maximum operating temperature;
+    newer drivers tell of newer GPUs how far it is from there (T.Limit)."""
+    told = dict(re.findall(r"^ *(GPU [A-Za-z. ]+?) +: (-?[0-9]+) C$", text, re.MULTILINE))
+    if "GPU Max Operating Temp" in told:
+        return float(told["GPU Max Operating Temp"])
+    if "GPU Current Temp" in told and "GPU T.Limit Temp" in told:
+        return float(told["GPU Current Temp"]) + float(told["GPU T.Limit Temp"])
+    return None
+
+
 def _row(line: str, fields: Sequence[str]) -> Optional[Dict[str, str]]:
     values = [value.strip() for value in line.split(",")]
     if len(values) != len(fields):

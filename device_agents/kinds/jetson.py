@@ -47,6 +47,7 @@ def context(system: System) -> Readings:
         "jetpack_package": system.command(["dpkg-query", "-W", "-f=${Version}", "nvidia-jetpack"], _nonempty),
         "jetson_clocks": jetson_clocks(system),
         "fan_profile": fan_profile(system),
+        "temperature_limit_c": thermal.passive_trip(system),
         "dla_cores": Reading(len(paths(system, _DLAS)), _DLAS),
         **_clocks(system),
         **nvidia.installed(system),

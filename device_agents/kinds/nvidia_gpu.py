@@ -8,7 +8,7 @@ from typing import Dict, List, Sequence
 from device_agents import nvidia
 from device_agents.contract import Reading
 from device_agents.family import Family
-from device_agents.formats.nvidia_smi import NO_PROCESS, parse_query
+from device_agents.formats.nvidia_smi import NO_PROCESS, parse_query, parse_temperature_limit
 from device_agents.gauges import Gauges, board, processors
 from device_agents.system import Readings, System, parsed
 
@@ -26,7 +26,12 @@ def identity(system: System) -> Readings:
 
 
 def context(system: System) -> Readings:
-    return {**_query(system, _CONTEXT), "gpu_processes": nvidia.processes(system), **nvidia.installed(system)}
+    return {
+        **_query(system, _CONTEXT),
+        "temperature_limit_c": temperature_limit(system),
+        "gpu_processes": nvidia.processes(system),
+        **nvidia.installed(system),
+    }
 
 
 def gauges(system: System, family: Family) -> Gauges:
@@ -43,6 +48,12 @@ def state(system: System) -> Readings:
 def temperature(system: System) -> Reading:
     """Of the GPU, in degrees Celsius."""
     return _query(system, ("temperature.gpu",))["gpu_temperature_gpu"]
+
+
+def temperature_limit(system: System) -> Reading:
+    """Where the GPU slows itself down, in degrees Celsius, by its own word."""
+    argv = ["nvidia-smi", "-q", "-d", "TEMPERATURE", f"--id={system.gpu or 0}"]
+    return system.command(argv, parse_temperature_limit)
 
 
 def busy_share(system: System, window_s: float = 0.25) -> Reading:

@@ -24,6 +24,19 @@ def hottest(system: System) -> Reading:
     return Reading(max(found), found[max(found)])
 
 
+def passive_trip(system: System) -> Reading:
+    """Degrees Celsius at which the kernel begins to hold clocks back: the lowest `passive` trip point of all zones."""
+    found = {}
+    for path in sorted((system.root / _ZONES).glob("thermal_zone*/trip_point_*_type")):
+        name = f"/{path.relative_to(system.root)}"
+        celsius = parse_millidegrees(system.text(name.replace("_type", "_temp")).value)
+        if system.text(name).value == "passive" and celsius is not None:
+            found[celsius] = name.replace("_type", "_temp")
+    if not found:
+        return Reading(unknown=f"/{_ZONES}: no zone tells a passive trip point")
+    return Reading(min(found), found[min(found)])
+
+
 def parse_millidegrees(text: object) -> Optional[float]:
     """Of `48250`. None for what is no temperature."""
     try:

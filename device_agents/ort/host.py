@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Tuple
 
-from device_agents.backends.base import Arrays, Parts
+from device_agents.backends.base import Arrays, Runner
 from device_agents.contract import JobSpec
 
 
-class HostRunner:
+class HostRunner(Runner):
     """Slots are host arrays, or arrays on the GPU where nothing is to be transferred.
 
     A CUDA graph replays fixed addresses: then all slots go through one pair of device buffers, and are copied in and
@@ -51,19 +51,10 @@ class HostRunner:
         self._session.run_with_iobinding(binding)
         self._fetched[slot] = {name: value.numpy() for name, value in outputs.items()}
 
-    def wait(self, slot: int) -> None:
-        """It is finished: enqueue has returned."""
-
-    def parts(self, slot: int) -> Optional[Parts]:  # noqa: ARG002 - the runtime does not tell them
-        return None
-
     def outputs(self, slot: int) -> Arrays:
         if slot in self._fetched:
             return self._fetched[slot]
         return {name: value.numpy() for name, value in self._slots[slot][2].items()}
-
-    def memory(self) -> Dict[str, int]:
-        return {}
 
     def close(self) -> None:
         self._slots.clear()

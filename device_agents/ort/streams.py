@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
-from device_agents.backends.base import Arrays, Parts
+from device_agents.backends.base import Arrays, Parts, Runner
 from device_agents.contract import JobSpec, TensorSpec
 from device_agents.cuda import Cuda
 from device_agents.cuda_handles import DeviceMemory, HostMemory, Memory, Stream
@@ -69,7 +69,7 @@ class _Slot:
         self.enqueue_ns = 0
 
 
-class StreamRunner:
+class StreamRunner(Runner):
     """Inferences on `streams`, as many under way as `in_flight` says, awaited by spinning or asleep. `device` is where
     the runtime is told that the buffers lie: `cuda`, but where a stand-in's device memory is the host's."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from device_agents.backends.base import Arrays, Parts
+from device_agents.backends.base import Arrays, Parts, Runner
 from device_agents.contract import JobSpec, TensorSpec
 from device_agents.errors import DeviceError
 from device_agents.pt.settings import Settings
@@ -16,7 +16,7 @@ from device_agents.pt.settings import Settings
 Call = Callable[..., Sequence[Any]]
 
 
-class HostRunner:
+class HostRunner(Runner):
     """A call returns when the outputs are there: nothing is left to wait for."""
 
     def __init__(self, torch: Any, call: Call, spec: JobSpec, settings: Settings) -> None:
@@ -34,24 +34,15 @@ class HostRunner:
         with self._torch.inference_mode():
             self._found[slot] = self._call(*self._inputs[slot])
 
-    def wait(self, slot: int) -> None:
-        """It is finished: enqueue has returned."""
-
-    def parts(self, slot: int) -> Optional[Parts]:  # noqa: ARG002 - the processor has no clock of its own
-        return None
-
     def outputs(self, slot: int) -> Arrays:
         return as_arrays(self._spec, self._found[slot])
-
-    def memory(self) -> Dict[str, int]:
-        return {}
 
     def forget(self, slot: int) -> None:
         self._inputs.pop(slot, None)
         self._found.pop(slot, None)
 
 
-class GpuRunner:
+class GpuRunner(Runner):
     """One stream and one set of inputs on the GPU, which all slots are copied into from pinned memory of their own;
     without transfers a set for each slot. Outputs are copied into pinned memory, and `wait` returns when they are
     there."""

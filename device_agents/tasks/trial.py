@@ -12,10 +12,9 @@ from device_agents import accuracy, inputs, measure, runtimes, waiting
 from device_agents.backends.base import Backend, SelfTimed
 from device_agents.contract import Accuracy, JobSpec, ParityCheck, ProcessResult, Reading, SampleRange, dumps
 from device_agents.errors import DeviceError
-from device_agents.files import write_atomic
+from device_agents.files import little_endian, write_atomic
 from device_agents.kinds.cpu import last_cache_bytes
 from device_agents.measure import Samples, Timed
-from device_agents.recording import little_endian
 from device_agents.system import System
 from device_agents.tasks import COMPILED, Work
 

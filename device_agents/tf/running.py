@@ -7,6 +7,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Deque, Dict, List, Sequence
 
+from device_agents.backends import base
 from device_agents.backends.base import Arrays, first_line
 from device_agents.contract import JobSpec, Network, TensorSpec
 from device_agents.errors import DeviceError
@@ -17,7 +18,7 @@ _SIGNATURE = "serving_default"
 _MOST_AHEAD = 64  # inferences that nobody waited for: a queue without end would take hours to empty
 
 
-class Runner:
+class Runner(base.Runner):
     """Inputs are laid out as the network wants them when they are bound, outside of what is timed. TensorFlow computes
     when it likes: an inference has ended when its outputs are on the host, or where nothing is transferred, when the
     device says so."""

@@ -71,6 +71,8 @@ class Hunt:
         """Take the newest stored measurement of each cell that is not INVALID, and whose device is as it was."""
         wanted = {cell.id: cell for cell in self.grid}
         for name in reversed(self.store.ids()):
+            if not wanted:
+                break
             try:
                 measurement = self.store.get(name)
                 cell = wanted.get(measurement.cell.id)

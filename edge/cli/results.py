@@ -100,13 +100,16 @@ def show(
     from edge.report import rows
     from edge.report.details import details
     from edge.results.store import Store
+    from edge.results.watched import Watched
 
     store = Store(places().results)
-    row = rows.read(store, store.find(measurement))
+    stored = store.get(store.find(measurement))
+    samples = store.samples_ns(stored)
+    row = rows.Row.from_samples(stored, samples)
     if json:
         print_json({**rows.as_json(row), "measurement": row.measurement})
         return
-    typer.echo(details(row, console_width()))
+    typer.echo(details(row, Watched(stored.result, samples), console_width()))
     typer.echo(f"files: {store.folder(row.measurement.id)}")
 
 

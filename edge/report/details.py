@@ -21,22 +21,24 @@ from edge.results.energy import COUNTER, NotKnown
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.stats import Summary, milliseconds
 from edge.results.verdict import Status
+from edge.results.watched import Watched
 from profiles.errors import sentence
 
 _NODES = 4  # ONNX nodes of a layer that are named
 
 
-def details(row: Row, width: int) -> str:
-    """A table of names and values. Device-made text is printed as text, never as markup."""
+def details(row: Row, watched: Watched, width: int) -> str:
+    """A table of names and values; `watched` is what its device did meanwhile. Device-made text is printed as text,
+    never as markup."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _lines(row):
+    for name, value in _lines(row, watched):
         table.add_row(name, escape(value))
     return render(table, width)
 
 
-def _lines(row: Row) -> Iterator[Line]:
+def _lines(row: Row, watched: Watched) -> Iterator[Line]:
     cell = row.measurement.cell
     yield "measurement", row.measurement.id
     whose = "" if row.runtime == cell.backend else f" ({row.runtime})"
@@ -48,7 +50,7 @@ def _lines(row: Row) -> Iterator[Line]:
     yield from soaked(row.summary.soak)
     yield from _energy(row)
     yield from _parts(row.summary)
-    yield from foreign.run(row) if row.foreign else (*_run(row), *meanwhile(row.watched))
+    yield from foreign.run(row) if row.foreign else (*_run(row), *meanwhile(watched))
     yield from _engine(row.measurement.result.engine)
     yield from _layers(layers_of(row.measurement.result))
     if row.measurement.result.command:

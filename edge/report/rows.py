@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from device_agents.contract import Accuracy, Scalar
 from edge.planning.plan import OWN, Cell
 from edge.report.opinion import ratios
-from edge.results.energy import Energy, NotKnown, energy
+from edge.results.energy import Energy, NotKnown
 from edge.results.foreign import Foreign
-from edge.results.judged import judged
+from edge.results.judged import Judged
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.lottery import build_lottery
 from edge.results.stats import Estimate, Share, Summary, milliseconds
 from edge.results.store import Measurement, Store
 from edge.results.verdict import Verdict
-from edge.results.watched import Watched
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CLOCKS = {
     "h2d": "the device's clock",
@@ -33,13 +35,8 @@ _PHASES = ("import", "load", "first_inference", "parity_before", "warmup", "time
 
 
 @dataclass(frozen=True)
-class Row:
-    """A measurement with what is derived from its samples."""
-
-    measurement: Measurement
-    summary: Summary
-    verdict: Verdict
-    watched: Watched
+class Row(Judged):
+    """What tables and details tell of a measurement."""
 
     @property
     def runtime(self) -> str:
@@ -81,11 +78,6 @@ class Row:
     def accuracy(self) -> Accuracy | None:
         """Of the operator's labelled images, which the last process had."""
         return next((one.accuracy for one in self.measurement.result.processes if one.accuracy is not None), None)
-
-    @functools.cached_property
-    def energy(self) -> Energy | NotKnown:
-        """What an inference took, or why that is not known."""
-        return energy(self.measurement.result.processes, self.watched, self.measurement.cell.batch)
 
     @property
     def measuring_s(self) -> float:
@@ -131,25 +123,23 @@ def specials(rows: Sequence[Row]) -> list[list[str]]:
 def read(store: Store, measurement_id: str) -> Row:
     """Errors: ResultError when the measurement is missing or damaged."""
     measurement = store.get(measurement_id)
-    found = judged(measurement, store.samples_ns(measurement))
-    return Row(measurement, found.summary, found.verdict, found.watched)
+    return Row.from_samples(measurement, store.samples_ns(measurement))
 
 
 class Rows:
-    """Rows of measurements, made in the thread of each device as soon as one is stored: those of thousands of cells,
-    made at the end, are a minute in which nothing is measured."""
+    """Rows of measurements, made in the thread of each device when one comes: those of thousands of cells, made at the
+    end, are a minute in which nothing is measured."""
 
     def __init__(self, results: Store) -> None:
         self._results = results
         self._rows: dict[str, Row] = {}
         self._making = threading.Lock()  # in turn: a hundred at once take longer, as they fight for the interpreter
 
-    def make(self, measurement: str) -> None:
-        with (
-            self._making,
-            contextlib.suppress(Exception),
-        ):  # `of` raises it again, and hides no other's result
-            self._rows[measurement] = read(self._results, measurement)
+    def judge(self, measurement: Measurement, samples: NDArray[np.int64]) -> Verdict:
+        """`samples` are all of the measurement's, int64."""
+        with self._making:
+            row = self._rows[measurement.id] = Row.from_samples(measurement, samples)
+        return row.verdict
 
     def of(self, measurement: str) -> Row:
         """Errors: ResultError when the measurement is missing or damaged."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from device_agents.contract import LoadPattern, Timing
 from edge.planning.plan import OWN, Cell
 from edge.report.rows import option
+from export.request import FREE_BATCH
 
 
 def deploy_command(cell: Cell) -> str:
@@ -27,6 +28,8 @@ def _options(cell: Cell) -> Iterator[str]:
     yield from _timing(cell.timing)
     for name, value in sorted(cell.options.items()):
         yield from ("--option", f"{name}={option(value)}")
+    for profile in cell.profiles:
+        yield from ("--bounds", str(profile[FREE_BATCH]))
     if cell.hot_input:
         yield "--hot-input"
     if not cell.transfers:
@@ -35,6 +38,18 @@ def _options(cell: Cell) -> Iterator[str]:
         yield from ("--engines", cell.engines)
     if cell.check_with is not None:
         yield from ("--check-with", cell.check_with)
+    yield from _control(cell)
+
+
+def _control(cell: Cell) -> Iterator[str]:
+    if cell.lock_clocks:
+        yield "--lock-clocks"
+    if cell.power_mode is not None:
+        yield from ("--power-mode", cell.power_mode)
+    if cell.persistence:
+        yield "--persistence"
+    if cell.shared:
+        yield "--shared"
 
 
 def _timing(timing: Timing) -> Iterator[str]:

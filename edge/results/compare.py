@@ -12,8 +12,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from edge.results.judged import Judged
 from edge.results.likeness import DEVICE, check_alike, label, one_sided, request_key, value_of
-from edge.results.lottery import Judged
 from edge.results.ratios import Ratio, around, welch
 from edge.results.sides import Side
 from profiles.errors import ConfigError

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from device_agents.contract import dumps
 from edge.results import database, interop
 from edge.results.columns import COLUMNS, NAMES, Record, record
-from edge.results.judged import judged
 from profiles.errors import ConfigError, ResultError
 from profiles.load import unknown
 
@@ -95,9 +94,7 @@ def _stored(store: Store, ids: Iterable[str], damaged: dict[str, str]) -> Iterat
 
 def _given(store: Store, measurement_id: str) -> interop.Given:
     measurement = store.get(measurement_id)
-    samples = store.samples_ns(measurement)
-    found = judged(measurement, samples)
-    return interop.Given(measurement, found.summary, found.verdict, found.watched, samples)
+    return interop.Given.read(measurement, store.samples_ns(measurement))
 
 
 def cell(value: Any) -> Any:

@@ -1,10 +1,11 @@
-"""A measurement with all that is derived from its samples."""
+"""A measurement with all that is derived from its samples, and without them: thousands are kept at once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from edge.results.energy import Energy, NotKnown, energy
 from edge.results.foreign import told_summary
 from edge.results.stats import Summary, summarise
 from edge.results.store import Measurement
@@ -15,18 +16,24 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Its = TypeVar("Its", bound="Judged")
+
 
 @dataclass(frozen=True)
 class Judged:
+    """`energy` is what an inference took, or why that is not known."""
+
+    measurement: Measurement
     summary: Summary
-    watched: Watched
     verdict: Verdict
+    energy: Energy | NotKnown
 
-
-def judged(measurement: Measurement, samples: NDArray[np.int64]) -> Judged:
-    """`samples` are all of the measurement's, int64."""
-    summary, watched = _summary(measurement, samples), Watched(measurement.result, samples)
-    return Judged(summary, watched, judge(measurement, summary, watched))
+    @classmethod
+    def from_samples(cls: type[Its], measurement: Measurement, samples: NDArray[np.int64]) -> Its:
+        """`samples` are all of the measurement's, int64."""
+        summary, watched = _summary(measurement, samples), Watched(measurement.result, samples)
+        taken = energy(measurement.result.processes, watched, measurement.cell.batch)
+        return cls(measurement, summary, judge(measurement, summary, watched), taken)
 
 
 def _summary(measurement: Measurement, samples: NDArray[np.int64]) -> Summary:

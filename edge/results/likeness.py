@@ -10,7 +10,7 @@ from typing import Any
 
 from device_agents.contract import dumps
 from edge.planning.plan import Cell
-from edge.results.lottery import Judged
+from edge.results.judged import Judged
 from edge.results.store import Measurement
 from profiles.errors import ConfigError
 from profiles.load import unknown

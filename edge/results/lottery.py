@@ -5,22 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
-from edge.results.stats import Summary
-from edge.results.store import Measurement
-from edge.results.verdict import Status, Verdict
-
-
-class Judged(Protocol):
-    @property
-    def measurement(self) -> Measurement: ...
-    @property
-    def summary(self) -> Summary: ...
-    @property
-    def verdict(self) -> Verdict: ...
+from edge.results.judged import Judged
+from edge.results.verdict import Status
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.results.energy import Energy, NotKnown, energy
-from edge.results.lottery import Judged
+from edge.results.energy import Energy, NotKnown
+from edge.results.judged import Judged
 from edge.results.stats import percentile, supported
 from edge.results.verdict import Status
-from edge.results.watched import Watched
 from profiles.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,8 +54,6 @@ def side(judged: Sequence[Judged], samples: Sequence[Samples]) -> Side:
     runs = [_runs(one, its) for one, its in zip(judged, samples, strict=True)]
     flat = [run for its in runs for run in its]
     latencies = all(one.summary.median is not None for one in judged)
-    taken = [energy(one.measurement.result.processes, Watched(one.measurement.result, its), one.measurement.cell.batch)
-             for one, its in zip(judged, samples, strict=True)]  # fmt: skip
     return Side(
         measurements=tuple(judged),
         medians_ns=tuple(float(percentile(run, 50.0)) for run in flat) if latencies else (),
@@ -67,7 +64,7 @@ def side(judged: Sequence[Judged], samples: Sequence[Samples]) -> Side:
             for one in judged
             for process in one.measurement.result.processes
         ),
-        joules=_joules(taken),
+        joules=_joules([one.energy for one in judged]),
     )
 
 

@@ -17,7 +17,6 @@ from edge.planning.ahead import BUILDER, engine_for
 from edge.planning.classes import Build, build_of
 from edge.planning.control import control_of
 from edge.planning.plan import AHEAD, Cell
-from edge.results.judged import judged
 from edge.results.store import Measurement, Origin
 from edge.results.verdict import Status, Verdict
 from edge.running.builder_run import BuilderRun
@@ -160,7 +159,6 @@ class DeviceRun(DeviceWork):
             measurement = counting(progress.invalid)
         others = tuple(one for one in progress.invalid if one != measurement)
         self._journal.done(cell, measurement)
-        self._tools.stored(measurement)
         self._end(Ok(cell, measurement, others=others))
 
     def _repeats(self, cell: Cell, verdict: Verdict) -> bool:
@@ -245,7 +243,7 @@ class DeviceRun(DeviceWork):
         collected_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         made = Measurement(job, self._journal.run, cell, origin, collected_at, result)
         self._tools.results.add(made, samples)
-        self._verdicts[job] = judged(made, np.frombuffer(samples, dtype="<i8").astype(np.int64)).verdict
+        self._verdicts[job] = self._tools.judge(made, np.frombuffer(samples, dtype="<i8").astype(np.int64))
         if self._tools.rebuild and result.engine is not None and cell.id not in self._orders.builds:
             build = build_of(cell, self._supplied(cell).artifact, self.device.name)
             if self._anew(build):

@@ -20,7 +20,9 @@ from edge.inventory.devices import Device
 from edge.planning.choosing import Survey
 from edge.planning.classes import Build
 from edge.planning.plan import Cell
-from edge.results.store import LabelledImages, Origin, OwnInputs, Store
+from edge.results.judged import Judged
+from edge.results.store import LabelledImages, Measurement, Origin, OwnInputs, Store
+from edge.results.verdict import Verdict
 from edge.running.journal import Journal, Task
 from edge.running.policy import Failures, Patience, Policy, link_may_return, passes_by_itself
 from edge.running.watching import Watch
@@ -32,12 +34,15 @@ from profiles.errors import ConnectError, EdgebenchError, RunError, Timeout, Tra
 from profiles.progress import Progress, silent
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edge.planning.data import Prepared
     from edge.planning.labelled import PreparedImages
 
 
-def _nobody(_measurement: str) -> None:
-    pass
+def _judge(measurement: Measurement, samples: NDArray[np.int64]) -> Verdict:
+    return Judged.from_samples(measurement, samples).verdict
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class Tools:
     """What a run needs from outside: artifacts for cells, connections to devices, places for results and engines, what
     the devices were found to have, and the operator's own data and labelled images for the cells that take them.
     `rebuild` passes over the engines that are cached. `policy` is what the run puts up with, `failures` counts its
-    failed cells, `watch` is told how cells end, `stored` each measurement that is kept, in the thread of its device."""
+    failed cells, `watch` is told how cells end, `judge` gets each measurement that came, with all of its samples, in
+    the thread of its device."""
 
     artifact: Callable[[Cell], Artifact]
     connect: Callable[[Device], Transport]
@@ -58,7 +64,7 @@ class Tools:
     policy: Policy = Policy()
     failures: Failures = field(default_factory=Failures)
     watch: Watch = Watch()
-    stored: Callable[[str], None] = _nobody
+    judge: Callable[[Measurement, NDArray[np.int64]], Verdict] = _judge
     labelled: Callable[[Cell], PreparedImages] | None = None
 
 

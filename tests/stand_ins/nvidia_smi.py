@@ -1,5 +1,5 @@
-"""A stand-in for nvidia-smi on a host with several GPUs: -L, --query-gpu and --query-compute-apps, with --id;
---loop-ms prints once.
+"""A stand-in for nvidia-smi on a host with several GPUs: -L, -q -d TEMPERATURE, --query-gpu and --query-compute-apps,
+with --id; --loop-ms prints once.
 
 A file of JSON beside it (`nvidia-smi.json`), which a test may write anew, lists the GPUs: their fields by nvidia-smi's
 names, `apps` (pid, process_name, used_memory) and `mig`, the UUIDs of instances. Lines, refusals and exit codes are as
@@ -38,6 +38,10 @@ def main(argv: list[str]) -> int:
     if not chosen:
         print(f"No devices were found (--id={wanted})")
         return 6
+    if argv[:1] == ["-q"]:
+        print(f"        GPU Current Temp                  : {chosen[0]['temperature.gpu']} C")
+        print("        GPU Max Operating Temp            : 85 C")
+        return 0
     if "--query-compute-apps" in options:
         fields = options["--query-compute-apps"].split(",")
         rows = [{**app, "gpu_uuid": gpu["uuid"]} for gpu in chosen for app in gpu.get("apps", [])]

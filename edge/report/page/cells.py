@@ -14,12 +14,11 @@ from edge.report.page.timeline import timeline
 from edge.report.rows import Row, late, right, special, top1, top5
 from edge.results.again import deploy_command
 from edge.results.energy import Energy
-from edge.results.judged import judged
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.sides import Side, side
-from edge.results.stats import Estimate, Share, Summary
-from edge.results.store import Measurement, Store
-from edge.results.verdict import Verdict
+from edge.results.stats import Estimate, Share
+from edge.results.store import Store
+from edge.results.watched import Watched
 
 if TYPE_CHECKING:
     from edge.results.stats.percentiles import Samples
@@ -28,20 +27,12 @@ _SLOWEST = 5
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What comparisons and the environment need of a measurement once its samples are gone."""
-
-    measurement: Measurement
-    summary: Summary
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
 class Entry:
-    """`told` goes to the page as it is. `side` is None where another tool kept no samples."""
+    """`told` goes to the page as it is; `row` is for comparisons and the environment, which need no samples. `side` is
+    None where another tool kept none."""
 
     told: dict[str, Any]
-    kept: Kept
+    row: Row
     side: Side | None
 
 
@@ -49,13 +40,11 @@ def read_entry(store: Store, graphs: Graphs, measurement_id: str, points: int) -
     """`points` are those of the curve of its distribution. Errors: ResultError for what is missing or damaged."""
     measurement = store.get(measurement_id)
     samples = store.samples_ns(measurement)
-    found = judged(measurement, samples)
-    row = Row(measurement, found.summary, found.verdict, found.watched)
-    kept = Kept(measurement, found.summary, found.verdict)
+    row = Row.from_samples(measurement, samples)
     return Entry(
         told={**_what(row), **_figures(row), **_drawn(row, samples, points), **_engine(row, graphs)},
-        kept=kept,
-        side=side([kept], [samples]) if measurement.result.processes else None,
+        row=row,
+        side=side([row], [samples]) if measurement.result.processes else None,
     )
 
 
@@ -112,7 +101,7 @@ def _drawn(row: Row, samples: Samples, points: int) -> dict[str, Any]:
     return {
         "quantiles": quantiles_ms(timed, points) if alone else [],
         "percentiles": percentiles(timed) if alone else [],
-        "time": timeline(processes, samples, row.watched),
+        "time": timeline(processes, samples, Watched(row.measurement.result, samples)),
     }
 
 

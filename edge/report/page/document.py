@@ -47,7 +47,7 @@ class Reader:
             "cells": [entry.told for entry in entries],
             "ratios": compared,
             "not_compared": refused,
-            "environment": environment([entry.kept for entry in entries]),
+            "environment": environment([entry.row for entry in entries]),
             "damaged": damaged,
         }
 

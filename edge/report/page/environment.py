@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from edge.report.page.cells import Kept
+from edge.results.judged import Judged
 
 _RUNTIME = "runtime_version"
 
 
-def environment(kept: Sequence[Kept]) -> list[dict[str, Any]]:
+def environment(judged: Sequence[Judged]) -> list[dict[str, Any]]:
     """A line for each name of the identity: by device all values that were read. `changed` names the devices that had
     several; `unlike` says whether devices of one profile differ in it."""
-    devices = {one.measurement.cell.device: one.measurement.origin.device_profile for one in kept}
+    devices = {one.measurement.cell.device: one.measurement.origin.device_profile for one in judged}
     read: dict[str, dict[str, list[str]]] = {}
-    for one in kept:
+    for one in judged:
         for name, value in _told(one):
             values = read.setdefault(name, {}).setdefault(one.measurement.cell.device, [])
             if value not in values:
@@ -31,7 +31,7 @@ def environment(kept: Sequence[Kept]) -> list[dict[str, Any]]:
     ]
 
 
-def _told(one: Kept) -> Iterable[tuple[str, str]]:
+def _told(one: Judged) -> Iterable[tuple[str, str]]:
     result = one.measurement.result
     for name, reading in result.identity.items():
         if reading.value is not None:

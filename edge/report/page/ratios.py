@@ -19,7 +19,7 @@ AXES = ("framework", "backend")
 
 def ratios(entries: Sequence[Entry]) -> tuple[list[dict[str, Any]], list[str]]:
     """Of the newest of each request that is not INVALID; and sentences on what was alike and not compared."""
-    sound = [one for one in entries if one.side is not None and one.kept.verdict.status is not Status.INVALID]
+    sound = [one for one in entries if one.side is not None and one.row.verdict.status is not Status.INVALID]
     found, refused = [], []
     for axis in AXES:
         for group in _alike(sound, axis):
@@ -27,7 +27,7 @@ def ratios(entries: Sequence[Entry]) -> tuple[list[dict[str, Any]], list[str]]:
                 try:
                     found.append(_ratio(axis, a, b))
                 except ConfigError as error:
-                    cell, other = a.kept.measurement.cell, b.kept.measurement.cell
+                    cell, other = a.row.measurement.cell, b.row.measurement.cell
                     refused.append(f"{cell.device} {cell.label} and {other.label}: {error.message}")
     found.sort(key=lambda one: (AXES.index(one["axis"]), one["device"], one["label"]))
     return found, list(dict.fromkeys(refused))
@@ -36,8 +36,8 @@ def ratios(entries: Sequence[Entry]) -> tuple[list[dict[str, Any]], list[str]]:
 def _alike(entries: Iterable[Entry], axis: str) -> list[list[Entry]]:
     """Groups that differ in the axis alone, one entry for each of its values, in their order."""
     groups: dict[str, dict[str, Entry]] = {}
-    for one in sorted(entries, key=lambda one: one.kept.measurement.result.started_at):
-        measurement = one.kept.measurement
+    for one in sorted(entries, key=lambda one: one.row.measurement.result.started_at):
+        measurement = one.row.measurement
         groups.setdefault(request_key(measurement.cell, [axis]), {})[value_of(measurement, axis)] = one
     return [[group[value] for value in sorted(group)] for group in groups.values() if len(group) > 1]
 
@@ -47,12 +47,12 @@ def _ratio(axis: str, a: Entry, b: Entry) -> dict[str, Any]:
     if a.side is None or b.side is None:
         raise ConfigError("no samples were kept")
     told = compare(a.side, b.side, threshold=0.0, across=[axis], invalid=False)
-    ids = (a.kept.measurement.id, b.kept.measurement.id)
+    ids = (a.row.measurement.id, b.row.measurement.id)
     return {
         "axis": axis,
         "label": told.label,
-        "device": a.kept.measurement.cell.device,
-        "model": a.kept.measurement.cell.model,
+        "device": a.row.measurement.cell.device,
+        "model": a.row.measurement.cell.model,
         "a": told.name_a,
         "b": told.name_b,
         "ids": ids,

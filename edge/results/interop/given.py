@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from device_agents.contract import ProcessResult, SampleRange
-from edge.results.stats import Summary
+from edge.results.judged import Judged
 from edge.results.store import Measurement
-from edge.results.verdict import Verdict
 from edge.results.watched import Watched
 from profiles.errors import ConfigError
 
@@ -20,14 +20,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Given:
+class Given(Judged):
     """`samples_ns` are all samples of the measurement, int64."""
 
-    measurement: Measurement
-    summary: Summary
-    verdict: Verdict
-    watched: Watched
     samples_ns: NDArray[np.int64]
+
+    @staticmethod
+    def read(measurement: Measurement, samples: NDArray[np.int64]) -> Given:
+        found = Judged.from_samples(measurement, samples)
+        return Given(measurement, found.summary, found.verdict, found.energy, samples)
+
+    @functools.cached_property
+    def watched(self) -> Watched:
+        return Watched(self.measurement.result, self.samples_ns)
 
     @property
     def label(self) -> str:

@@ -140,10 +140,16 @@ def _governor(measurement: Measurement) -> Iterable[Answer]:
 
 
 def too_hot(given: Evidence) -> Iterable[Answer]:
-    limit, track = given.limits.temperature_c, given.watched.during("temperature")
-    if limit is None or track is None:
+    """By the profile's limit, else by where the device itself says that it slows down."""
+    track, limit, whose = given.watched.during("temperature"), given.limits.temperature_c, ""
+    if limit is None:
+        told = given.measurement.result.context.get("temperature_limit_c")
+        if told is None or not isinstance(told.value, (int, float)):
+            return
+        limit, whose = float(told.value), ", where it slows itself down"
+    if track is None:
         return
     if track.most > limit:
-        yield Finding("too_hot", True, f"it reached {track.most:.1f} C, over {limit:g} C", track.source)
+        yield Finding("too_hot", True, f"it reached {track.most:.1f} C, over {limit:g} C{whose}", track.source)
     else:
-        yield Held("too_hot", f"it reached {track.most:.1f} C, at most {limit:g} C", track.source)
+        yield Held("too_hot", f"it reached {track.most:.1f} C, at most {limit:g} C{whose}", track.source)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from device_agents import logind, state
-from device_agents.kinds import cpu
+from device_agents.kinds import cpu, jetson, nvidia_gpu
 from device_agents.system import System
 
 RELEASE = (
@@ -401,6 +401,28 @@ class TestATemperature:
             orin.file(f"/sys/class/thermal/thermal_zone{number}/temp", text)
         reading = state.temperature(orin.system)
         assert (reading.value, reading.source) == (51.031, "/sys/class/thermal/thermal_zone1/temp")
+
+    def test_has_a_limit_of_the_lowest_passive_trip_point_of_a_jetson(self, orin: Device) -> None:
+        for trip, kind, text in ((0, "active", "50000"), (1, "passive", "99000"), (2, "critical", "104500")):
+            orin.file(f"/sys/class/thermal/thermal_zone0/trip_point_{trip}_type", f"{kind}\n")
+            orin.file(f"/sys/class/thermal/thermal_zone0/trip_point_{trip}_temp", f"{text}\n")
+        orin.file("/sys/class/thermal/thermal_zone1/trip_point_0_type", "passive\n")
+        orin.file("/sys/class/thermal/thermal_zone1/trip_point_0_temp", "-256000\n")
+        reading = jetson.context(orin.system)["temperature_limit_c"]
+        assert (reading.value, reading.source) == (99.0, "/sys/class/thermal/thermal_zone0/trip_point_1_temp")
+
+    @pytest.mark.parametrize(
+        ("lines", "limit"),
+        [
+            (("GPU Current Temp : 35 C", "GPU Slowdown Temp : 89 C", "GPU Max Operating Temp : 87 C"), 87.0),
+            (("GPU Current Temp : 35 C", "GPU T.Limit Temp : 51 C", "GPU Max Operating T.Limit Temp : 0 C"), 86.0),
+            (("GPU Current Temp : N/A", "GPU Max Operating Temp : N/A"), None),
+        ],
+    )
+    def test_has_a_limit_of_a_gpu_s_own(self, device: Device, lines: tuple[str, ...], limit: float | None) -> None:
+        printed = "\n".join(f"        {line}" for line in lines)
+        device.tool("nvidia-smi", f"[ \"$*\" = '-q -d TEMPERATURE --id=0' ] && echo '{printed}'")
+        assert nvidia_gpu.temperature_limit(device.system).value == limit
 
     def test_is_of_the_gpu_where_there_is_one(self, device: Device) -> None:
         device.tool(

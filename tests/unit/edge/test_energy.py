@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from device_agents.contract import SCHEMA, JobResult, ProcessResult, SampleRange, Series, Watch
-from edge.report.details import details
 from edge.report.rows import Row, as_json
 from edge.report.table import measurements
 from edge.results.energy import Energy, NotKnown, energy
 from edge.results.watched import Watched
+from tests.made import shown
 from tests.unit.edge.test_report import row
 
 S = 10**9
@@ -110,14 +110,16 @@ def with_power() -> Row:
     processes, its = watched(("power", "W", STEADY))
     result = replace(made.measurement.result, processes=processes)
     cell = replace(made.measurement.cell, batch=8)
-    return replace(made, measurement=replace(made.measurement, result=result, cell=cell), watched=its)
+    return replace(
+        made, measurement=replace(made.measurement, result=result, cell=cell), energy=energy(processes, its, cell.batch)
+    )
 
 
 def test_it_is_shown_where_it_is_known() -> None:
-    shown = details(with_power(), 300)
-    assert "0.24 J an inference, 0.03 J an image; 12 W while timed" in shown
-    assert "by VDD_IN, its power, integrated over the timed part, a reading every 100 ms; idle 12 W" in shown
-    assert "energy                      not known: this device was not watched" in details(row(), 300)
+    text = shown(with_power())
+    assert "0.24 J an inference, 0.03 J an image; 12 W while timed" in text
+    assert "by VDD_IN, its power, integrated over the timed part, a reading every 100 ms; idle 12 W" in text
+    assert "energy                      not known: this device was not watched" in shown(row())
     header, first = measurements([with_power(), row()], ids=False).splitlines()[:2]
     assert "J/image" in header
     assert first.split()[-3:-1] == ["0.03", "12"]

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from device_agents.contract import SCHEMA, JobResult, Precision, SchemaViolation, dumps, from_json, to_json
-from edge.report.details import details
 from edge.report.rows import Row, as_json, read
 from edge.report.table import measurements, notes
 from edge.results.interop import optimum_benchmark, writer
@@ -20,6 +19,7 @@ from edge.results.store import Measurement, Store
 from edge.results.verdict import Status
 from profiles.errors import ConfigError
 from tests.interop_lab import given
+from tests.made import shown
 
 RECORDED = Path(__file__).parents[1] / "agent" / "recorded"
 STORED = Path(__file__).parent / "stored_by_0_1"
@@ -49,8 +49,8 @@ def test_none_is_ever_judged_and_each_is_shown_as_foreign(tmp_path: Path, form: 
     assert "trtexec (foreign)" in measurements([row], ids=True)
     assert any(f"read from {FILES[form]}" in note for note in notes([row]))
     sha256 = hashlib.sha256((RECORDED / FILES[form]).read_bytes()).hexdigest()
-    shown = details(row, 300)
-    assert f"from {FILES[form]} (SHA-256 {sha256[:12]}), read as {form}" in shown
+    text = shown(row)
+    assert f"from {FILES[form]} (SHA-256 {sha256[:12]}), read as {form}" in text
     told = json.loads(dumps(as_json(row)))
     assert (told["foreign"]["sha256"], told["foreign"]["read_as"], told["verdict"]) == (sha256, form, "UNJUDGED")
     assert (told["device"], told["model"], told["batch"], told["precision"]) == ("orin-1", "resnet50", 4, "fp16")
@@ -71,8 +71,8 @@ class TestTimes:
         assert row.summary.parts["compute"] == 3_140_620
         assert row.summary.p99 is None
         assert as_json(row)["load_ms"] is None, "a trace does not tell how long loading took"
-        assert "load ms" in details(row, 200)
-        assert "0.00" not in details(row, 200).partition("load ms")[2].splitlines()[0]
+        assert "load ms" in shown(row)
+        assert "0.00" not in shown(row).partition("load ms")[2].splitlines()[0]
 
 
 class TestStdout:
@@ -85,7 +85,7 @@ class TestStdout:
     def test_has_no_load_pattern_where_the_text_does_not_tell(self, tmp_path: Path) -> None:
         row = recorded(tmp_path, "trtexec-stdout")
         assert as_json(row)["pattern"] is None
-        assert "serial" not in details(row, 200)
+        assert "serial" not in shown(row)
         told = imported(Store(tmp_path), RECORDED / "trtexec-11.1.0-derived.txt", "trtexec-stdout")
         assert as_json(told)["pattern"] == "pipelined"
 
@@ -111,7 +111,7 @@ class TestAProfile:
         told = as_json(row)
         assert (told["median_ms"], told["mean_ms"], told["throughput_per_s"]) == (None, None, None)
         assert told["slowest_layers"]
-        assert "latency  " in details(row, 200)
+        assert "latency  " in shown(row)
         assert "streams" not in "".join(notes([row])), "nothing is said of streams that nobody saw"
 
 
@@ -133,7 +133,7 @@ class TestOptimumBenchmark:
         assert row.measurement.cell.batch == 8
         assert row.processes is None, "their file does not tell"
         assert as_json(row)["processes"] is None
-        assert "how many processes is not told" in details(row, 200)
+        assert "how many processes is not told" in shown(row)
 
     def test_what_the_file_tells_is_not_told_otherwise(self, tmp_path: Path) -> None:
         path = self.export(tmp_path)

@@ -40,15 +40,15 @@ class TestRows:
 
     def test_one_that_is_made_is_not_read_again(self, store: Store) -> None:
         rows = Rows(store)
-        rows.make("aaaa1111")
+        verdict = rows.judge(measurement("aaaa1111"), VALUES)
         shutil.rmtree(store.folder("aaaa1111"))
-        assert rows.of("aaaa1111").measurement == measurement("aaaa1111")
+        row = rows.of("aaaa1111")
+        assert (row.measurement, row.verdict) == (measurement("aaaa1111"), verdict)
 
     def test_one_that_was_not_made_is_read(self, store: Store) -> None:
         assert Rows(store).of("aaaa1111").measurement == measurement("aaaa1111")
 
-    def test_one_that_cannot_be_made_fails_at_the_end_alone(self, store: Store) -> None:
+    def test_one_that_is_not_there_is_an_error(self, store: Store) -> None:
         rows = Rows(store)
-        rows.make("bbbb2222")
         with pytest.raises(ResultError, match="cannot be read"):
             rows.of("bbbb2222")

@@ -30,15 +30,13 @@ from device_agents.contract import (
     dumps,
 )
 from edge.planning.plan import Cell
-from edge.report.details import details
 from edge.report.rows import Row, as_json, lotteries_as_json, read
 from edge.report.table import measurements, notes
 from edge.results.lottery import build_lottery
-from edge.results.stats import summarise
 from edge.results.store import LabelledImages, Measurement, Origin, OwnInputs, Store
-from edge.results.verdict import Status, judge
-from edge.results.watched import Watched
+from edge.results.verdict import Status
 from profiles.schema import Thresholds
+from tests.made import shown
 
 MS = 1_000_000
 PASSED = ParityCheck(1e-3, 2e-2, "logits")
@@ -89,13 +87,7 @@ def row(
     source = Origin("local", None, Thresholds(), "a" * 64, "random", "b" * 64, "0")
     cell = replace(cell, **(asked or {}))
     found = Measurement(f"job-{build}", run, cell, replace(source, **(origin or {})), "now", made)
-    summary = summarise(made, data, 1, 0.03 if pattern.kind == "soak" else None)
-    watched = Watched(made, data)
-    return Row(found, summary, judge(found, summary, watched), watched)
-
-
-def shown(made: Row) -> str:
-    return details(made, 300)
+    return Row.from_samples(found, data)
 
 
 def as_data(made: Row) -> dict[str, object]:
@@ -459,7 +451,7 @@ def test_flags_are_shown_and_condemn_nothing() -> None:
 
 def test_what_is_longer_than_the_terminal_is_folded_and_not_cut() -> None:
     made = row(command=f"trtexec --loadEngine=/{'x' * 200}/model.engine", context={"memory_bytes": Reading(22 << 20)})
-    text = details(made, 60)
+    text = shown(made, 60)
     assert "…" not in text
     assert "".join(text.split()).count("x" * 200) == 1
     assert "memory = 22.0 MiB" in text

@@ -391,6 +391,16 @@ class TestADeviceThatWasWatched:
         assert broken(watched(temperature=[50.0] * 19 + [80.0], limits=Thresholds(temperature_c=79.0))) == ["too_hot"]
         assert broken(watched(temperature=80.0)) == [], "no limit is set"
 
+    def test_is_too_hot_where_the_device_slows_itself_down(self) -> None:
+        told = {"context": {"temperature_limit_c": Reading(87.0, "nvidia-smi")}}
+        found = watched(temperature=88.0, result=told)
+        assert broken(found) == ["too_hot"]
+        assert "it reached 88.0 C, over 87 C, where it slows itself down" in found.broken[0].reason
+        assert broken(watched(temperature=86.0, result=told)) == []
+        assert broken(watched(temperature=80.0, result=told, limits=Thresholds(temperature_c=79.0))) == ["too_hot"]
+        silent = {"context": {"temperature_limit_c": Reading(unknown="not told")}}
+        assert broken(watched(temperature=88.0, result=silent)) == []
+
     def test_with_floating_clocks_is_flagged_and_invalid_only_where_they_were_to_be_locked(self) -> None:
         floating = {"gpu_clock": np.linspace(1.0e9, 1.3e9, 20)}
         found = watched(**floating)
