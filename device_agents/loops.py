@@ -211,13 +211,15 @@ class _Arrivals(Loop):
     """An open loop: inferences are asked for when the world wants them, and a latency runs from the arrival.
 
     The first arrival comes as a part begins and is always served. Ours is one inference at a time; `late` is a latency
-    above the mean gap between arrivals, for a camera its period. Where nothing waits we sleep, then spin, so that our
-    own waking is no part of the latency; how far behind such an arrival we were is `wake_lag_ns`, its median.
+    above the pattern's time-out or, without one, the mean gap between arrivals, for a camera its period. Where nothing
+    waits we sleep, then spin, so that our own waking is no part of the latency; how far behind such an arrival we were
+    is `wake_lag_ns`, its median.
     """
 
-    def __init__(self, backend: Backend, slots: int, per_s: float) -> None:
+    def __init__(self, backend: Backend, slots: int, pattern: LoadPattern) -> None:
         super().__init__(backend, slots)
-        self._gap_ns = 1e9 / per_s
+        self._gap_ns = 1e9 / pattern.per_s
+        self._timeout_ns = round(1e9 * pattern.timeout_s)
         self._window_ns = round(max(_WINDOW_NS, _WINDOW_ARRIVALS * self._gap_ns))
         self._lags: Samples[int] = array("q")
         self._begin_ns = self._end_ns = 0
@@ -270,12 +272,14 @@ class _Arrivals(Loop):
     def counts(self, samples: Samples[int]) -> Dict[str, int]:
         arrivals, waiting = self._arrived(self._end_ns)
         lag = {"wake_lag_ns": round(statistics.median(self._lags))} if self._lags else {}
+        late_ns = self._timeout_ns or self._gap_ns
         return {
             "arrivals": arrivals,
-            "late": sum(sample > self._gap_ns for sample in samples),
+            "late": sum(sample > late_ns for sample in samples),
             "dropped": arrivals - waiting - len(samples),
             "waiting": waiting,
             **lag,
+            **({"timeout_ns": self._timeout_ns} if self._timeout_ns else {}),
         }
 
     def _next(self, now_ns: int) -> int:
@@ -322,8 +326,8 @@ class Camera(_Arrivals):
 class Requests(_Arrivals):
     """Requests with exponential gaps (a Poisson process), the same ones for the same seed; all wait their turn."""
 
-    def __init__(self, backend: Backend, slots: int, per_s: float, seed: int) -> None:
-        super().__init__(backend, slots, per_s)
+    def __init__(self, backend: Backend, slots: int, pattern: LoadPattern, seed: int) -> None:
+        super().__init__(backend, slots, pattern)
         self._seed = seed
 
     def restart(self) -> int:
@@ -359,7 +363,7 @@ def create(backend: Backend, slots: int, pattern: LoadPattern, seed: int) -> Loo
         return Serial(backend, slots)
     if pattern.loop == "sizes":
         return Drawn(backend, slots, pattern.sizes, seed)
-    return Requests(backend, slots, pattern.per_s, seed) if pattern.poisson else Camera(backend, slots, pattern.per_s)
+    return Requests(backend, slots, pattern, seed) if pattern.poisson else Camera(backend, slots, pattern)
 
 
 def slots_needed(backend: Backend, pattern: LoadPattern) -> int:

@@ -40,9 +40,10 @@ class Timed:
     `warmup_stable` is None where a tool warmed up by itself and nobody looked.
 
     `parts` holds as many samples as `timed` under each of ProcessResult.PARTS, or nothing where the backend does not
-    tell them. `counts` are those of a rate: `arrivals`, `late` (latency above the period, or the mean gap of
-    requests), `dropped`, `waiting` at the end, `wake_lag_ns` (median; where an arrival met an idle device), and the
-    `seed` of requests. `sizes` are those of the timed inferences, one each, where the load pattern draws them.
+    tell them. `counts` are those of a rate: `arrivals`, `late` (latency above the time-out or, without one,
+    the period or mean gap), `dropped`, `waiting` at the end, `wake_lag_ns` (median; where an arrival met an idle
+    device), the `seed` of requests, and the `timeout_ns` that was given. `sizes` are those of the timed inferences,
+    one each, where the load pattern draws them.
     """
 
     warmup: Samples[int]

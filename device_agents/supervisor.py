@@ -174,6 +174,8 @@ class _Job:
         verify(artifacts / spec.artifact, spec.files)
         if spec.data is not None:
             verify(artifacts / spec.data.artifact, (spec.data.file,))
+        if spec.labelled is not None:
+            verify(artifacts / spec.labelled.artifact, spec.labelled.files)
 
     def _engine(self, attempt: int = 0) -> Optional[EngineUse]:
         """The engine to time, where the backend builds one. A second attempt builds it anew."""

@@ -245,6 +245,16 @@ class Store:
         with tempfile.TemporaryDirectory(prefix="making-", dir=self.root) as name:
             yield Path(name)
 
+    def keep(self, made: Path, folder: Path, mark: str) -> None:
+        """Move a finished folder, which holds a file `mark`, to where it is kept; one that is there stays. Errors:
+        OSError."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not (folder / mark).exists():  # else another process made the same
+                raise
+
     def adopt(self, folder: Path, draft: Artifact) -> Artifact:
         """Move a finished folder into the store under its id, with its manifest. Of a payload that is there already
         the manifest becomes the new one: it tells of the newer check.

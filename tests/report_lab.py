@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from device_agents.contract import (
     SCHEMA,
+    Accuracy,
     JobResult,
     Layer,
     Precision,
@@ -92,6 +94,16 @@ def _process(index: int, place: SampleRange, elapsed_ns: int, began_ns: int) -> 
         index, 1, 1, 1, SampleRange(0, 0), place, elapsed_ns, True, 100, 1, seconds, state=state, began_ns=began_ns,
         stages={name: {"rss": mb * 10**6, "rss_peak": mb * 10**6} for name, mb in held.items()},
     )  # fmt: skip
+
+
+def answered(made: Made, accuracy: Accuracy, late: int, timeout_ns: int) -> Made:
+    """The same measurement with labelled images in its last process, and so many late answers in its first."""
+    result = made.measurement.result
+    first, *others, last = result.processes
+    counts = {"arrivals": 400, "late": late, "dropped": 0, "waiting": 0, "timeout_ns": timeout_ns}
+    processes = (replace(first, counts=counts), *others, replace(last, accuracy=accuracy))
+    made.measurement = replace(made.measurement, result=replace(result, processes=processes))
+    return made
 
 
 def add(results: Path, *made: Made) -> Store:

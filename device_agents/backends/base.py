@@ -113,6 +113,11 @@ class Backend:
         """Return when the device has finished `slot`."""
         raise NotImplementedError
 
+    def drain(self) -> bool:
+        """Wait until the device has nothing left to do, whoever gave it what, by another way than `wait`; at once
+        False where the runtime has none. Asked before anything is timed, to see that `wait` waits."""
+        return False
+
     def parts(self, slot: int) -> Optional[Parts]:  # noqa: ARG002 - most runtimes do not tell
         """The parts of the inference of `slot` that was awaited last; asked outside the timed interval."""
         return None

@@ -47,6 +47,7 @@ class Backend(base.Runs):
         self._switches: Dict[str, Scalar] = {}
         self._unlooked: Optional[Tuple[Path, JobSpec, Choice]] = None
         self._cache_bytes: Optional[int] = None
+        self._cuda: Optional[Cuda] = None
 
     def start(self) -> str:
         import onnxruntime
@@ -117,6 +118,12 @@ class Backend(base.Runs):
         self.inspect()
         super().bind(inputs, slot)
 
+    def drain(self) -> bool:
+        if self._cuda is None:  # it computes on the processor, or there is no CUDA library to ask
+            return False
+        self._cuda.synchronize()
+        return True
+
     def switches(self) -> Dict[str, Scalar]:
         return dict(self._switches)
 
@@ -143,6 +150,7 @@ class Backend(base.Runs):
             cuda.set_schedule("spin" if choice.spin else "block")  # how the runtime waits, too
             cuda.set_device(0)
             self._cache_bytes = cuda.attributes().l2_bytes
+            self._cuda = cuda
         except DeviceError as error:
             return None, error.info.message
         if not choice.parts:

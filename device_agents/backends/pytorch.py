@@ -86,6 +86,11 @@ class Backend(base.Runs):
     def readings(self) -> Dict[str, Reading]:
         return {} if self._counted is None else self._counted.readings()
 
+    def drain(self) -> bool:
+        if self._settings.on_gpu:
+            self._torch.cuda.synchronize()
+        return self._settings.on_gpu
+
     def switches(self) -> Dict[str, Scalar]:
         return dict(self._switches)
 

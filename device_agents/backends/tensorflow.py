@@ -70,5 +70,9 @@ class Backend(base.Runs):
             return {}
         return {name: Reading(count, _TRACES) for name, count in self._network.counted().items()}
 
+    def drain(self) -> bool:
+        self._tf.test.experimental.sync_devices()
+        return True
+
     def switches(self) -> Dict[str, Scalar]:
         return settings.switches(self._settings, self._spec)

@@ -8,6 +8,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from device_agents.codec import SchemaViolation
 from device_agents.contract.engines import EngineRequest
+from device_agents.contract.labelled import Labelled
 from device_agents.contract.terms import SCHEMA, ErrorInfo, FileEntry, Precision, Reading, Scalar, TensorSpec
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{3,127}\Z")
@@ -17,6 +18,9 @@ _STEP, _MOST_SIZES, _MOST_PX = 32, 64, 8192
 _QUICK_SIZES = 3
 _EACH_SIZE = 100  # inferences of a process, where it draws sizes
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SHORT_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+_RATE = re.compile(rf"(?P<rate>{_NUMBER})(?P<poisson>,poisson)?(?:,timeout:(?P<late>{_NUMBER})(?P<unit>us|ms|s))?\Z")
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,15 @@ class LoadPattern:
     enqueued before the last one is awaited, as trtexec does. `rate`: `per_s` arrivals a second, at fixed intervals as
     a camera makes them or, with `poisson`, as requests come; latency counts from the arrival. `soak`: serial for
     `soak_s` seconds, however warm the device gets. `sizes`: serial, each inference on square images of one of `sizes`,
-    pixels a side in rising order, drawn anew."""
+    pixels a side in rising order, drawn anew. At a rate an answer is late after `timeout_s`, of 0 after the mean gap
+    between arrivals."""
 
     kind: str = "serial"
     per_s: float = 0.0
     poisson: bool = False
     soak_s: float = 0.0
     sizes: Tuple[int, ...] = ()
+    timeout_s: float = 0.0
 
     KINDS = ("serial", "pipelined", "rate", "soak", "sizes")
 
@@ -51,6 +57,8 @@ class LoadPattern:
             _check_sizes(self.sizes)
         elif self.sizes:
             raise SchemaViolation("sizes", f"the load pattern {self.kind} draws no sizes")
+        if self.timeout_s and (self.kind != "rate" or not 1e-6 <= self.timeout_s <= 3600):
+            raise SchemaViolation("timeout_s", "a time-out is that of a rate, and between 1 us and an hour")
 
     @property
     def loop(self) -> str:
@@ -64,19 +72,22 @@ class LoadPattern:
 
     @staticmethod
     def parse(text: str) -> LoadPattern:
-        """`serial`, `pipelined`, `rate:FPS`, `rate:FPS,poisson`, `soak:10m` (s, m, min, h), `sizes:224-512`,
-        `sizes:224-512/64` or `sizes:224,384,512`. Errors: SchemaViolation."""
+        """`serial`, `pipelined`, `rate:FPS`, with `,poisson` and `,timeout:50ms` (us, ms, s), `soak:10m` (s, m, min,
+        h), `sizes:224-512`, `sizes:224-512/64` or `sizes:224,384,512`. Errors: SchemaViolation."""
         kind, _, rest = text.partition(":")
         if kind == "sizes":
             return LoadPattern("sizes", sizes=_sizes(rest))
         if kind == "soak":
             return LoadPattern("soak", soak_s=_seconds(rest))
-        number, _, arrivals = rest.partition(",")
         if kind != "rate":
             return LoadPattern(text)
-        if not re.match(r"[0-9]+(\.[0-9]+)?\Z", number) or arrivals not in ("", "poisson"):
-            raise SchemaViolation("kind", f"{text!r} is no rate; write rate:30 or rate:30,poisson")
-        return LoadPattern("rate", float(number), arrivals == "poisson")
+        match = _RATE.match(rest)
+        if match is None:
+            raise SchemaViolation(
+                "kind", f"{text!r} is no rate; write rate:30, rate:30,poisson or rate:30,timeout:50ms"
+            )
+        timeout_s = float(match["late"]) * _SHORT_S[match["unit"]] if match["late"] else 0.0
+        return LoadPattern("rate", float(match["rate"]), bool(match["poisson"]), timeout_s=timeout_s)
 
     def quick(self) -> LoadPattern:
         """For a first look: of many sizes the lowest, the one in the middle and the highest."""
@@ -97,7 +108,8 @@ class LoadPattern:
             return f"sizes:{_range(self.sizes)}"
         if self.kind != "rate":
             return self.kind
-        return f"rate:{self.per_s:g}" + (",poisson" if self.poisson else "")
+        late = f",timeout:{self.timeout_s * 1e3:g}ms" if self.timeout_s else ""
+        return f"rate:{self.per_s:g}" + (",poisson" if self.poisson else "") + late
 
 
 def _sizes(text: str) -> Tuple[int, ...]:
@@ -244,7 +256,7 @@ class JobSpec:
     opinion. `gpu` is the index or UUID of the one to use; "" leaves the choice to the agent. Before it is timed, the
     device is to be as cool as `cool_to_c` (degrees Celsius), unless that takes longer than `cool_cap_s`. `control`
     is what it changes on the device. With `cold`, model and runtime are not in the page cache when its first process
-    starts."""
+    starts. The `labelled` images go through the engine in the last process, after all timing."""
 
     schema: int
     job: str
@@ -280,6 +292,7 @@ class JobSpec:
     cool_cap_s: float = 0.0
     control: Control = Control()
     cold: bool = False
+    labelled: Optional[Labelled] = None
 
     SIDES = ("height", "width")
     TASKS = ("measure", "build")
@@ -320,15 +333,14 @@ class JobSpec:
 
     @property
     def folders(self) -> Tuple[str, ...]:
-        """What the job needs below `artifacts/`: the model, an engine that was given, the operator's own data."""
-        given, data = self.engine.given, self.data
-        return (self.artifact, *((given.artifact,) if given else ()), *((data.artifact,) if data else ()))
+        """What the job needs below `artifacts/`: the model, an engine that was given, the operator's own data and
+        labelled images."""
+        return (self.artifact, *(part.artifact for part in (self.engine.given, self.data, self.labelled) if part))
 
     def _check_ids(self) -> None:
-        given, data = self.engine.given, self.data
         ids = {"job": self.job, "artifact": self.artifact}
-        ids.update({"engine.given.artifact": given.artifact} if given else {})
-        ids.update({"data.artifact": data.artifact} if data else {})
+        parts = {"engine.given": self.engine.given, "data": self.data, "labelled": self.labelled}
+        ids.update({f"{name}.artifact": part.artifact for name, part in parts.items() if part})
         for name, value in ids.items():
             if not _ID.match(value):
                 raise SchemaViolation(name, f"{value[:60]!r} is no id")

@@ -7,6 +7,7 @@ from typing import ClassVar, Dict, Optional, Tuple
 
 from device_agents.codec import SchemaViolation
 from device_agents.contract.engines import EngineUse, Layer
+from device_agents.contract.labelled import Accuracy
 from device_agents.contract.terms import SCHEMA, ErrorInfo, Reading, Scalar
 from device_agents.contract.watch import SampleRange, Watch
 
@@ -88,10 +89,11 @@ class ProcessResult:
 
     `warmup_stable` is None, and `first_inference_ns` 0, where a tool that times by itself does not tell.
     `parts` are the timed inferences taken apart, a range of as many samples each: h2d, compute, d2h (the device's own
-    clock) and enqueue (the host's). `counts` are those of a `rate` pattern: arrivals, late, dropped. `memory` holds
-    bytes by what uses them. `state` is what the device was before and after, and what the runtime counted. `began_ns`,
-    of the latencies' clock, is when the timed part began (0: not known). `sizes` is one side in pixels of the images of
-    each timed inference, where the load pattern draws them.
+    clock) and enqueue (the host's). `counts` are those of a `rate` pattern: arrivals, late, dropped, with a time-out
+    `timeout_ns`. `memory` holds bytes by what uses them. `state` is what the device was before and after, what the
+    runtime counted, and whether the backend waited. `began_ns`, of the latencies' clock, is when the timed part began
+    (0: not known). `sizes` is one side in pixels of the images of each timed inference, where the load pattern draws
+    them. `accuracy` is that of the labelled images, where this process had them.
 
     `seconds` are by phase. Those from `interpreter` (from when the kernel made the process, to 10 ms) to
     `first_inference` are an application's as well, or edgebench's own: `start` (the agent's), `memory` (reading
@@ -122,6 +124,7 @@ class ProcessResult:
     began_ns: int = 0
     sizes: Optional[SampleRange] = None
     stages: Dict[str, Dict[str, int]] = field(default_factory=dict)
+    accuracy: Optional[Accuracy] = None
 
     STAGES: ClassVar[Tuple[str, ...]] = (
         "baseline",

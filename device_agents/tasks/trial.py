@@ -7,9 +7,10 @@ from array import array
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
-from device_agents import inputs, measure, runtimes
+from device_agents import accuracy, inputs, measure, runtimes, waiting
 from device_agents.backends.base import Backend, SelfTimed
-from device_agents.contract import JobSpec, ParityCheck, ProcessResult, SampleRange, dumps
+from device_agents.contract import Accuracy, JobSpec, ParityCheck, ProcessResult, Reading, SampleRange, dumps
+from device_agents.errors import DeviceError
 from device_agents.files import little_endian, write_atomic
 from device_agents.footprint import Footprint
 from device_agents.kinds.cpu import last_cache_bytes
@@ -54,13 +55,14 @@ def _run(work: Work, phases: Phases) -> ProcessResult:
         seconds={**phases.seconds, "warmup": trial.timed.warmup_ns / 1e9, "timed": trial.timed.elapsed_ns / 1e9},
         parity_before=trial.before,
         parity_after=trial.after,
-        state={**told, "memory_peaks": phases.memory.reading()} if stages else told,
+        state={**told, **trial.waited, **({"memory_peaks": phases.memory.reading()} if stages else {})},
         parts=samples.parts,
         counts=trial.timed.counts,
         memory=memory,
         began_ns=trial.timed.began_ns,
         sizes=samples.sizes,
         stages=stages,
+        accuracy=trial.accuracy,
     )
 
 
@@ -106,6 +108,8 @@ class _Trial:
         self.load_ns = self.first_inference_ns = self.overhead_ns = 0
         self.before: Optional[ParityCheck] = None
         self.after: Optional[ParityCheck] = None
+        self.waited: Dict[str, Reading] = {}
+        self.accuracy: Optional[Accuracy] = None
         self.timed: Timed
 
     def run(self, work: Work, backend: Backend, data: _Data, phases: Phases) -> None:
@@ -133,12 +137,18 @@ class _Trial:
             phases.lap("first_of_sizes")
         self.before = _check(backend, spec, data.golden, len(buffers))
         phases.lap("parity_before")
+        self.waited = waiting.look(backend, buffers[0], spec, len(buffers))
+        phases.lap("waiting")
         self.overhead_ns = measure.timer_overhead_ns(spec.pattern.loop, backend.in_flight)
         phases.end("calibration", stage="check")
         self.timed = measure.measure(backend, len(buffers), spec.pattern, spec.timing, spec.seed + work.index)
         phases.end("loop", backend.memory, stage="timed")
         self.after = _check(backend, spec, data.golden, len(buffers))
         phases.lap("parity_after")
+        if spec.labelled is not None and work.index == spec.timing.processes - 1:
+            folder = work.workdir / "artifacts" / spec.labelled.artifact
+            self.accuracy = accuracy.count(backend, spec, folder, 0)
+            phases.lap("accuracy")
 
     def stages(self, memory: Footprint) -> Dict[str, Dict[str, int]]:
         return memory.stages
@@ -149,6 +159,9 @@ class _SelfTimed(_Trial):
 
     def run(self, work: Work, backend: Backend, data: _Data, phases: Phases) -> None:
         assert isinstance(backend, SelfTimed)  # noqa: S101 - for the type checker: run() chose this class by it
+        if work.spec.labelled is not None:
+            message = f"{work.spec.backend} runs a loop of its own and takes no labelled images"
+            raise DeviceError("unsupported", "load", message, fix="leave --dataset out, or take another backend")
         golden = data.golden
         spec = golden.settled(work.spec) if golden else work.spec
         first = data.own.batches(spec)[0] if data.own else None

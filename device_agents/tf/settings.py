@@ -44,6 +44,8 @@ def read(tf: Any, spec: JobSpec) -> Settings:
 def apply(tf: Any, settings: Settings) -> None:
     """Before TensorFlow computes anything, once a process."""
     tf.config.experimental.enable_tensor_float_32_execution(False)
+    if not settings.wait:  # on a processor, too, a call then returns before it is finished, as on a GPU it always does
+        tf.config.experimental.set_synchronous_execution(False)
     if settings.threads:
         tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
     gpus = tf.config.list_physical_devices("GPU")

@@ -101,6 +101,11 @@ class TensorRTBackend(base.Backend):
     def wait(self, slot: int) -> None:
         self._slots[slot].wait()
 
+    def drain(self) -> bool:
+        if self._cuda is not None:
+            self._cuda.synchronize()
+        return self._cuda is not None
+
     def parts(self, slot: int) -> Optional[Parts]:
         return self._slots[slot].parts()
 

@@ -48,7 +48,7 @@ def deploy(
     pattern: Annotated[
         str | None,
         typer.Option(
-            help="Load: serial, pipelined, rate:FPS or rate:FPS,poisson arrivals, soak:10m, sizes:224-512.",
+            help="Load: serial, pipelined, rate:FPS[,poisson][,timeout:50ms], soak:10m, sizes:224-512.",
             show_default="serial",
         ),
     ] = None,
@@ -64,6 +64,12 @@ def deploy(
     ] = False,
     inputs: Annotated[
         Path | None, typer.Option(help="Your own data: an .npz, or a folder of arrays or images.", show_default="noise")
+    ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled images, a folder a class: top-1 and top-5 through the timed engine.", show_default="none"
+        ),
     ] = None,
     bounds: Annotated[
         list[str] | None,
@@ -153,6 +159,7 @@ def deploy(
         builds=builds,
         rebuild=rebuild,
         inputs=inputs,
+        dataset=dataset,
         check_with=check_with,
         engines=engines,
         sizes=parse_sizes(size) if size is not None else None,

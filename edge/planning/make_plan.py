@@ -61,6 +61,7 @@ def make_plan(
             build=build,
             profiles=tuple({FREE_BATCH: bounds} for bounds in request.bounds),
             inputs=request.inputs_sha256,
+            dataset=request.dataset_sha256,
             check_with=_second_opinion(request, backend, choices),
             engines=engines,
             size=size,

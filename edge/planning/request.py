@@ -49,13 +49,14 @@ class Request:
     if_there: bool = False
     is_quick: bool = False
     cold: bool = False
+    dataset: Path | None = None
 
     def __post_init__(self) -> None:
         self._check_names()
         self._check_engines()
         self._check_opinion()
         self._check_drawn()
-        _ = self.inputs_sha256, self.timed
+        _ = self.inputs_sha256, self.dataset_sha256, self.timed
 
     @property
     def load(self) -> LoadPattern:
@@ -87,6 +88,15 @@ class Request:
         from edge.planning.data_files import fingerprint
 
         return fingerprint(self.inputs)
+
+    @functools.cached_property
+    def dataset_sha256(self) -> str | None:
+        """Of the labelled images. Errors: ConfigError for a folder that holds none."""
+        if self.dataset is None:
+            return None
+        from edge.planning.labelled_files import fingerprint
+
+        return fingerprint(self.dataset)
 
     def _check_names(self) -> None:
         names = [resolve(text).name for text in self.models]

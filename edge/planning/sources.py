@@ -24,9 +24,11 @@ from export.asking import OWN_WEIGHTS, content_of
 from export.models import ONNX, ModelRef
 from profiles.errors import ConfigError, EdgebenchError, ExportError
 from profiles.progress import Progress
+from profiles.schema import ImageInput
 
 if TYPE_CHECKING:
     from edge.planning.data import Prepared
+    from edge.planning.labelled import PreparedImages
 
 ALL = "all"
 DYNAMIC = "dynamic"
@@ -349,16 +351,43 @@ def data_source(
             raise RuntimeError("no data was named")
         key = its.id, cell.size
         if key not in ready:
-            size = cell.size or sizes.own(its)
-            image = its.images[0] if its.images else None
-            if image is not None and size is not None:
-                image = replace(image, shape=(*image.shape[:-2], *size))
-            sized = sizes.at_size(its, cell.size, f"{cell.model}, artifact {its.short_id}")
+            sized, image = _sized(its, cell)
             fp32 = _fp32(cell, artifact)
             ready[key] = prepare(request.inputs, sized, store, fp32=fp32, image=image, progress=progress)
         return ready[key]
 
     return data
+
+
+def labelled_source(
+    request: Request, artifact: Callable[[Cell], Artifact], store: Store, progress: Progress
+) -> Callable[[Cell], PreparedImages]:
+    """What makes the operator's labelled images ready for the artifact of a cell. Errors, of the result: ConfigError
+    for images or labels that do not fit."""
+    from edge.planning.labelled import prepare
+
+    ready: dict[tuple[str, Size | None], PreparedImages] = {}
+
+    def labelled(cell: Cell) -> PreparedImages:
+        its = artifact(cell)
+        if request.dataset is None:
+            raise RuntimeError("no labelled images were named")
+        key = its.id, cell.size
+        if key not in ready:
+            sized, image = _sized(its, cell)
+            ready[key] = prepare(request.dataset, sized, store, image=image, progress=progress)
+        return ready[key]
+
+    return labelled
+
+
+def _sized(artifact: Artifact, cell: Cell) -> tuple[Artifact, ImageInput | None]:
+    """The artifact, and the image that it takes, at the cell's size. Errors: RunError."""
+    size = cell.size or sizes.own(artifact)
+    image = artifact.images[0] if artifact.images else None
+    if image is not None and size is not None:
+        image = replace(image, shape=(*image.shape[:-2], *size))
+    return sizes.at_size(artifact, cell.size, f"{cell.model}, artifact {artifact.short_id}"), image
 
 
 def _fp32(cell: Cell, artifact: Callable[[Cell], Artifact]) -> Artifact | None:

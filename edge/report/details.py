@@ -15,7 +15,7 @@ from edge.report.engines import size
 from edge.report.engines import special as special_engine
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.readings import Line, section, told_ms
-from edge.report.rows import CLOCKS, Row, interval, rate, special
+from edge.report.rows import CLOCKS, Row, interval, late, rate, right, special
 from edge.report.stages import costing, holding, starting
 from edge.report.table import escape
 from edge.results.energy import COUNTER, NotKnown
@@ -114,7 +114,10 @@ def _parts(summary: Summary) -> Iterator[Line]:
         return
     told = [f"{name} {counts[name]}" for name in ("arrivals", "late", "dropped", "waiting") if name in counts]
     told += [f"seed {counts['seed']}"] if "seed" in counts else []
-    yield "arrivals", ", ".join(told) + "; latency counts from the arrival, late is longer than the mean gap"
+    how = "the mean gap" if summary.late is None else "the time-out"
+    yield "arrivals", ", ".join(told) + f"; latency counts from the arrival, late is longer than {how}"
+    if summary.late is not None:
+        yield "late answers", late(summary)
     if "wake_lag_ns" in counts:
         yield "", f"where nothing waited we were {counts['wake_lag_ns'] / 1e3:.1f} us behind the arrival (median)"
 
@@ -138,6 +141,7 @@ def _run(row: Row) -> Iterator[Line]:
         yield "spread within a run", f"{summary.within:.1%}"
     yield from _parity(row)
     yield from holding(row.footprint)
+    yield from _accuracy(row)
     yield "peak process memory", size(max(process.peak_rss_bytes for process in result.processes))
     for name, count in row.memory.items():
         yield f"memory: {name.replace('_', ' ')}", size(count)
@@ -177,6 +181,14 @@ def _parity(row: Row) -> Iterator[Line]:
         once = "" if row.measurement.result.processes[0].parity_before else ", once, after timing"
         on = " on the artifact's golden samples" if own is not None and not own.checked else ""
         yield "parity on the device", f"{parity.error:.2g} of at most {parity.limit:.2g} ({parity.tensor}){on}{once}"
+
+
+def _accuracy(row: Row) -> Iterator[Line]:
+    told = row.measurement.origin.labelled
+    if row.accuracy is None or told is None:
+        return
+    yield "accuracy", right(row.accuracy)
+    yield "", f"labelled images sha256 {told.sha256[:12]}, classes {told.labels}; {told.preprocessing}"
 
 
 def _engine(use: EngineUse | None) -> Iterator[Line]:

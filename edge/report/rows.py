@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from device_agents.contract import Scalar
+from device_agents.contract import Accuracy, Scalar
 from edge.planning.plan import OWN, Cell
 from edge.report.opinion import ratios
 from edge.results.cost import Cost
@@ -23,7 +23,7 @@ from edge.results.loading import of as loading_of
 from edge.results.lottery import build_lottery
 from edge.results.memory import Memory
 from edge.results.memory import of as memory_of
-from edge.results.stats import Estimate, milliseconds
+from edge.results.stats import Estimate, Share, Summary, milliseconds
 from edge.results.store import Measurement, Store
 from edge.results.verdict import Verdict
 
@@ -37,6 +37,7 @@ CLOCKS = {
     "d2h": "the device's clock",
     "enqueue": "the host's clock",
 }
+FIVE = 5
 _PHASES = ("import", "load", "first_inference", "parity_before", "warmup", "timed", "parity_after")
 
 
@@ -94,6 +95,11 @@ class Row(Judged):
     def cost(self) -> Cost | NotKnown:
         """At the measured throughput."""
         return cost_of(self.measurement, self.summary)
+
+    @property
+    def accuracy(self) -> Accuracy | None:
+        """Of the operator's labelled images, which the last process had."""
+        return next((one.accuracy for one in self.measurement.result.processes if one.accuracy is not None), None)
 
     @property
     def measuring_s(self) -> float:
@@ -220,12 +226,15 @@ def as_json(row: Row) -> dict[str, object]:
         "streams": summary.streams,
         "parts": {name: {"median_ms": value / 1e6, "clock": CLOCKS[name]} for name, value in summary.parts.items()},
         "counts": summary.counts,
+        "late_answers": share_as_json(summary.late),
+        "accuracy": _accuracy_as_json(row),
         "verdict": row.verdict.status,
         "findings": list(row.verdict.findings),
         "flags": list(row.verdict.flags),
         "held": list(row.verdict.held),
         "foreign": row.foreign,
         "inputs": measurement.origin.inputs,
+        "labelled": measurement.origin.labelled,
         "memory_bytes": row.memory,
         **_or_reason("energy", row.energy),
         **_or_reason("loading", row.loading),
@@ -294,6 +303,45 @@ def interval(estimate: Estimate | None, samples: int) -> str:
 def rate(per_s: float) -> str:
     """Images a second; `-` where a foreign file does not tell."""
     return "-" if math.isnan(per_s) else f"{per_s:.1f}"
+
+
+def late(summary: Summary) -> str:
+    """Of a rate with a time-out: `2.0% (1.3% to 3.1%) of 980 answers later than 50.00 ms`; empty without one."""
+    timeout = milliseconds(summary.counts.get("timeout_ns", 0))
+    return "" if summary.late is None else f"{summary.late} of {summary.samples} answers later than {timeout} ms"
+
+
+def top1(accuracy: Accuracy) -> Share:
+    return Share(accuracy.top1, accuracy.images)
+
+
+def top5(accuracy: Accuracy) -> Share | None:
+    """None of a model whose classes are no more than five: it is right whatever it says."""
+    return Share(accuracy.top5, accuracy.images) if accuracy.classes > FIVE else None
+
+
+def right(accuracy: Accuracy | None) -> str:
+    """`top-1 70.0% (57.4% to 80.2%), top-5 90.0% (79.9% to 95.3%) of 60 images`; empty for none."""
+    if accuracy is None:
+        return ""
+    five = top5(accuracy)
+    return f"top-1 {top1(accuracy)}{'' if five is None else f', top-5 {five}'} of {accuracy.images} images"
+
+
+def share_as_json(share: Share | None) -> dict[str, object] | None:
+    """A share of 1 with its 95 % interval."""
+    if share is None:
+        return None
+    low, high = share.interval
+    return {"count": share.count, "of": share.of, "share": share.value, "low": low, "high": high}
+
+
+def _accuracy_as_json(row: Row) -> dict[str, object] | None:
+    found = row.accuracy
+    if found is None:
+        return None
+    five = share_as_json(top5(found))
+    return {"images": found.images, "classes": found.classes, "top1": share_as_json(top1(found)), "top5": five}
 
 
 def _known(figure: float) -> float | None:

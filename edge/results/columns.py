@@ -75,6 +75,10 @@ COLUMNS = (
     Column("currency", TEXT, "of the price: USD"),
     Column("joules_per_sample", NUMBER, "energy while it was timed; NULL where no sensor was watched"),
     Column("watts", NUMBER, "mean power while it was timed"),
+    Column("images_labelled", COUNT, "labelled images that went through the engine; NULL without any"),
+    Column("top1", NUMBER, "images whose class had the highest score, a share of 1"),
+    Column("top5", NUMBER, "images whose class had one of the five highest; NULL for five classes or fewer"),
+    Column("late_share", NUMBER, "answers later than the time-out of a rate, a share of 1; NULL without one"),
     Column("samples", COUNT, "timed inferences, of all processes"),
     Column("processes", COUNT, "fresh processes"),
     Column("within_run", YES, "one process, which says nothing of the next run"),
@@ -110,6 +114,7 @@ def record(row: Row, stored_ns: int) -> Record:
 
     measurement, figures = row.measurement, to_json(as_json(row))
     size, imported, energy = figures["size"] or {}, measurement.imported, figures["energy"] or {}
+    accuracy = figures["accuracy"] or {}
     derived = {
         **_starting(row),
         **_holding(row),
@@ -125,6 +130,10 @@ def record(row: Row, stored_ns: int) -> Record:
         "stored_at": datetime.fromtimestamp(stored_ns / 1e9, timezone.utc).strftime(_STORED),
         "joules_per_sample": energy.get("joules_per_sample"),
         "watts": energy.get("watts"),
+        "images_labelled": accuracy.get("images"),
+        "top1": (accuracy.get("top1") or {}).get("share"),
+        "top5": (accuracy.get("top5") or {}).get("share"),
+        "late_share": (figures["late_answers"] or {}).get("share"),
         "power_mode": measurement.cell.power_mode,
         "lock_clocks": measurement.cell.lock_clocks,
         "shared": measurement.cell.shared,

@@ -13,6 +13,7 @@ from device_agents.contract import (
     EngineRequest,
     GivenEngine,
     JobSpec,
+    Labelled,
     Precision,
     ShapeProfile,
     TensorSpec,
@@ -31,6 +32,7 @@ RELATIVE, DETECTION = "relative", "detection"  # JobSpec.CHECKS
 
 _BF16_LIMIT = 8 * LIMITS[Precision.FP16]  # three bits less of a mantissa
 _DEADLINE_MARGIN_S = 600.0  # loading and checking a process may take this long beside its timed part
+_LABELLED_S = 1.0  # an image that is looked at for its label, on the slowest device that anybody has
 _BUILD_S = 2 * 3600.0  # an engine may take half an hour on an Orin Nano, a large one with every tactic more
 
 
@@ -45,6 +47,7 @@ def job_spec(
     given: GivenEngine | None = None,
     data: DataSet | None = None,
     control: Control | None = None,
+    labelled: Labelled | None = None,
 ) -> JobSpec:
     """The job that measures `cell` with `artifact`, inputs fixed to the cell's batch and size, or builds its engine
     alone.
@@ -75,7 +78,8 @@ def job_spec(
         hot_input=cell.hot_input,
         transfers=cell.transfers,
         options=dict(cell.options),
-        deadline_s=_deadline_s(cell, task, builds=builds, profiles=builds or given is not None),
+        deadline_s=_deadline_s(cell, task, builds=builds, profiles=builds or given is not None)
+        + (0.0 if labelled is None else labelled.images * _LABELLED_S),
         task=task,
         graph_inputs=artifact.inputs,
         engine=EngineRequest(_profiles(cell, artifact, free, where), cell.build, rebuild, given),
@@ -85,6 +89,7 @@ def job_spec(
         limits=_limits(artifact, cell),
         control=control or Control(),
         cold=cell.cold,
+        labelled=labelled,
     )
 
 

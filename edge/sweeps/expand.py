@@ -52,6 +52,7 @@ def identity(sweep: Sweep, devices: Sequence[Device], builders: Mapping[str, str
     facts = [
         sweep.sha256,
         sweep.base.inputs_sha256,
+        *([sweep.base.dataset_sha256] if sweep.base.dataset_sha256 else []),
         sorted(device.name for device in devices),
         [content_of(resolve(model)) for model in sweep.base.models],
         _weights_sha256(sweep.base.weights),

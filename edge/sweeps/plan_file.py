@@ -76,7 +76,8 @@ from profiles.load import parse, read_toml, unknown
 _KEYS = {
     "MODEL": "models", "--framework": "frameworks", "--backend": "backends", "--batch": "batches", "--size": "sizes",
     "--pattern": "patterns", "--bounds": "bounds", "--engines": "engines", "--check-with": "check_with",
-    "--processes": "processes", "--inputs": "inputs", "--device": "devices", "--calibrate": "calibrate",
+    "--processes": "processes", "--inputs": "inputs", "--dataset": "dataset", "--device": "devices",
+    "--calibrate": "calibrate",
     "--power-mode": "power_modes", "--lock-clocks": "lock_clocks", "--persistence": "persistence",
 }  # fmt: skip
 _MOST_REPEATS = 1000
@@ -196,6 +197,7 @@ class _File(Axes):
     calibrate: str | None = None
     bounds: tuple[str, ...] = ()
     inputs: str | None = None
+    dataset: str | None = None
     hot_input: bool = False
     cold: bool = False
     transfers: bool = True
@@ -322,21 +324,25 @@ def _base(file: _File, source: Path, models: tuple[str, ...]) -> Request:
         cold=file.cold,
         transfers=file.transfers,
         bounds=parse_bounds(list(file.bounds)),
-        inputs=source.absolute().parent / Path(file.inputs).expanduser() if file.inputs else None,
+        inputs=_beside(source, file.inputs),
+        dataset=_beside(source, file.dataset),
         check_with=file.check_with,
         engines=file.engines,
         if_there=file.if_there,
         is_quick=file.quick,
-        calibrate=_beside(source, file.calibrate),
+        calibrate=_calibrated(source, file.calibrate),
         wishes=Wishes(lock_clocks=file.lock_clocks, persistence=file.persistence, shared=file.shared),
     )
 
 
-def _beside(source: Path, calibrate: str | None) -> str | None:
-    """Data from the plan's folder; "random" is none."""
-    if calibrate is None or calibrate == RANDOM:
-        return calibrate
-    return str(source.absolute().parent / Path(calibrate).expanduser())
+def _beside(source: Path, name: str | None) -> Path | None:
+    """What a plan file names, from its folder."""
+    return source.absolute().parent / Path(name).expanduser() if name else None
+
+
+def _calibrated(source: Path, data: str | None) -> str | None:
+    """What INT8 is made with: a file or folder beside the plan, or `random`, which is none."""
+    return data if data is None or data == RANDOM else str(_beside(source, data))
 
 
 @contextlib.contextmanager

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from device_agents.contract import Accuracy
 from profiles.schema import Price
 from tests.browser import Browser
 from tests.operator import Operator
-from tests.report_lab import Made, add
+from tests.report_lab import Made, add, answered
 
 pytestmark = pytest.mark.leaves("the browser serves all tests of the module")
 HOSTILE = "<img src=x onerror='window.broken=1'><b>bold</b>"
@@ -44,6 +45,20 @@ class TestThePage:
         assert browser.complaints() == []
         assert browser.requests() == [page]
         assert browser.ask("document.querySelectorAll('.plot .main-svg').length") > 0
+
+    def test_shows_accuracy_and_late_answers_beside_speed(self, browser: Browser, operator: Operator) -> None:
+        made = answered(Made("cccc1"), Accuracy(60, 42, 54, 1000), 20, 50_000_000)
+        add(operator.home / ".local/share/edgebench", made, Made("cccc2", batch=8))
+        assert operator.run("report", "--html", "r.html").code == 0
+        browser.open((operator.home / "r.html").as_uri(), 2)
+        assert browser.complaints() == []
+        row = " ".join(browser.texts("#rows tr[data-id='cccc1'] td"))
+        assert "70 %" in row
+        assert "90 %" in row
+        assert "2 %" in row
+        assert "%" not in " ".join(browser.texts("#rows tr[data-id='cccc2'] td"))
+        hover = "document.getElementById('plot-pareto').data.flatMap(trace => trace.text || []).join(' ')"
+        assert "top-1 70.0%" in browser.ask(hover)
 
     def test_strikes_out_what_is_invalid_and_says_why(self, browser: Browser, page: str) -> None:
         browser.open(page, 6)

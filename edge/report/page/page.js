@@ -29,6 +29,7 @@
   const figure = (value, digits = 3) =>
     value === null || value === undefined ? "" : Math.abs(value) >= 1000
       ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)));
+  const percent = (found) => (found ? `${figure(100 * found.share)} %` : "");
   function estimate(found, samples) {
     if (!found) return `- (n=${samples})`;
     const width = found.half === null ? "" : ` ${found.approximate ? "~" : "±"}${figure(found.half, 2)}`;
@@ -82,10 +83,13 @@
     ["J/image", (c) => figure(c.joules), (c) => c.joules],
     ["first answer s", (c) => (usual(c) ? toldStart(usual(c)) : ""), (c) => (usual(c) ? usual(c).s : null)],
     ["per million", (c) => money(c.cost, c.cost.million), (c) => (c.cost.why ? null : c.cost.million)],
+    ["top-1", (c) => percent(c.top1), (c) => c.top1 && c.top1.share],
+    ["top-5", (c) => percent(c.top5), (c) => c.top5 && c.top5.share],
+    ["late", (c) => percent(c.late), (c) => c.late && c.late.share],
     ["× floor", (c) => figure(c.floor.times, 2), (c) => c.floor.times],
     ["verdict", (c) => c.verdict], ["why", (c) => reasons(c)],
   ];
-  const FIGURES = ["median ms", "p99 ms", "images/s", "J/image", "first answer s", "per million", "× floor"];
+  const FIGURES = ["median ms", "p99 ms", "images/s", "J/image", "first answer s", "per million", "top-1", "top-5", "late", "× floor"];
   const money = (cost, amount) => (cost.why ? "" : `${figure(amount)} ${cost.currency}`);
   const toldStart = (one) => `${figure(one.s)}${one.half === null ? "" : ` ±${figure(one.half, 2)}`} ${one.name}`;
   const usual = (cell) => cell.loading.starts.reduce((a, b) => (a && a.processes > b.processes ? a : b), null);
@@ -259,7 +263,8 @@
       const best = front(its), color = look(index).color;
       const points = {
         name: plain(name), legendgroup: name, x: its.map((cell) => cell.median.ms), y: its.map((cell) => cell.per_s),
-        text: its.map((cell) => hover(cell) + (cell.joules === null ? "" : `<br>${figure(cell.joules)} J an image`)),
+        text: its.map((cell) => hover(cell) + (cell.joules === null ? "" : `<br>${figure(cell.joules)} J an image`)
+          + (cell.top1 ? `<br>${cell.top1.told}` : "")),
         hoverinfo: "text", mode: "markers", marker: { ...symbols(its, index), size: its.map(size), opacity: 0.85 },
       };
       const line = {
@@ -316,6 +321,8 @@
       ...chosen.findings.map((one) => [one.broken ? "broken" : "not judged", `${one.rule}: ${one.reason}`]),
       ...chosen.flags.map((one) => ["flag", `${one.name}: ${one.reason}`]),
       ["energy", chosen.joules === null ? `not known: ${chosen.energy}` : `${figure(chosen.joules)} J an image, ${figure(chosen.watts)} W (${chosen.energy})`],
+      ...(chosen.top1 ? [["accuracy", chosen.top1.told]] : []),
+      ...(chosen.late ? [["late answers", chosen.late.told]] : []),
       ["precision", precisionOf(chosen)],
       ["floor", floorOf(chosen)],
     ];

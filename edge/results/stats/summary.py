@@ -13,6 +13,7 @@ from device_agents.contract import JobResult, ProcessResult
 from edge.results.stats.intervals import bootstrap95, half_width
 from edge.results.stats.percentiles import SUPPORT, bound, percentile, supported
 from edge.results.stats.shape import Kinds, kinds, trimmed_mean
+from edge.results.stats.shares import Share
 from edge.results.stats.sizes import OfSize, drawn, levelled, of_sizes
 from edge.results.stats.soak import Soak, soaked
 
@@ -76,6 +77,11 @@ class Summary:
     @property
     def within_run(self) -> bool:
         return self.processes == 1
+
+    @property
+    def late(self) -> Share | None:
+        """The answers later than the time-out of a rate; None without one."""
+        return Share(self.counts["late"], self.samples) if "timeout_ns" in self.counts and self.samples else None
 
 
 def summarise(result: JobResult, samples_ns: Samples, batch: int, soak_bound: float | None = None) -> Summary:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from device_agents.contract import Precision
+from device_agents.contract import Accuracy, Precision
 from edge.report.page.distribution import percentiles, quantiles_ms
 from edge.report.page.document import MOST, Reader
 from edge.report.page.html import offline
@@ -21,7 +21,7 @@ from edge.results.watched import Watched
 from export.artifact import Store
 from profiles.errors import ConfigError
 from tests import free_sizes
-from tests.report_lab import Made, S, add
+from tests.report_lab import Made, S, add, answered
 
 MB = 1_000_000
 HOSTILE = '</script><img src=x onerror="window.broken=1"><!-- \u2028 {{data}}'
@@ -119,6 +119,14 @@ class TestDocument:
         ]
         assert found[0]["time"]["low"] < found[0]["time"]["value"] == pytest.approx(1.5, rel=1e-3)
         assert found[0]["command"] == "edgebench compare aaaa1 aaaa2 --across framework"
+
+    def test_has_accuracy_and_late_answers_where_they_are_known(self, reader: Reader) -> None:
+        made = answered(Made("aaaa1"), Accuracy(60, 42, 54, 1000), 20, 50_000_000)
+        one, other = document(reader, made, Made("aaaa2"))["cells"]
+        assert (one["top1"]["share"], one["top5"]["share"], one["late"]["share"]) == (0.7, 0.9, 0.02)
+        assert one["top1"]["told"].startswith("top-1 70.0% (57.5% to 80.1%), top-5 90.0%")
+        assert one["late"]["told"] == "2.0% (1.3% to 3.1%) of 1000 answers later than 50.00 ms"
+        assert (other["top1"], other["top5"], other["late"]) == (None, None, None)
 
     def test_compares_no_invalid_measurement(self, reader: Reader) -> None:
         assert document(reader, Made("aaaa1"), Made("aaaa2", framework="tensorflow", slower=0.5))["ratios"] == []
