@@ -60,6 +60,8 @@ _BYTES = {
 
 TIME_RATIO, COMPILE_SHARE, OVERHEAD = "time_ratio", "compile_share", "dynamic_overhead_share"
 
+_OF_ALL = (COMPILE_SHARE, "top1_share", "top5_share", "late_share")
+
 MEASURES: Mapping[str, Mapping[str, Unit]] = {
     "latency_mean_ms": _TIMES_MS,
     "latency_median_ms": _TIMES_MS,
@@ -68,6 +70,9 @@ MEASURES: Mapping[str, Mapping[str, Unit]] = {
     "load_s": {"s": Unit(1.0), "ms": Unit(1e-3)},
     "memory_bytes": _BYTES,
     OVERHEAD: _SHARES,
+    "top1_share": _SHARES,
+    "top5_share": _SHARES,
+    "late_share": _SHARES,
     "energy_j_per_image": {"J": Unit(1.0), "mJ": Unit(1e-3)},
     TIME_RATIO: {"x": Unit(1.0), "% less": Unit(-0.01, 1.0), "% more": Unit(0.01, 1.0)},
     COMPILE_SHARE: _SHARES,
@@ -181,7 +186,7 @@ class Claim:
         own = MEASURES[self.measure][self.unit]
         if min(ends) < 0 or min(own.own(end) for end in ends) < 0:
             raise SchemaViolation("value", f"{min(ends):g} {self.unit} cannot be")
-        if self.measure == COMPILE_SHARE and max(own.own(end) for end in ends) > 1:
+        if self.measure in _OF_ALL and max(own.own(end) for end in ends) > 1:
             raise SchemaViolation("value", f"{max(ends):g} {self.unit} is more than all")
 
     @property

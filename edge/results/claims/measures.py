@@ -8,14 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from statistics import fmean
 
+from device_agents.contract import Accuracy
+from edge.report import rows
 from edge.results import cost as costs
 from edge.results import loading, memory, overhead
 from edge.results.claims.reading import Measurements, Read
 from edge.results.energy import Energy, NotKnown
 from edge.results.ratios import welch
-from edge.results.stats import Estimate, half_width, percentile
+from edge.results.stats import Estimate, Share, half_width, percentile
+from edge.results.store import Measurement
 from profiles.claim_schema import OVERHEAD
 
+_UNLABELLED = "no labelled images went through it: deploy --dataset DIR sends them"
 _OVERLAP = "inferences overlap, so a latency is none"
 
 
@@ -118,6 +122,30 @@ def _memory(read: Read, _: Measurements) -> Figure | NotKnown:
     return Figure(float(found.device), note="of the device")
 
 
+def top1(read: Read, _: Measurements) -> Figure | NotKnown:
+    """Of the operator's labelled images, as a share; the interval is Wilson's."""
+    found = accuracy_of(read.measurement)
+    return NotKnown(_UNLABELLED) if found is None else _share(rows.top1(found), "")
+
+
+def _top5(read: Read, _: Measurements) -> Figure | NotKnown:
+    found = accuracy_of(read.measurement)
+    return NotKnown(_UNLABELLED) if found is None else _share(rows.top5(found), "its classes are five or fewer")
+
+
+def _late(read: Read, _: Measurements) -> Figure | NotKnown:
+    """Of the answers of a rate, those later than its time-out."""
+    return _share(read.summary.late, "the load had no time-out")
+
+
+def _share(found: Share | None, why: str) -> Figure | NotKnown:
+    return NotKnown(why) if found is None else Figure(found.value, *found.interval)
+
+
+def accuracy_of(measurement: Measurement) -> Accuracy | None:
+    return next((one.accuracy for one in measurement.result.processes if one.accuracy is not None), None)
+
+
 def cost(read: Read, _: Measurements) -> Figure | NotKnown:
     """Of a million images; the note is the currency."""
     found = costs.of(read.measurement, read.summary)
@@ -144,6 +172,9 @@ MEASURED: Mapping[str, Of] = {
     "latency_p99_ms": _p99_ms,
     "throughput_images_per_s": _throughput,
     "energy_j_per_image": _energy,
+    "top1_share": top1,
+    "top5_share": _top5,
+    "late_share": _late,
     "load_s": _load_s,
     "memory_bytes": _memory,
     OVERHEAD: _overhead,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from device_agents.contract import LoadPattern, Precision
-from edge.results.claims.measures import MEASURED, Figure, Of, around, cold_s, cost, ratio, warm_s
+from edge.results.claims.measures import MEASURED, Figure, Of, around, cold_s, cost, ratio, top1, warm_s
 from edge.results.claims.reading import Measurements, Read
 from edge.results.decision.environments import COMPILED, identity_of
 from edge.results.energy import NotKnown
@@ -94,6 +94,7 @@ ROWS: tuple[Row, ...] = (
     Row("loading, warm", "s", warm_s),
     Row("memory", "MB", _scaled(MEASURED["memory_bytes"], 1e-6)),
     Row("drawn sizes", "% more", _scaled(_drawn, 100.0), needs={"pattern": _SIZES, "size": None}),
+    Row("top-1", "% right", _scaled(top1, 100.0)),
     Row("cost", "a million images", cost),
     Row("energy", "J an image", MEASURED["energy_j_per_image"]),
     Row("INT8", "x the time", _int8, ways=("in onnxruntime", "in tensorrt", "in trtexec"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from device_agents.contract import Precision, dumps
+from device_agents.contract import Accuracy, Precision, dumps
 from edge.report import claims as report
 from edge.report.rows import Row
 from edge.results.claims.bounds import Bounds, bounds, called_out, cost_of_profile
@@ -20,7 +20,7 @@ from edge.results.store import Store
 from profiles.claim_schema import Claim, CompileCoverage, Conditions
 from profiles.errors import ConfigError
 from profiles.load import claims_file, compile_coverage, device_profile, model_profile
-from tests.report_lab import Made, add
+from tests.report_lab import Made, add, answered
 from tests.unit.edge.test_overhead import TEN_PERCENT, Lab
 
 ORIN = Conditions(model="resnet18", framework="pytorch", backends=("tensorrt",), device="jetson-agx-orin-64gb")
@@ -213,6 +213,27 @@ class TestStarts:
         found = held(tmp_path, claim(2, "s", "load_s"), early)
         assert found.verdict is Verdict.NOT_MEASURED
         assert "by an earlier edgebench" in found.against[0].why
+
+
+class TestShares:
+    def test_of_right_and_of_late_answers_have_wilsons_interval(self, tmp_path: Path) -> None:
+        made = answered(Made("aaaa1"), Accuracy(images=100, top1=76, top5=93, classes=1000), 220, 50_000_000)
+        store = add(tmp_path, made)
+        among = Measurements.named(store, ["aaaa1"])
+        wanted = [claim(76, "%", "top1_share"), claim(50, "%", "top5_share"), claim(22, "%", "late_share")]
+        right, five, late = check(wanted, among, cost_of_profile)
+        assert right.verdict is late.verdict is Verdict.REPRODUCED
+        assert five.verdict is Verdict.NOT_REPRODUCED
+        figure = late.against[0].figure
+        assert isinstance(figure, Figure)
+        assert figure.value == pytest.approx(0.22)
+        assert figure.low is not None
+        assert 0.19 < figure.low < 0.22
+
+    def test_without_labelled_images_say_what_sends_them(self, tmp_path: Path) -> None:
+        found = held(tmp_path, claim(76, "%", "top1_share"), Made("aaaa1"))
+        assert found.verdict is Verdict.NOT_MEASURED
+        assert "deploy --dataset DIR" in found.against[0].why
 
 
 class TestDrawnSizes:
