@@ -8,7 +8,7 @@ from edge.results.claims.measures import Figure
 from edge.results.energy import NotKnown
 from profiles.claim_schema import Claim, CompileCoverage
 
-COMMAND = "python benchmarks/compile_coverage.py"
+COMMAND = "python benchmarks/compile_coverage.py && python benchmarks/compile_totals.py"
 
 
 def share(found: CompileCoverage | None) -> Figure | NotKnown:
