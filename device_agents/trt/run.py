@@ -69,10 +69,11 @@ class Lane:
         self._holds = slot
 
     def resize(self, shapes: Dict[str, Shape]) -> Optional[str]:
-        """Give the inputs these shapes, unless they have them; outputs follow. Returns one that was refused."""
+        """Give the inputs these shapes, unless they have them; outputs follow. The slot that was taken last is none
+        then. Returns one that was refused."""
         if self._shapes == shapes:
             return None
-        self._shapes = {}
+        self._shapes, self._holds = {}, None
         for name, shape in shapes.items():
             if not self._context.set_input_shape(name, shape):
                 return name
