@@ -243,6 +243,23 @@ class TestTensorRT:
         assert error.info.message == "a CUDA graph is of one size, and the load pattern draws sizes"
 
 
+@pytest.mark.parametrize("side", [DimRange(32, 64, 96), DimRange(64, 64, 64)], ids=["drawn", "static"])
+def test_the_real_builder_takes_the_range_and_the_one_size(model: Path, side: DimRange) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'edgebench[tensorrt-rtx]'")
+    from device_agents.backends.tensorrt_rtx import Backend
+
+    profile = {"batch": DimRange(2, 2, 2), "height": side, "width": side}
+    spec = free_sizes.drawing(
+        DRAWN, backend="tensorrt-rtx", task="build", engine=EngineRequest((profile,)), options={"target": "sm80"}
+    )
+    backend, engine = Backend(), model.with_name("model.engine")
+    backend.start()
+    built = backend.build(model, engine, spec, model.parent, lambda _: None)
+    backend.close()
+    assert engine.stat().st_size > 1000
+    assert built.warnings == ()
+
+
 def test_a_tool_with_a_loop_of_its_own_cannot() -> None:
     error = refusal(lambda: base.check_request(Trtexec(), replace(SPEC, backend="trtexec")))
     assert error.info.message == "trtexec cannot run the load pattern sizes:32-96"
