@@ -33,6 +33,7 @@ RELATIVE, DETECTION = "relative", "detection"  # JobSpec.CHECKS
 _BF16_LIMIT = 8 * LIMITS[Precision.FP16]  # three bits less of a mantissa
 _DEADLINE_MARGIN_S = 600.0  # loading and checking a process may take this long beside its timed part
 _LABELLED_S = 1.0  # an image that is looked at for its label, on the slowest device that anybody has
+_SIZE_S = 300.0  # and as long for each size that is drawn, for which something may be compiled
 _BUILD_S = 2 * 3600.0  # an engine may take half an hour on an Orin Nano, a large one with every tactic more
 
 
@@ -176,7 +177,7 @@ def _deadline_s(cell: Cell, task: str, *, builds: bool, profiles: bool) -> float
     """Seconds after which the device ends the job itself: every process at its cap, the one that profiles layers and
     the second opinion as well, and a build."""
     timing = cell.timing
-    per_process_s = timing.warmup_cap_s + timing.cap_s + _DEADLINE_MARGIN_S
+    per_process_s = timing.warmup_cap_s + timing.cap_s + _DEADLINE_MARGIN_S + _SIZE_S * len(cell.pattern.sizes)
     processes = 0 if task == "build" else timing.processes + profiles + (cell.check_with is not None)
     return processes * per_process_s + (_BUILD_S if builds else 0.0)
 

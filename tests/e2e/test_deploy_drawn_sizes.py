@@ -51,7 +51,7 @@ def shown(operator: Operator, measurement: str) -> dict[str, Any]:
 
 
 def test_every_inference_has_its_size_and_each_size_is_measured_alone(stocked: Operator) -> None:
-    answer = stocked.run(*DEPLOY, "--json")
+    answer = stocked.run(*DEPLOY, "--json", timeout=180)
     assert answer.code in (0, 4), answer.err
     first, *others = answer.json["measurements"]
     assert (first["pattern"], first["size"]) == ("sizes:32-96", None)
@@ -90,7 +90,7 @@ def test_every_inference_has_its_size_and_each_size_is_measured_alone(stocked: O
 
 
 def test_a_reference_that_is_missing_is_named(stocked: Operator) -> None:
-    answer = stocked.run(*DEPLOY, "--json")
+    answer = stocked.run(*DEPLOY, "--json", timeout=180)
     first, *others = answer.json["measurements"]
     home = stocked.home / ".local/share/edgebench/measurements"
     for path in (home / others[1]["id"][:2] / others[1]["id"]).iterdir():

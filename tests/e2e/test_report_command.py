@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.contract import Accuracy
-from profiles.schema import Price
+from device_agents.contract import Accuracy, LoadPattern
+from edge.results.store import Store
+from profiles.schema import Price, Thresholds
 from tests.browser import Browser
+from tests.made import drawn, measured
 from tests.operator import Operator
 from tests.report_lab import Made, add, answered
 
@@ -131,6 +133,23 @@ class TestThePage:
         assert "at 0.36 EUR an hour (fleet.toml)" in row
         assert "Without: 5 (the profile jetson-agx-orin-64gb has no price an hour" in browser.texts("#costs caption")[0]
         assert "a million images" in browser.texts("#matrix tbody tr")[1]
+
+    def test_has_the_overhead_of_drawn_sizes(self, browser: Browser, operator: Operator, results: Path) -> None:
+        calm, pattern = Thresholds(9.0, 9.0, 9.0), LoadPattern.parse("sizes:224,256")
+        made = [drawn([{224: (40, 11.0), 256: (10, 20.0)}] * 2, name="drawn001", pattern=pattern, thresholds=calm)]
+        made += [measured(ms, ms, size=(px, px), name=f"alone{px}") for px, ms in ((224, 10.0), (256, 25.0))]
+        for row, samples in made:
+            Store(results).add(row.measurement, samples.astype("<i8").tobytes())
+        answer = operator.run("report", "--html", "r.html")
+        assert answer.code == 0, answer.err
+        browser.open((operator.home / "r.html").as_uri(), 3)
+        assert browser.complaints() == []
+        assert [browser.texts(f"#size-rows tbody tr:nth-child({row}) td") for row in (1, 2, 3)] == [
+            ["all", "100", "", "", "-1.5 % (-1.5 % to -1.5 %)"],
+            ["224 px", "80", "11", "10", "+10.0 % (+10.0 % to +10.0 %)"],
+            ["256 px", "20", "20", "25", "-20.0 % (-20.0 % to -20.0 %)"],
+        ]
+        assert len(browser.texts("#size-rows tbody tr")) == 3
 
     @pytest.mark.parametrize("width", [390, 1280])
     def test_fits_the_width_of_a_screen(self, browser: Browser, page: str, width: int) -> None:

@@ -429,6 +429,7 @@
       ...one.buckets.map((bucket) => ["", `${bucket.size} px`, bucket.samples, figure(bucket.ms), bucket.alone_ms === null ? "-" : figure(bucket.alone_ms), more(bucket.overhead, bucket.missing)]),
     ]);
     table("size-rows", found.length ? `${found.length} measurements` : "No sizes were drawn here.", rows.length ? ["measurement", "size", "inferences", "median ms", "alone ms", "overhead"] : [], rows);
+    again("sizes", state.doc.command);
   }
 
   function drawLayers(cells) {

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from trt_bench import Bench, refusal
 
@@ -26,20 +25,11 @@ from device_agents.measure import measure, slots_needed
 from device_agents.ort import outputs, providers
 from device_agents.ort.streams import StreamRunner, Streams
 from tests import free_sizes
-from tests.jobs import job_spec
 from tests.stand_ins.cudart import StandIn
 
 DRAWN = LoadPattern("sizes", sizes=(32, 64, 96))
 SHORT = Timing(processes=1, warmup_s=0.0, warmup_iterations=1, warmup_cap_s=0.5, duration_s=0.0, iterations=600)
-SIDES = {"height": 64, "width": 64}
-SPEC: JobSpec = job_spec(
-    inputs=tuple(one.at_batch(2, SIDES) for one in free_sizes.INPUTS),
-    outputs=tuple(one.at_batch(2) for one in free_sizes.OUTPUTS),
-    batch=2,
-    free_dims={"batch": 2},
-    graph_inputs=free_sizes.INPUTS,
-    pattern=DRAWN,
-)
+SPEC = free_sizes.drawing(DRAWN)
 
 
 class TestThePattern:
@@ -174,24 +164,6 @@ class TestInputs:
             replace(SPEC, graph_inputs=SPEC.inputs)
 
 
-def images(side: int) -> dict[str, Any]:
-    return {"images": np.random.default_rng(side).standard_normal((2, 3, side, side)).astype(np.float32)}
-
-
-def computes_every_size(backend: base.Backend | base.Runner, model: Path) -> None:
-    """In slots of different sizes, in any order; outputs that depend on the size included."""
-    for slot, side in enumerate(DRAWN.sizes):
-        backend.bind(images(side), slot)
-    for slot in (2, 0, 1, 0, 2):
-        backend.enqueue(slot)
-        backend.wait(slot)
-        for name, wanted in free_sizes.computed(model, images(DRAWN.sizes[slot])["images"]).items():
-            found = np.asarray(backend.outputs(slot)[name], np.float32)
-            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
-    backend.close()
-    backend.close()
-
-
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     pytest.importorskip("onnx", reason="making a small model needs onnx")
@@ -204,7 +176,7 @@ class TestOnnxRuntime:
         backend = OnnxRuntime()
         backend.start()
         backend.load(model, SPEC)
-        computes_every_size(backend, model)
+        free_sizes.computes(backend, model, DRAWN.sizes)
 
     def test_a_cuda_graph_is_refused(self, model: Path) -> None:
         backend = OnnxRuntime()
@@ -231,7 +203,7 @@ class TestOnnxRuntime:
                 )  # fmt: skip
 
             runner = BySize(make, replace(SPEC, transfers=transfers), cuda.close)
-            computes_every_size(runner, model)
+            free_sizes.computes(runner, model, DRAWN.sizes)
         assert [sized.inputs[0].shape[-1] for sized in made] == list(DRAWN.sizes)
         assert stand_in.live[1] == 0
 
@@ -245,14 +217,14 @@ class TestTensorRT:
     def test_one_engine_computes_every_size_in_one_context(self, bench: Bench, model: Path, *, transfers: bool) -> None:
         free_sizes.write_model(bench.folder / "model.onnx")
         backend = bench.loaded(self.drawing(transfers=transfers))
-        computes_every_size(backend, model)
+        free_sizes.computes(backend, model, DRAWN.sizes)
 
     def test_memory_is_that_of_every_slot_s_own_size(self, newest: Bench) -> None:
         free_sizes.write_model(newest.folder / "model.onnx")
         backend = newest.loaded(self.drawing())
-        backend.bind(images(32), 0)
+        backend.bind(free_sizes.images(32), 0)
         small = backend.memory()["buffers_device"]
-        backend.bind(images(96), 1)
+        backend.bind(free_sizes.images(96), 1)
         assert backend.memory()["buffers_device"] > 9 * small
 
     def test_has_no_command_line_of_trtexec(self, newest: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,12 +235,29 @@ class TestTensorRT:
     def test_a_size_outside_is_refused(self, newest: Bench) -> None:
         free_sizes.write_model(newest.folder / "model.onnx")
         backend = newest.loaded(self.drawing())
-        assert refusal(lambda: backend.bind(images(128), 0)).info.code == "shape_outside_profile"
+        assert refusal(lambda: backend.bind(free_sizes.images(128), 0)).info.code == "shape_outside_profile"
 
     def test_a_cuda_graph_is_refused_before_it_is_built(self, newest: Bench) -> None:
         free_sizes.write_model(newest.folder / "model.onnx")
         error = refusal(lambda: newest.build(self.drawing(options={"cuda_graph": True})))
         assert error.info.message == "a CUDA graph is of one size, and the load pattern draws sizes"
+
+
+@pytest.mark.parametrize("side", [DimRange(32, 64, 96), DimRange(64, 64, 64)], ids=["drawn", "static"])
+def test_the_real_builder_takes_the_range_and_the_one_size(model: Path, side: DimRange) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'edgebench[tensorrt-rtx]'")
+    from device_agents.backends.tensorrt_rtx import Backend
+
+    profile = {"batch": DimRange(2, 2, 2), "height": side, "width": side}
+    spec = free_sizes.drawing(
+        DRAWN, backend="tensorrt-rtx", task="build", engine=EngineRequest((profile,)), options={"target": "sm80"}
+    )
+    backend, engine = Backend(), model.with_name("model.engine")
+    backend.start()
+    built = backend.build(model, engine, spec, model.parent, lambda _: None)
+    backend.close()
+    assert engine.stat().st_size > 1000
+    assert built.warnings == ()
 
 
 def test_a_tool_with_a_loop_of_its_own_cannot() -> None:

@@ -182,6 +182,10 @@ class TestAJob:
         sides_alone = replace(FREE, profiles=(dict(free_sizes.SIDES),))
         assert spec(sides_alone, pattern=LoadPattern(), size=(64, 64), static=True).engine.profiles == ()
 
+    def test_has_time_to_compile_for_every_size(self) -> None:
+        plain = spec(pattern=LoadPattern(), size=(64, 64)).deadline_s
+        assert spec().deadline_s - plain == 3 * 300 * CELL.timing.processes
+
     def test_of_an_artifact_that_does_not_take_them_all_is_refused(self) -> None:
         with pytest.raises(RunError, match="does not take every size from 32 to 128 pixels") as caught:
             spec(pattern=LoadPattern.parse("sizes:32-128"))
