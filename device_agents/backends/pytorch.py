@@ -24,8 +24,11 @@ _SLOT = -1
 
 class Backend(base.Runs):
     patterns: ClassVar = ("serial", "rate", "sizes")
-    packages: ClassVar = ("torch", "torchvision", "numpy", "PIL", "sympy", "mpmath", "networkx")
-    gpu_packages: ClassVar = ("nvidia", "triton")
+    packages: ClassVar = (
+        "torch", "torchvision", "numpy", "PIL", "sympy", "mpmath", "networkx", "optree",
+        "nvidia", "cuda", "triton",  # a build for CUDA loads them on a machine without a GPU, too
+    )  # fmt: skip
+    gpu_packages: ClassVar = ()
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:

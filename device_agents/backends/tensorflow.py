@@ -24,7 +24,9 @@ _DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly"
 
 class Backend(base.Runs):
     patterns: ClassVar = ("serial", "rate", "sizes")
-    packages: ClassVar = ("tensorflow", "keras", "numpy", "h5py", "ml_dtypes", "google", "absl", "grpc")
+    packages: ClassVar = (
+        "tensorflow", "keras", "numpy", "h5py", "ml_dtypes", "google", "absl", "grpc", "wrapt", "optree", "PIL", "rich",
+    )  # fmt: skip
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:

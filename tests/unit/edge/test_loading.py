@@ -12,7 +12,6 @@ from device_agents.contract import ProcessResult, Reading
 from edge.report.rows import special
 from edge.report.stages import starting
 from edge.results import loading
-from edge.results.again import deploy_command
 from edge.results.energy import NotKnown
 from edge.results.likeness import unlike_axes
 from edge.results.loading import Loading
@@ -123,6 +122,3 @@ class TestAskingForAColdStart:
         assert warm.id == measurement("aaaa1111").cell.id != cold.id
         assert unlike_axes(warm, cold) == ()
         assert special(cold) == ["cold start"]
-
-    def test_the_command_that_makes_it_again_does(self) -> None:
-        assert deploy_command(measurement("aaaa1111", cold=True).cell).endswith(" --cold")
