@@ -78,7 +78,7 @@ class LoadPattern:
             return f"soak:{minutes:g}m" if minutes == int(minutes) else f"soak:{self.soak_s:g}s"
         if self.kind != "rate":
             return self.kind
-        late = f",timeout:{self.timeout_s * 1e3:g}ms" if self.timeout_s else ""
+        late = f",timeout:{self.timeout_s * 1e3:.12g}ms" if self.timeout_s else ""
         return f"rate:{self.per_s:g}" + (",poisson" if self.poisson else "") + late
 
 
