@@ -22,8 +22,8 @@ CALL_S = 60.0
 _TOLD = 2000  # characters of what a device says of a failure
 _MACHINE = re.compile(r"[\w-][\w.-]*\Z")
 
-# Home, machine id and where this is: one round trip. machine-id is missing in some containers.
-_PLACE = 'printf "%s\\n%s\\n" "$HOME" "$(cat /etc/machine-id 2>/dev/null || uname -n)"'
+# Home and machine id: one round trip. machine-id is missing in some containers, and empty in others.
+PLACE = 'id=$(cat /etc/machine-id 2>/dev/null); printf "%s\\n%s\\n" "$HOME" "${id:-$(uname -n)}"'
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class Calls:
     def workdir(self) -> PurePosixPath:
         """The folder of ours on the device, which is asked for its home the first time. Errors: AgentError."""
         if self._workdir is None:
-            done = self.transport.run(["sh", "-c", _PLACE], timeout=CALL_S)
+            done = self.transport.run(["sh", "-c", PLACE], timeout=CALL_S)
             lines = done.stdout.decode("utf-8", "replace").splitlines()[-2:]  # a login shell may print before
             if not done.ok or len(lines) != 2 or not lines[0].startswith("/") or not _MACHINE.match(lines[1]):
                 fix = "set `workdir =` for it in fleet.toml"
