@@ -89,14 +89,14 @@ def order(number: int) -> tuple[str, str]:
     return ("onnxruntime", "edgebench") if first else ("edgebench", "onnxruntime")
 
 
-def agreement(ours: list[float], theirs: list[float]) -> dict[str, Any]:
-    """The ratio of medians over rounds, with the t interval of its logarithm."""
+def agreement(ours: list[float], theirs: list[float], low: float = LOW, high: float = HIGH) -> dict[str, Any]:
+    """The ratio of medians over rounds, with the t interval of its logarithm; `holds` within `low` to `high`."""
     logs = [math.log(one / other) for one, other in zip(ours, theirs, strict=True)]
     middle, width = statistics.fmean(logs), math.inf
     if len(logs) > 1:
         width = t95(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
-    low, high = math.exp(middle - width), math.exp(middle + width)
-    return {"ratio": math.exp(middle), "low": low, "high": high, "holds": low >= LOW and high <= HIGH}
+    least, most = math.exp(middle - width), math.exp(middle + width)
+    return {"ratio": math.exp(middle), "low": least, "high": most, "holds": least >= low and most <= high}
 
 
 def by_edgebench(model: Path, threads: int, home: Path) -> float:

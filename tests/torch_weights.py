@@ -30,9 +30,9 @@ def squeezenet() -> Any:
     return models.squeezenet1_1(weights=None).eval()
 
 
-def save(state: Mapping[str, Any], folder: Path) -> Path:
+def save(state: Mapping[str, Any], folder: Path, network: Network = NETWORK) -> Path:
     """The weights and what says whose they are; returns the file of the weights."""
-    (folder / NETWORK_FILE).write_text(dumps(NETWORK))
+    (folder / NETWORK_FILE).write_text(dumps(network))
     types = [(name, _TYPES[str(one.dtype).partition(".")[2]], tuple(one.shape)) for name, one in state.items()]
     data = b"".join(one.numpy().tobytes() for one in state.values())
     path = folder / "model.safetensors"
