@@ -139,7 +139,7 @@ hand.
   most 1e-3. What a detector finds is held in the order in which it is given.
 - Images are 224 x 224 whatever a network's own size, so that two cores suffice; detectors are called as torchvision
   has them, a list of one image of their own size, with resizing and NMS.
-- **seconds**: of the first call, which captures; with an empty cache compiles. Beside other work, so an upper bound.
+- **seconds** are of the first call, with an empty cache; the machine had other work, so they are upper bounds.
 
 """
 
@@ -194,7 +194,7 @@ def _table(family: str, models: Sequence[Model], known: Known) -> Iterator[str]:
     yield f"## {family}"
     yield ""
     heads = ("model", "image", "M parameters", "captured whole", "graphs", "breaks")
-    yield f"| {' | '.join((*heads, 'seconds', 'parity', 'seconds'))} |"
+    yield f"| {' | '.join((*heads, 'to capture, s', 'parity', 'to compile, s'))} |"
     yield f"|{'---|' * (len(heads) + 3)}"
     for model in models:
         its = known.get(model.name, {})

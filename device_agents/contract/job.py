@@ -108,7 +108,7 @@ class LoadPattern:
             return f"sizes:{_range(self.sizes)}"
         if self.kind != "rate":
             return self.kind
-        late = f",timeout:{self.timeout_s * 1e3:g}ms" if self.timeout_s else ""
+        late = f",timeout:{self.timeout_s * 1e3:.12g}ms" if self.timeout_s else ""
         return f"rate:{self.per_s:g}" + (",poisson" if self.poisson else "") + late
 
 

@@ -277,7 +277,12 @@ class TestATimeOut:
 
     @pytest.mark.parametrize(
         ("text", "timeout_s"),
-        [("rate:30,timeout:50ms", 0.05), ("rate:30,poisson,timeout:1.5s", 1.5), ("rate:0.5,timeout:250us", 250e-6)],
+        [
+            ("rate:30,timeout:50ms", 0.05),
+            ("rate:30,poisson,timeout:1.5s", 1.5),
+            ("rate:0.5,timeout:250us", 250e-6),
+            ("rate:5,timeout:1234.5678ms", 1.2345678),
+        ],
     )
     def test_is_read_and_written(self, text: str, timeout_s: float) -> None:
         pattern = LoadPattern.parse(text)
