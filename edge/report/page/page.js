@@ -392,8 +392,8 @@
     if (!ratio) return "-";
     return figure(ratio.value) + (ratio.low === null ? "" : ` (${figure(ratio.low)} to ${figure(ratio.high)})`);
   };
-  const percent = (value) => `${value < 1 ? "" : "+"}${((value - 1) * 100).toFixed(1)} %`;
-  const toldShare = (ratio) => percent(ratio.value) + (ratio.low === null ? "" : ` (${percent(ratio.low)} to ${percent(ratio.high)})`);
+  const changed = (value) => `${value < 1 ? "" : "+"}${((value - 1) * 100).toFixed(1)} %`;
+  const toldShare = (ratio) => changed(ratio.value) + (ratio.low === null ? "" : ` (${changed(ratio.low)} to ${changed(ratio.high)})`);
   const pair = (one) => `${one.b} / ${one.a}`;
   function drawRatios(cells) {
     const ids = new Set(cells.map((cell) => cell.id));
