@@ -97,10 +97,14 @@ def warm_s(read: Read, _: Measurements) -> Figure | NotKnown:
     return found if isinstance(found, NotKnown) else _start(found.warm, "warm", "no process started warm")
 
 
-def _load_s(read: Read, among: Measurements) -> Figure | NotKnown:
-    """Cold where a process started so, else warm."""
-    cold = cold_s(read, among)
-    return cold if isinstance(cold, Figure) else warm_s(read, among)
+def _load_s(read: Read, _: Measurements) -> Figure | NotKnown:
+    """Cold where a process started so, else warm, else as most did: the note says how."""
+    found = loading.of(read.measurement)
+    if isinstance(found, NotKnown):
+        return found
+    usual = max(found.starts, key=lambda start: len(start.processes))
+    start = found.cold or found.warm or usual
+    return _start(start, start.name, "")
 
 
 def _start(found: loading.Start | None, note: str, why: str) -> Figure | NotKnown:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from device_agents.contract import Accuracy, Precision, dumps
+from device_agents.contract import Accuracy, Precision, Reading, dumps
 from edge.report import claims as report
 from edge.report.rows import Row
 from edge.results.claims.bounds import Bounds, bounds, called_out, cost_of_profile
@@ -199,6 +199,15 @@ class TestStarts:
         found = held(tmp_path, claim(2, "s", "load_s"), Made("aaaa1"))
         assert found.against[0].figure == Figure(pytest.approx(2.0), note="cold")  # type: ignore[arg-type]
         assert found.verdict is Verdict.REPRODUCED
+
+    def test_a_start_that_was_neither_cold_nor_warm_is_told_as_it_was(self, tmp_path: Path) -> None:
+        half = Made("aaaa1", processes=1)
+        result = half.measurement.result
+        (process,) = result.processes
+        half_warm = replace(process, state={**process.state, "page_cache": Reading("partly", "a test")})
+        half.measurement = replace(half.measurement, result=replace(result, processes=(half_warm,)))
+        found = held(tmp_path, claim(2, "s", "load_s"), half)
+        assert found.against[0].figure == Figure(pytest.approx(2.0), note="partly warm")  # type: ignore[arg-type]
 
     def test_memory_is_of_the_process_where_the_device_tells_nothing(self, tmp_path: Path) -> None:
         found = held(tmp_path, claim(160, "MB", "memory_bytes"), Made("aaaa1"))
