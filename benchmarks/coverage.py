@@ -23,11 +23,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from benchmarks.walked import Model, Recorder, asked, cell, count, number, versions  # noqa: E402
+
 STATE = HERE / "coverage.jsonl"
 TABLE = HERE.parent / "docs" / "coverage.md"
 
@@ -35,15 +39,6 @@ TIMEOUT_S = 3600
 TARGET = "sm86"
 
 NO_REASON = "no reason given"
-
-
-@dataclass(frozen=True)
-class Model:
-    """`name` as `edgebench export` takes it; `family` is the row group of the table."""
-
-    name: str
-    framework: str
-    family: str
 
 
 @dataclass
@@ -88,8 +83,9 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="list the models and what is known of them, run nothing")
     parser.add_argument("--retry", action="store_true", help="run what failed before again")
     arguments = parser.parse_args()
-    wanted = [model for model in every_model() if _asked(model, arguments.only)]
-    known = read(arguments.state)
+    wanted = [model for model in every_model() if asked(model, arguments.only)]
+    record = Recorder(arguments.state, Outcome)
+    known = record.known
     if arguments.list:
         for model in wanted:
             print(
@@ -97,7 +93,6 @@ def main() -> int:
             )
         return 0
     steps = arguments.steps.split(",") if arguments.steps else None
-    record = Recorder(arguments.state, known)
     with ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(lambda model: walk(model, record, steps, retry=arguments.retry), wanted))
     arguments.write.write_text(page(every_model(), known), encoding="utf-8")
@@ -134,7 +129,7 @@ def keras_models() -> Iterator[Model]:
         yield Model(f"keras:{name}", "tensorflow", "keras.applications")
 
 
-def walk(model: Model, record: Recorder, steps: list[str] | None, *, retry: bool) -> None:
+def walk(model: Model, record: Recorder[Outcome], steps: list[str] | None, *, retry: bool) -> None:
     """Every step of a model that is not known yet, in one home, which is removed afterwards."""
     its = DETECTION if model.family.endswith("detection") else EVERY
     missing = [step for step in its if (steps is None or step in steps) and not record.has(model, step, retry=retry)]
@@ -193,43 +188,6 @@ def outcome_of(artifact: dict[str, Any], seconds: float) -> Outcome:
     )
 
 
-class Recorder:
-    """The state file: a line for each model and step, the last one counts."""
-
-    def __init__(self, path: Path, known: dict[str, dict[str, Outcome]]) -> None:
-        self._path = path
-        self._known = known
-
-    def has(self, model: Model, step: str, *, retry: bool) -> bool:
-        outcome = self._known.get(model.name, {}).get(step)
-        return outcome is not None and not (retry and outcome.error)
-
-    def add(self, model: Model, step: str, outcome: Outcome) -> None:
-        self._known.setdefault(model.name, {})[step] = outcome
-        line = json.dumps({"model": model.name, "step": step, **asdict(outcome)}).encode()
-        with self._path.open("ab+") as stream:
-            if stream.tell():
-                stream.seek(-1, os.SEEK_END)
-                if stream.read() != b"\n":  # a kill cut the line before
-                    stream.write(b"\n")
-            stream.write(line + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-
-
-def read(path: Path) -> dict[str, dict[str, Outcome]]:
-    """Outcomes by model and step. A line that a kill cut in the middle is passed over."""
-    found: dict[str, dict[str, Outcome]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            fields = json.loads(line)
-        except ValueError:
-            continue
-        model, step = fields.pop("model"), fields.pop("step")
-        found.setdefault(model, {})[step] = Outcome(**fields)
-    return found
-
-
 GOALS = {
     "torchvision classification": ("fp32", "fp16"),
     "torchvision segmentation": ("fp32", "fp16"),
@@ -264,6 +222,16 @@ with random weights. Made by `python benchmarks/coverage.py` on two cores withou
 - **seconds**: of all columns together, two models at a time.
 
 """
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "tensorflow",
+    "keras",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime-gpu",
+    "tensorrt-rtx-cu13",
+)
 UPSTREAM = {
     "keras:NASNet* int8": "Separable convolutions lose most by INT8 after training, as Sheng et al. describe "
     "(arXiv:1803.08607), and NASNet adds up five branches of them in each of its cells",
@@ -276,7 +244,7 @@ def page(models: list[Model], known: dict[str, dict[str, Outcome]]) -> str:
     families = list(dict.fromkeys(model.family for model in models))
     lines = [
         *PREAMBLE.splitlines(),
-        _versions(),
+        versions(*PACKAGES),
         "",
         *_totals(families, models, known),
         *_failures(models, known),
@@ -307,9 +275,7 @@ def _totals(families: list[str], models: list[Model], known: dict[str, dict[str,
 def _total(models: list[Model], step: str, known: dict[str, dict[str, Outcome]], *, goal: bool) -> str:
     tried = [known[model.name][step] for model in models if step in known.get(model.name, {})]
     made = sum(not outcome.error for outcome in tried)
-    told = f"{made} of {len(models)}"
-    if len(tried) < len(models):
-        told = f"{made} of {len(tried)} tried" if tried else "not tried"
+    told = count(made, len(tried), len(models))
     return f"**{told}**" if goal else told
 
 
@@ -330,7 +296,7 @@ def _failures(models: list[Model], known: dict[str, dict[str, Outcome]]) -> Iter
     yield "|---|---|---|"
     for model, step, outcome in failed:
         upstream = next((why for key, why in UPSTREAM.items() if fnmatch.fnmatch(f"{model.name} {step}", key)), "")
-        reason = f"{_cell(outcome.error)}{'. ' if upstream else ''}{upstream}"
+        reason = f"{cell(outcome.error)}{'. ' if upstream else ''}{upstream}"
         yield f"| {model.name} | {WORDS[step]} | {reason} |"
     yield ""
 
@@ -349,11 +315,11 @@ def _table(family: str, models: list[Model], known: dict[str, dict[str, Outcome]
         base = its.get("fp32", Outcome())
         if not its:
             continue
-        cells = [model.name.partition(":")[2], base.size, _number(base.mparameters), _number(base.gmacs)]
+        cells = [model.name.partition(":")[2], base.size, number(base.mparameters), number(base.gmacs)]
         cells += ["-" if value is None else str(value) for value in (base.nodes, base.transposes)]
         cells += [figure(its[step]) if step in its else "" for step, figure in columns.items()]
         cells.append(f"{sum(outcome.seconds for outcome in its.values()):.0f}")
-        yield f"| {' | '.join(map(_cell, cells))} |"
+        yield f"| {' | '.join(map(cell, cells))} |"
     yield ""
 
 
@@ -367,42 +333,8 @@ def _figure(outcome: Outcome) -> str:
     return f"{outcome.parity:.1e}{wider}{kept}"
 
 
-def _versions() -> str:
-    import importlib.metadata
-
-    packages = (
-        "torch",
-        "torchvision",
-        "tensorflow",
-        "keras",
-        "tf2onnx",
-        "onnx",
-        "onnxruntime-gpu",
-        "tensorrt-rtx-cu13",
-    )
-    found = []
-    for package in packages:
-        try:
-            found.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return f"Made with {', '.join(found)}."
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
 def _mark(outcome: Outcome) -> str:
     return "no" if outcome.error else "yes"
-
-
-def _asked(model: Model, patterns: list[str] | None) -> bool:
-    return not patterns or any(fnmatch.fnmatch(model.name, pattern) for pattern in patterns)
 
 
 if __name__ == "__main__":

@@ -187,10 +187,22 @@ def data_buffers(data: Golden, spec: JobSpec, cache_bytes: Optional[int], least:
 def noise(spec: JobSpec, cache_bytes: Optional[int], least: int = 1) -> List[Dict[str, Array]]:
     """Seeded noise in the inputs' range, in enough buffers to outgrow the last cache (the same one with `hot_input`);
     `least` is how many slots the load pattern needs (measure.slots_needed)."""
+    size = sum(_bytes(tensor) for tensor in spec.inputs)
+    return _noise(spec, buffer_count(spec.hot_input, size, cache_bytes, least))
+
+
+def noise_of_sizes(spec: JobSpec, cache_bytes: Optional[int]) -> List[Dict[str, Array]]:
+    """Noise for every size that the load pattern draws from, the lowest first, as many buffers of each: all together
+    outgrow the last cache."""
+    each = [spec.at_side(side) for side in spec.pattern.sizes]
+    size = sum(_bytes(tensor) for one in each for tensor in one.inputs)
+    count = buffer_count(spec.hot_input, size, cache_bytes)
+    return [buffer for one in each for buffer in _noise(one, count)]
+
+
+def _noise(spec: JobSpec, count: int) -> List[Dict[str, Array]]:
     import numpy as np
 
-    size = sum(_bytes(tensor) for tensor in spec.inputs)
-    count = buffer_count(spec.hot_input, size, cache_bytes, least)
     base = np.random.default_rng(spec.seed).random(_NOISE_VALUES, dtype=np.float32)
     stacks = {tensor.name: _stack(tensor, base, 1 if spec.hot_input else count) for tensor in spec.inputs}
     return [{name: stack[index % len(stack)] for name, stack in stacks.items()} for index in range(count)]

@@ -6,12 +6,13 @@ parts of an inference runs after the second clock reading of its sample.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import statistics
 import time
 from array import array
-from typing import Dict, List, Tuple
+from typing import Dict, Iterable, List, Sequence, Tuple
 
 from device_agents.backends.base import Backend
 from device_agents.contract import LoadPattern, ProcessResult
@@ -70,6 +71,14 @@ class Loop:
         """The clock's reading when so many more inferences will be done at the present pace."""
         return time.perf_counter_ns() + round(inferences * self._pace_ns)
 
+    def levels(self, windows: Iterable[Samples[int]]) -> List[float]:
+        """Of each of the latest windows one figure, which is the same where nothing changes."""
+        return [statistics.median(window) for window in windows]
+
+    def drawn(self) -> Samples[int]:
+        """The sizes of this part's inferences in order, where the pattern draws them; else nothing."""
+        return array("q")
+
     def counts(self, samples: Samples[int]) -> Dict[str, int]:  # noqa: ARG002
         """What happened in this part beside `samples`, all of its latencies."""
         return {}
@@ -101,6 +110,57 @@ class Serial(Loop):
             keep(tape, index, slot)
             slot = slot + 1 if slot + 1 < slots else 0
         self._slot = slot
+
+
+class Drawn(Loop):
+    """A closed loop over images of a size that is drawn for each inference, every one as likely as another and the same
+    ones for the same seed. The slots of a size lie together, as many of each, and are taken in turn."""
+
+    def __init__(self, backend: Backend, slots: int, sizes: Sequence[int], seed: int) -> None:
+        super().__init__(backend, slots)
+        if slots < len(sizes) or slots % len(sizes):
+            raise ValueError(f"{len(sizes)} sizes need as many slots each, got {slots} in all")
+        self._sizes = sizes
+        self._seed = seed
+        self._each = slots // len(sizes)
+
+    def restart(self) -> int:
+        self._random = random.Random(self._seed)
+        self._turns = [0] * len(self._sizes)
+        self._drawn: Samples[int] = array("q")
+        return super().restart()
+
+    def levels(self, windows: Iterable[Samples[int]]) -> List[float]:
+        """Latencies over the usual one of their size, as one window has other sizes than the next."""
+        latest = list(windows)
+        first = len(self._drawn) - sum(map(len, latest))
+        by_size: Dict[int, List[int]] = {}
+        for size, sample in zip(self._drawn[first:], itertools.chain.from_iterable(latest)):
+            by_size.setdefault(size, []).append(sample)
+        usual = {size: statistics.median(its) for size, its in by_size.items()}
+        sizes = iter(self._drawn[first:])
+        return [statistics.median([sample / usual[next(sizes)] for sample in window]) for window in latest]
+
+    def drawn(self) -> Samples[int]:
+        return self._drawn
+
+    def _run(self, tape: Tape) -> None:
+        clock, enqueue, wait, keep = time.perf_counter_ns, self._backend.enqueue, self._backend.wait, self._keep
+        samples, slots = tape.samples, [self._draw() for _ in tape.samples]
+        for index, slot in enumerate(slots):
+            begin = clock()
+            enqueue(slot)
+            wait(slot)
+            samples[index] = clock() - begin
+            keep(tape, index, slot)
+
+    def _draw(self) -> int:
+        """The slot of the next inference, whose size is taken down."""
+        which = int(self._random.random() * len(self._sizes))
+        self._drawn.append(self._sizes[which])
+        turn = self._turns[which]
+        self._turns[which] = (turn + 1) % self._each
+        return which * self._each + turn
 
 
 class Pipelined(Loop):
@@ -151,13 +211,15 @@ class _Arrivals(Loop):
     """An open loop: inferences are asked for when the world wants them, and a latency runs from the arrival.
 
     The first arrival comes as a part begins and is always served. Ours is one inference at a time; `late` is a latency
-    above the mean gap between arrivals, for a camera its period. Where nothing waits we sleep, then spin, so that our
-    own waking is no part of the latency; how far behind such an arrival we were is `wake_lag_ns`, its median.
+    above the pattern's time-out or, without one, the mean gap between arrivals, for a camera its period. Where nothing
+    waits we sleep, then spin, so that our own waking is no part of the latency; how far behind such an arrival we were
+    is `wake_lag_ns`, its median.
     """
 
-    def __init__(self, backend: Backend, slots: int, per_s: float) -> None:
+    def __init__(self, backend: Backend, slots: int, pattern: LoadPattern) -> None:
         super().__init__(backend, slots)
-        self._gap_ns = 1e9 / per_s
+        self._gap_ns = 1e9 / pattern.per_s
+        self._timeout_ns = round(1e9 * pattern.timeout_s)
         self._window_ns = round(max(_WINDOW_NS, _WINDOW_ARRIVALS * self._gap_ns))
         self._lags: Samples[int] = array("q")
         self._begin_ns = self._end_ns = 0
@@ -210,12 +272,14 @@ class _Arrivals(Loop):
     def counts(self, samples: Samples[int]) -> Dict[str, int]:
         arrivals, waiting = self._arrived(self._end_ns)
         lag = {"wake_lag_ns": round(statistics.median(self._lags))} if self._lags else {}
+        late_ns = self._timeout_ns or self._gap_ns
         return {
             "arrivals": arrivals,
-            "late": sum(sample > self._gap_ns for sample in samples),
+            "late": sum(sample > late_ns for sample in samples),
             "dropped": arrivals - waiting - len(samples),
             "waiting": waiting,
             **lag,
+            **({"timeout_ns": self._timeout_ns} if self._timeout_ns else {}),
         }
 
     def _next(self, now_ns: int) -> int:
@@ -262,8 +326,8 @@ class Camera(_Arrivals):
 class Requests(_Arrivals):
     """Requests with exponential gaps (a Poisson process), the same ones for the same seed; all wait their turn."""
 
-    def __init__(self, backend: Backend, slots: int, per_s: float, seed: int) -> None:
-        super().__init__(backend, slots, per_s)
+    def __init__(self, backend: Backend, slots: int, pattern: LoadPattern, seed: int) -> None:
+        super().__init__(backend, slots, pattern)
         self._seed = seed
 
     def restart(self) -> int:
@@ -292,17 +356,19 @@ class Requests(_Arrivals):
 
 
 def create(backend: Backend, slots: int, pattern: LoadPattern, seed: int) -> Loop:
-    """The loop of a load pattern. Errors: ValueError when it needs more slots."""
+    """The loop of a load pattern. Errors: ValueError when it needs other slots."""
     if pattern.loop == "pipelined":
         return Pipelined(backend, slots)
     if pattern.loop == "serial":
         return Serial(backend, slots)
-    return Requests(backend, slots, pattern.per_s, seed) if pattern.poisson else Camera(backend, slots, pattern.per_s)
+    if pattern.loop == "sizes":
+        return Drawn(backend, slots, pattern.sizes, seed)
+    return Requests(backend, slots, pattern, seed) if pattern.poisson else Camera(backend, slots, pattern)
 
 
 def slots_needed(backend: Backend, pattern: LoadPattern) -> int:
     """How many slots must be bound at least; asked after load, which may settle how many are in flight."""
-    return backend.in_flight if pattern.kind == "pipelined" else 1
+    return backend.in_flight if pattern.kind == "pipelined" else max(1, len(pattern.sizes))
 
 
 def _wait_until(due_ns: int) -> int:

@@ -24,7 +24,12 @@ __all__ = ["Samples", "Timed", "measure", "slots_needed", "timer_overhead_ns"]
 
 _STABLE_WINDOWS = 3
 _STABLE_SPREAD = 0.05
+_RECENT_WINDOWS = 20
 _MOST = 10_000_000  # samples of a process: 80 MB, and 400 with the parts of each. A soak ends there
+
+
+def _none() -> Samples[int]:
+    return array("q")
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,10 @@ class Timed:
     `warmup_stable` is None where a tool warmed up by itself and nobody looked.
 
     `parts` holds as many samples as `timed` under each of ProcessResult.PARTS, or nothing where the backend does not
-    tell them. `counts` are those of a rate: `arrivals`, `late` (latency above the period, or the mean gap of
-    requests), `dropped`, `waiting` at the end, `wake_lag_ns` (median; where an arrival met an idle device), and the
-    `seed` of requests.
+    tell them. `counts` are those of a rate: `arrivals`, `late` (latency above the time-out or, without one,
+    the period or mean gap), `dropped`, `waiting` at the end, `wake_lag_ns` (median; where an arrival met an idle
+    device), the `seed` of requests, and the `timeout_ns` that was given. `sizes` are those of the timed inferences,
+    one each, where the load pattern draws them.
     """
 
     warmup: Samples[int]
@@ -48,10 +54,12 @@ class Timed:
     parts: Dict[str, Samples[int]] = field(default_factory=dict)
     counts: Dict[str, int] = field(default_factory=dict)
     began_ns: int = 0
+    sizes: Samples[int] = field(default_factory=_none)
 
 
 def measure(backend: Backend, slots: int, pattern: LoadPattern, timing: Timing, seed: int = 0) -> Timed:
-    """Warm up, then time. Slots 0 to `slots - 1` are bound and taken in turn; `seed` is that of a poisson rate.
+    """Warm up, then time. Slots 0 to `slots - 1` are bound and taken in turn; `seed` is that of a poisson rate and of
+    drawn sizes, of which each has as many slots, the lowest size first.
 
     Errors: ValueError for fewer than `slots_needed(backend, pattern)`.
     """
@@ -73,7 +81,8 @@ def measure(backend: Backend, slots: int, pattern: LoadPattern, timing: Timing, 
         gc.enable()
     whole = _joined(tapes, loop.tells)
     parts = dict(zip(ProcessResult.PARTS, whole.parts))
-    return Timed(warmup, whole.samples, elapsed, warmup_ns, stable, parts, loop.counts(whole.samples), begin)
+    counts = loop.counts(whole.samples)
+    return Timed(warmup, whole.samples, elapsed, warmup_ns, stable, parts, counts, begin, loop.drawn())
 
 
 def _joined(tapes: Deque[Tape], parts: bool) -> Tape:
@@ -86,10 +95,11 @@ def _joined(tapes: Deque[Tape], parts: bool) -> Tape:
 
 def timer_overhead_ns(kind: str = "serial", in_flight: int = 2, inferences: int = 2_000) -> int:
     """Median cost in ns inside the timed interval: the loop around a backend that does nothing, with `in_flight`
-    inferences under way where the pattern's kind is pipelined. What a rate adds to it is its `wake_lag_ns`."""
+    inferences under way where the pattern's kind is pipelined. What a rate adds to it is its `wake_lag_ns`; drawn
+    sizes add nothing."""
     nothing = KnownDelay()
     nothing.in_flight = in_flight
-    loop = loops.create(nothing, in_flight, LoadPattern("serial" if kind == "rate" else kind), 0)
+    loop = loops.create(nothing, in_flight, LoadPattern(kind if kind == "pipelined" else "serial"), 0)
     samples: Samples[int] = array("q")
     for _ in range(inferences // 10):
         loop.window(0)
@@ -102,25 +112,26 @@ def timer_overhead_ns(kind: str = "serial", in_flight: int = 2, inferences: int 
 def _warm_up(loop: Loop, backend: Backend, timing: Timing) -> Tuple[Samples[int], int, bool]:
     """Run until long enough, often enough and stable; at most the cap. Returns samples, ns, stable?"""
     samples = loop.window(loop.restart()).samples
+    recent: Deque[Samples[int]] = deque(maxlen=_RECENT_WINDOWS)
     loop.tells = backend.parts(0) is not None
-    medians: List[float] = []
     begin, elapsed = time.perf_counter_ns(), 0
     cap_ns = begin + round(timing.warmup_cap_s * 1e9)
     while elapsed < timing.warmup_cap_s * 1e9:
-        stable = _stable(medians)
+        stable = _stable(loop.levels(recent))
         if stable and elapsed >= timing.warmup_s * 1e9 and len(samples) >= timing.warmup_iterations:
             break
         latest = loop.window(cap_ns).samples
         samples.extend(latest)
         if latest:
-            medians.append(statistics.median(latest))
+            recent.append(latest)
         elapsed = time.perf_counter_ns() - begin
+    stable = _stable(loop.levels(recent))
     samples.extend(loop.finish().samples)
-    return samples, elapsed, _stable(medians)
+    return samples, elapsed, stable
 
 
-def _stable(medians: List[float]) -> bool:
-    last = medians[-_STABLE_WINDOWS:]
+def _stable(levels: List[float]) -> bool:
+    last = levels[-_STABLE_WINDOWS:]
     return len(last) == _STABLE_WINDOWS and max(last) - min(last) <= _STABLE_SPREAD * min(last)
 
 

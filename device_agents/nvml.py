@@ -17,6 +17,7 @@ _SM, _MEMORY = 1, 2  # nvmlClockType_t
 _GPU = 0  # nvmlTemperatureSensors_t
 _MEMORY_TEMPERATURE, _POWER_NOW = 82, 186  # NVML_FI_DEV_MEMORY_TEMP, NVML_FI_DEV_POWER_INSTANT
 _MOST_PROCESSES = 256
+_NOT_TOLD = 2**64 - 1  # NVML_VALUE_NOT_AVAILABLE
 
 
 class NvmlError(Exception):
@@ -119,10 +120,19 @@ class Board:
 
     def compute_pids(self) -> Optional[Set[int]]:
         """Processes that compute there, as this container, or the host, numbers them."""
+        running = self._running()
+        return None if running is None else {int(process.pid) for process in running}
+
+    def process_bytes(self, pid: int) -> Optional[int]:
+        """What a process holds there, its context included; None where the driver does not tell it, or numbers it as
+        another pid namespace does."""
+        told = [int(process.memory) for process in self._running() or () if process.pid == pid]
+        return told[0] if told and told[0] != _NOT_TOLD else None
+
+    def _running(self) -> Optional[List[_Process]]:
         count, found = ctypes.c_uint(_MOST_PROCESSES), (_Process * _MOST_PROCESSES)()
-        if not self._call("nvmlDeviceGetComputeRunningProcesses_v3", ctypes.byref(count), found):
-            return None
-        return {int(process.pid) for process in found[: count.value]}
+        told = self._call("nvmlDeviceGetComputeRunningProcesses_v3", ctypes.byref(count), found)
+        return found[: count.value] if told else None
 
     def _number(self, name: str, kind: Any, *arguments: int) -> Optional[int]:
         found = kind()

@@ -1,4 +1,5 @@
-"""A fresh process for one task of a job: build the engine, time one trial, profile the layers, ask another tool.
+"""A fresh process for one task of a job: build the engine, look at the page cache, time one trial, profile
+the layers, ask another tool.
 
 It runs as a child of the supervisor, holds the accelerator's lock with it, and dies with it.
 """
@@ -9,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from pathlib import Path
 from typing import List
@@ -27,10 +27,9 @@ STDIN = "stdin"
 
 def main(job: Path, task: str, index: int) -> int:
     """Do one task of the job; writes what came of it as `process-<task>-<index>.json`: its outcome, or `failed`."""
-    started_ns = time.perf_counter_ns()
     spec = from_json(JobSpec, loads((job / "spec.json").read_bytes()))
     try:
-        outcome = to_json(tasks.load(task)(tasks.Work(spec, job, index, started_ns)))
+        outcome = to_json(tasks.load(task)(tasks.Work(spec, job, index)))
     except DeviceError as error:
         outcome = {"failed": to_json(with_log(error.info, job))}
     except MemoryError:

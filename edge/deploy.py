@@ -14,7 +14,7 @@ from edge.places import Places
 from edge.planning.choosing import Survey
 from edge.planning.plan import Plan
 from edge.planning.request import Request
-from edge.planning.sources import ArtifactSource, data_source
+from edge.planning.sources import ArtifactSource, data_source, labelled_source
 from edge.releases import making
 from edge.report.rows import Row, Rows
 from edge.results.store import Store
@@ -97,7 +97,7 @@ def deploy(
     plan = _planned(plan, journal, begin)
     try:
         survey = look_again(plan, journal, devices, survey, places, progress, executor.probe)
-        artifact = ArtifactSource(request, artifacts, progress, survey)
+        artifact = ArtifactSource(request, artifacts, progress, survey, plan.cells)
         if wish is not None:
             making.check_shared(plan, artifact, survey)
         tools = fleet.Tools(
@@ -107,6 +107,7 @@ def deploy(
             artifacts=artifacts,
             progress=progress,
             data=data_source(request, artifact, artifacts, progress) if request.inputs else None,
+            labelled=labelled_source(request, artifact, artifacts, progress) if request.dataset else None,
             survey=survey,
             rebuild=plan.rebuild,
             policy=policy,

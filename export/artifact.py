@@ -93,8 +93,8 @@ class NotChecked:
 @dataclass(frozen=True)
 class GraphFacts:
     """What the graph costs for one sample: multiply-accumulates (1 MAC = 2 operations), parameters, node counts, bytes
-    of weights as stored, of inputs and outputs. Of free sides, at the size that profiles are tuned for. What could not
-    be counted is None, and `unknown` says why."""
+    of weights as stored, of inputs and outputs, and of all that its nodes make (`activation_bytes`). Of free sides, at
+    the size that profiles are tuned for. What could not be counted is None, and `unknown` says why."""
 
     macs: int | None
     parameters: int
@@ -105,12 +105,19 @@ class GraphFacts:
     input_bytes: int | None = None
     output_bytes: int | None = None
     unknown: Mapping[str, str] = field(default_factory=dict)
+    activation_bytes: int | None = None
 
     def least_bytes(self, batch: int = 1) -> int | None:
         """What has to cross the memory bus for a batch at least: weights once, inputs and outputs."""
         if self.input_bytes is None or self.output_bytes is None:
             return None
         return self.weight_bytes + batch * (self.input_bytes + self.output_bytes)
+
+    def most_bytes(self, batch: int = 1) -> int | None:
+        """What its tensors take for a batch if nothing is ever freed or computed in place."""
+        if self.input_bytes is None or self.activation_bytes is None:
+            return None
+        return self.weight_bytes + batch * (self.input_bytes + self.activation_bytes)
 
 
 @dataclass(frozen=True)
@@ -237,6 +244,16 @@ class Store:
                 shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="making-", dir=self.root) as name:
             yield Path(name)
+
+    def keep(self, made: Path, folder: Path, mark: str) -> None:
+        """Move a finished folder, which holds a file `mark`, to where it is kept; one that is there stays. Errors:
+        OSError."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not (folder / mark).exists():  # else another process made the same
+                raise
 
     def adopt(self, folder: Path, draft: Artifact) -> Artifact:
         """Move a finished folder into the store under its id, with its manifest. Of a payload that is there already

@@ -12,7 +12,7 @@ from device_agents.contract import Dim, DimRange, Precision
 from export import native
 from export.artifact import Format, sha256_file
 from export.graph.files import data_files
-from export.models import ONNX, ModelRef, frameworks_of, missing
+from export.models import ONNX, ModelRef, frameworks_of, missing, takes_one_size
 from export.request import RANDOM, ExportRequest, Form
 from profiles.errors import ConfigError
 from profiles.load import unknown
@@ -84,6 +84,8 @@ def make_request(
         raise ConfigError(f"batch {batch!r} is neither 'dynamic' nor a number from 1 to {MAX_BATCH}", where=ref.name)
     _check_bounds(ref, batch, bounds)
     _refuse_unread(ref, options)
+    if any(side.min < side.max for side in options.size or ()):
+        refuse_sizes(ref)
     if form is not Format.ONNX:
         native.refuse(ref, framework, precision, form)
         _refuse_graphs_form(ref, framework, bounds, options)
@@ -222,6 +224,13 @@ def _check_bounds(ref: ModelRef, batch: Dim, bounds: tuple[DimRange, ...]) -> No
         raise ConfigError(f"a batch of {high} is over {MAX_BATCH}", where=ref.name)
 
 
+def refuse_sizes(ref: ModelRef) -> None:
+    """Errors: ConfigError for a model that is known to take images of one size alone."""
+    if takes_one_size(ref):
+        message = "it has positions for the patches of one size, and takes images of no other"
+        raise ConfigError(message, where=ref.name, fix="take a convolutional network, or one size: --size 224")
+
+
 def _refuse_unread(ref: ModelRef, options: Options) -> None:
     """Errors: ConfigError for what the operator says of inputs where the model says it itself, and is believed."""
     if options.declared and ref.kind in ("profile", "pt2"):
@@ -233,10 +242,9 @@ def _refuse_unread(ref: ModelRef, options: Options) -> None:
 
 def _refuse_graphs_form(ref: ModelRef, framework: str, bounds: tuple[DimRange, ...], options: Options) -> None:
     """Errors: ConfigError for what only a graph can be made like."""
-    free = any(side.min < side.max for side in options.size or ())
-    if free or bounds or (options.pixels, options.io, options.fp16_method) != ("float", "model", "auto"):
-        message = f"{framework} runs its network as it is: normalised images of one size, in one precision"
-        fix = "leave out --preprocess, --io, --fp16-method, --bounds, and the range of --size"
+    if bounds or (options.pixels, options.io, options.fp16_method) != ("float", "model", "auto"):
+        message = f"{framework} runs its network as it is: normalised images, in one precision"
+        fix = "leave out --preprocess, --io, --fp16-method and --bounds"
         raise ConfigError(message, where=ref.name, fix=fix)
 
 

@@ -36,6 +36,7 @@ _USERS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}\Z")
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
 
+_ONE_SIZE = ("vit_", "maxvit_")
 _SUFFIXES = {".onnx": "onnx", ".pt2": "pt2", ".keras": "keras", ".h5": "h5"}
 _KIND_FRAMEWORK = {
     "onnx": ONNX,
@@ -125,6 +126,12 @@ def renamed(ref: ModelRef, name: str | None, version: str | None) -> ModelRef:
 def frameworks_of(ref: ModelRef) -> tuple[str, ...]:
     """The frameworks that have this model: a subset of pytorch and tensorflow, or `onnx` alone for a file."""
     return ref.frameworks()
+
+
+def takes_one_size(ref: ModelRef) -> bool:
+    """Whether it is a transformer of torchvision's that is another network at another size."""
+    sources = ref.profile.frameworks.values() if ref.profile else ()
+    return any(one.source.partition(":")[2].startswith(_ONE_SIZE) for one in sources)
 
 
 def installed(framework: str) -> bool:

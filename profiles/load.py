@@ -6,10 +6,12 @@ import difflib
 import functools
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from device_agents.contract import SchemaViolation, from_json
+from device_agents.contract import SchemaViolation, from_json, loads
+from profiles.claim_schema import ClaimsFile, CompileCoverage, Conditions
 from profiles.errors import ConfigError
 from profiles.schema import DeviceProfile, ModelProfile
 
@@ -62,13 +64,51 @@ def model_profile_names() -> tuple[str, ...]:
     return _names("models")
 
 
-def sweep_plan(name: str) -> Path | None:
-    """The plan in profiles/sweeps/<name>.toml; None where there is none of the name."""
-    return _HERE / "sweeps" / f"{name}.toml" if name in sweep_plan_names() else None
+def sweep_plan(named: str) -> Path:
+    """A plan's file, or the one in profiles/sweeps/<named>.toml. Errors: ConfigError listing what there is."""
+    return _file_or_own("sweeps", named, "plan")
 
 
 def sweep_plan_names() -> tuple[str, ...]:
     return _names("sweeps")
+
+
+def claims_file(named: str) -> ClaimsFile:
+    """A file of claims, or the one in profiles/claims/<named>.toml. Errors: ConfigError that names file and key, or
+    lists what there is."""
+    path = _file_or_own("claims", named, "claims file")
+    read = parse(ClaimsFile, read_toml(path), where=path)
+    for index, claim in enumerate(read.claims):
+        for table in (claim.conditions, claim.baseline or Conditions(), read.conditions):
+            if table.device is not None and table.device not in device_profile_names():
+                place = f"{path}, key 'claims[{index}].conditions.device'"
+                raise unknown("device profile", table.device, device_profile_names(), where=place)
+    return replace(read, name=path.stem)
+
+
+def claims_file_names() -> tuple[str, ...]:
+    return _names("claims")
+
+
+def compile_coverage(path: Path = _HERE / "claims" / "compile_coverage.json") -> CompileCoverage | None:
+    """The record that edgebench comes with, None where there is none. Errors: ConfigError for one that is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        data = loads(path.read_bytes())
+    except SchemaViolation as error:
+        raise ConfigError(error.message, where=str(path)) from None
+    return parse(CompileCoverage, data, where=path)
+
+
+def _file_or_own(folder: str, named: str, what: str) -> Path:
+    path = Path(named).expanduser()
+    if path.is_file():
+        return path
+    if named in _names(folder):
+        return _HERE / folder / f"{named}.toml"
+    message = f"is a folder, and a {what} is a file" if path.is_dir() else f"there is no such {what}"
+    raise ConfigError(message, where=named, fix=f"name a TOML file, or one of: {', '.join(_names(folder))}")
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str], *, where: str = "", fix: str = "") -> ConfigError:

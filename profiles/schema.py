@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from datetime import date
 
 from device_agents.contract import Precision, SchemaViolation
+
+_CURRENCY = re.compile(r"[A-Z]{3}\Z")
 
 FRAMEWORKS = ("pytorch", "tensorflow")
 
@@ -62,14 +66,26 @@ class FrameworkModel:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What one sample of the profile's size costs: multiply-accumulates, parameters, and elements of all tensors that
+    the nodes of the exported FP32 graph make (of two frameworks' graphs, the one that makes more)."""
+
+    macs: int
+    parameters: int
+    activations: int
+
+
+@dataclass(frozen=True)
 class ModelProfile:
-    """A network, and the frameworks that have it. The same name means the same network with the same weights."""
+    """A network, and the frameworks that have it. The same name means the same network with the same weights. `cost` is
+    what our own export of it counts, None where nobody looked."""
 
     name: str
     task: str
     frameworks: dict[str, FrameworkModel]
     description: str = ""
     input: ImageInput = ImageInput()
+    cost: Cost | None = None
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -121,12 +137,50 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Price:
+    """What an hour of a device costs, on demand: of the `instance` in that `region`, which has so many `gpus` of the
+    profile's. `date` is when the source said so, YYYY-MM-DD. A price of the operator's own has no instance nor date."""
+
+    per_hour: float
+    currency: str
+    source: str
+    date: str = ""
+    instance: str = ""
+    region: str = ""
+    gpus: int = 1
+
+    def __post_init__(self) -> None:
+        check_price(self.per_hour, "per_hour")
+        check_currency(self.currency)
+        if self.gpus < 1:
+            raise SchemaViolation("gpus", f"{self.gpus} is not positive")
+        if self.date:
+            try:
+                date.fromisoformat(self.date)
+            except ValueError:
+                raise SchemaViolation("date", f"{self.date!r} is no date; write YYYY-MM-DD") from None
+
+
+def check_price(per_hour: float, key: str) -> None:
+    """Errors: SchemaViolation for what is no price of an hour."""
+    if not 0 < per_hour < 1e6:
+        raise SchemaViolation(key, f"{per_hour:g} is no price of an hour; it lies between 0 and a million")
+
+
+def check_currency(text: str) -> None:
+    """Errors: SchemaViolation for what is no code such as USD."""
+    if not _CURRENCY.match(text):
+        raise SchemaViolation("currency", f"{text!r} is no currency; write its code of three letters, such as USD")
+
+
+@dataclass(frozen=True)
 class DeviceProfile:
     """A model of device. `family` groups profiles for selectors (`orin`); `backends` are tried in this order.
 
     `kind` says how the device tells about itself: cpu, jetson or nvidia_gpu. `power_mode` is the mode that a
     measurement is expected to run in. `recognised` are the parts, all of them, of the name that such a board or GPU
-    gives itself; without any the profile is never guessed.
+    gives itself; without any the profile is never guessed. `price` is that of an hour where such a device is for hire,
+    with its date and source; None for a board that one owns.
     """
 
     name: str
@@ -140,6 +194,7 @@ class DeviceProfile:
     power_mode: str | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
     recognised: tuple[str, ...] = ()
+    price: Price | None = None
 
     KINDS = ("cpu", "jetson", "nvidia_gpu")
 
@@ -148,3 +203,5 @@ class DeviceProfile:
             raise SchemaViolation("kind", f"unknown kind {self.kind!r}; allowed: {', '.join(self.KINDS)}")
         if not self.backends:
             raise SchemaViolation("backends", "name at least one backend")
+        if self.price is not None and not (self.price.date and self.price.source.startswith("https://")):
+            raise SchemaViolation("price", "a profile's price has a date, and a source that begins with https://")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from device_agents.contract import DimRange, Precision, TensorSpec
+from device_agents.backends.base import Backend, Runner
+from device_agents.contract import DimRange, JobSpec, LoadPattern, Precision, TensorSpec
 from export.artifact import Artifact, Format, GraphFacts, Parity, Store, content_id, hash_files
 from export.data import golden
 from profiles.schema import ImageInput
+from tests.jobs import job_spec
 
 LOW, HIGH = -2.0, 2.0
 BATCHES = DimRange(1, 2, 8)
@@ -49,6 +52,37 @@ def write_model(path: Path) -> Path:
     graph = helper.make_graph(nodes, "free", inputs, outputs, constants)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return path
+
+
+def drawing(pattern: LoadPattern, **changes: Any) -> JobSpec:
+    """A job of that model which draws the sizes of its images, two at a time, and is checked at 64 x 64."""
+    fields: dict[str, Any] = {
+        "inputs": tuple(one.at_batch(2, {"height": 64, "width": 64}) for one in INPUTS),
+        "outputs": tuple(one.at_batch(2) for one in OUTPUTS),
+        "batch": 2,
+        "free_dims": {"batch": 2},
+        "graph_inputs": INPUTS,
+        "pattern": pattern,
+    }
+    return job_spec(**{**fields, **changes})
+
+
+def images(side: int) -> dict[str, Any]:
+    return {"images": np.random.default_rng(side).standard_normal((2, 3, side, side)).astype(np.float32)}
+
+
+def computes(backend: Backend | Runner, model: Path, sizes: Sequence[int]) -> None:
+    """In slots of different sizes, in any order; outputs that depend on the size included. It is closed then."""
+    for slot, side in enumerate(sizes):
+        backend.bind(images(side), slot)
+    for slot in (*range(len(sizes)), *reversed(range(len(sizes)))):
+        backend.enqueue(slot)
+        backend.wait(slot)
+        for name, wanted in computed(model, images(sizes[slot])["images"]).items():
+            found = np.asarray(backend.outputs(slot)[name], np.float32)
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    backend.close()
+    backend.close()
 
 
 def adopted(store: Store, *, batches: DimRange | None = BATCHES, **changes: Any) -> Artifact:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,27 @@ def measured(
     origin = Origin("local", None, thresholds, artifact, "random", "b" * 64, "0")
     made = Measurement(name, run, asked, origin, "now", result)
     return Row.from_samples(made, samples), samples
+
+
+Drawn = Mapping[int, tuple[int, float]]
+"""Of a process, how often each size was drawn, and what an inference of it took in ms."""
+
+
+def drawn(processes: Sequence[Drawn], **fields: Any) -> tuple[Row, Samples]:
+    """One measurement of drawn sizes and its samples: sizes come in their order, as many inferences a process."""
+    count = sum(times for times, _ in processes[0].values())
+    row, _ = measured(*(1.0 for _ in processes), count=count, **fields)
+    latencies = [round(ms * MS) for its in processes for times, ms in its.values() for _ in range(times)]
+    sizes = [size for its in processes for size, (times, _) in its.items() for _ in range(times)]
+    data = np.array([*latencies, *sizes], dtype=np.int64)
+    made = row.measurement
+    marked = tuple(
+        replace(process, sizes=SampleRange(count * (len(processes) + index), count))
+        for index, process in enumerate(made.result.processes)
+    )
+    digest = hashlib.sha256(data.astype("<i8").tobytes()).hexdigest()
+    result = replace(made.result, processes=marked, samples_count=len(data), samples_sha256=digest)
+    return Row.from_samples(replace(made, result=result), data), data
 
 
 def sided(*medians_ms: float, **fields: Any) -> Side:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from device_agents.contract import (
     SCHEMA,
+    Accuracy,
     JobResult,
     Layer,
     Precision,
@@ -21,7 +23,7 @@ from device_agents.contract import (
 )
 from edge.planning.plan import Cell
 from edge.results.store import Measurement, Origin, Store
-from profiles.schema import Thresholds
+from profiles.schema import Price, Thresholds
 
 MS, S = 1_000_000, 1_000_000_000
 BEGAN_NS = 1_000 * S
@@ -40,7 +42,7 @@ class Made:
     def __init__(
         self, name: str, *, ms: float = 2.0, processes: int = 5, count: int = 200, slower: float = 0.0,
         began: bool = True, profile: str = "jetson-agx-orin-64gb", identity: dict[str, str] | None = None,
-        at: str = "2026-01-01T00:00:00Z", artifact: str = "a" * 64, **cell: Any,
+        at: str = "2026-01-01T00:00:00Z", artifact: str = "a" * 64, price: Price | None = None, **cell: Any,
     ) -> None:  # fmt: skip
         self._parts: list[Any] = []
         self._length = 0
@@ -61,7 +63,7 @@ class Made:
             {key: Reading(value, "a test") for key, value in told.items()}, {}, tuple(results), self._length,
             hashlib.sha256(self.data).hexdigest(), {}, watch=watch, layers=LAYERS,
         )  # fmt: skip
-        origin = Origin(profile, "MAXN", Thresholds(), artifact, "random", "b" * 64, "0")
+        origin = Origin(profile, "MAXN", Thresholds(), artifact, "random", "b" * 64, "0", price=price)
         self.measurement = Measurement(name, "run-1", Cell(**asked), origin, "now", result)
 
     @property
@@ -81,10 +83,27 @@ class Made:
 
 
 def _process(index: int, place: SampleRange, elapsed_ns: int, began_ns: int) -> ProcessResult:
-    quiet = {"busy_share_idle_window_before": Reading(0.0, "a test")}
+    """The first one starts cold, and takes a second more to load."""
+    state = {
+        "busy_share_idle_window_before": Reading(0.0, "a test"),
+        "page_cache": Reading("warm" if index else "cold", "a test"),
+    }
+    seconds = {"interpreter": 0.05, "import": 0.5, "load": 0.4 if index else 1.4, "bind": 0.01, "first_inference": 0.04}
+    held = {"baseline": 20, "import": 50, "load": 170, "first_inference": 180, "timed": 175}
     return ProcessResult(
-        index, 1, 1, 1, SampleRange(0, 0), place, elapsed_ns, True, 100, 1, {}, state=quiet, began_ns=began_ns
-    )
+        index, 1, 1, 1, SampleRange(0, 0), place, elapsed_ns, True, 100, 1, seconds, state=state, began_ns=began_ns,
+        stages={name: {"rss": mb * 10**6, "rss_peak": mb * 10**6} for name, mb in held.items()},
+    )  # fmt: skip
+
+
+def answered(made: Made, accuracy: Accuracy, late: int, timeout_ns: int) -> Made:
+    """The same measurement with labelled images in its last process, and so many late answers in its first."""
+    result = made.measurement.result
+    first, *others, last = result.processes
+    counts = {"arrivals": 400, "late": late, "dropped": 0, "waiting": 0, "timeout_ns": timeout_ns}
+    processes = (replace(first, counts=counts), *others, replace(last, accuracy=accuracy))
+    made.measurement = replace(made.measurement, result=replace(result, processes=processes))
+    return made
 
 
 def add(results: Path, *made: Made) -> Store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from device_agents.contract import EngineReport, JobSpec, Layer, Reading, Scalar
 from device_agents.errors import DeviceError
@@ -40,17 +40,21 @@ class Backend:
     """A runtime that loads one model and answers for numbered slots of bound inputs.
 
     A subclass is called `Backend`, lives in `device_agents/backends/<name>.py`, and declares what it can do:
-    `patterns` lists its load patterns, `options` its options with what they mean; what is not listed is refused.
+    `patterns` lists its load patterns (with `sizes`, slots may have images of different ones), `options` its options
+    with what they mean; what is not listed is refused.
     The calls come in this order: start, load, then bind a slot before it is enqueued, wait after each enqueue, and
     parts after a wait. Where `builds` is true, `load` gets the path of the engine that `build` wrote, in this process
     or another. Where `compiles` is true after load, `compile` comes next. `in_flight` is how many inferences the
-    pipelined pattern keeps under way.
+    pipelined pattern keeps under way. `packages` are the modules whose files a process reads to start: the runtime and
+    what it brings along, as far as they are there; `gpu_packages` those that it reads beside them where there is a GPU.
     """
 
     patterns: ClassVar[Tuple[str, ...]] = ("serial",)
     options: ClassVar[Dict[str, str]] = {}
     build_options: ClassVar[Dict[str, str]] = {}
     builds: ClassVar[bool] = False
+    packages: ClassVar[Tuple[str, ...]] = ()
+    gpu_packages: ClassVar[Tuple[str, ...]] = ("nvidia",)
     compiles: bool = False
     in_flight: int = 2
 
@@ -93,6 +97,10 @@ class Backend:
         """
         raise NotImplementedError
 
+    def inspect(self) -> None:
+        """After load: refuse what would not compute as it was asked. Looking takes time that no application spends, so
+        it is neither loading nor the first inference. Errors: DeviceError."""
+
     def bind(self, inputs: Arrays, slot: int) -> None:
         """Make `inputs` (name to array, shapes and dtypes of the spec) what `slot` computes. Keeps no copy to come."""
         raise NotImplementedError
@@ -104,6 +112,11 @@ class Backend:
     def wait(self, slot: int) -> None:
         """Return when the device has finished `slot`."""
         raise NotImplementedError
+
+    def drain(self) -> bool:
+        """Wait until the device has nothing left to do, whoever gave it what, by another way than `wait`; at once
+        False where the runtime has none. Asked before anything is timed, to see that `wait` waits."""
+        return False
 
     def parts(self, slot: int) -> Optional[Parts]:  # noqa: ARG002 - most runtimes do not tell
         """The parts of the inference of `slot` that was awaited last; asked outside the timed interval."""
@@ -168,6 +181,9 @@ class Runner:
     def forget(self, slot: int) -> None:
         """Let go of what the slot holds."""
         raise NotImplementedError
+
+    def release(self) -> None:
+        """Let go of what is shared with other runners, before that is freed."""
 
     def close(self) -> None:
         """Free what the runtime does not free by itself."""
@@ -247,6 +263,11 @@ def check_request(backend: Backend, spec: JobSpec) -> None:
         if name not in allowed:
             known = ", ".join(sorted(allowed)) or "none"
             raise DeviceError("unsupported", "load", f"{spec.backend} has no option {name!r}", fix=f"it has: {known}")
+
+
+def every_size(spec: JobSpec) -> List[JobSpec]:
+    """The job at each size that it will see: the one that is checked, then those that its load pattern draws."""
+    return [spec, *(spec.at_side(side) for side in spec.pattern.sizes if side != spec.side)]
 
 
 def zeros(spec: JobSpec) -> Arrays:

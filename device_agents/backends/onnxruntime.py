@@ -7,11 +7,13 @@ inference are told and `pipelined` overlaps; where that cannot be, the switch `p
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Any, ClassVar, Dict, Optional, Tuple
+from typing import Any, Callable, ClassVar, Dict, Optional, Tuple
 
 from device_agents.backends import base
-from device_agents.backends.base import Arrays
+from device_agents.backends.base import Arrays, Runner
+from device_agents.by_size import BySize
 from device_agents.contract import JobSpec, Reading, Scalar
 from device_agents.cuda import Cuda
 from device_agents.errors import DeviceError
@@ -23,7 +25,9 @@ from device_agents.ort.streams import StreamRunner, Streams
 
 
 class Backend(base.Runs):
-    patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate")
+    patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate", "sizes")
+    packages: ClassVar[Tuple[str, ...]] = ("onnxruntime", "numpy")
+    gpu_packages: ClassVar[Tuple[str, ...]] = ("nvidia", "tensorrt_libs")
     options: ClassVar[Dict[str, str]] = {
         "provider": "cpu, cuda or tensorrt; without it, cuda where there is an NVIDIA GPU and the provider, else cpu",
         "cuda_graph": "true: capture the inference as a CUDA graph and replay it (cuda, tensorrt)",
@@ -43,6 +47,7 @@ class Backend(base.Runs):
         self._switches: Dict[str, Scalar] = {}
         self._unlooked: Optional[Tuple[Path, JobSpec, Choice]] = None
         self._cache_bytes: Optional[int] = None
+        self._cuda: Optional[Cuda] = None
 
     def start(self) -> str:
         import onnxruntime
@@ -59,7 +64,7 @@ class Backend(base.Runs):
         return found
 
     def load(self, path: Path, spec: JobSpec) -> None:
-        """A model whose compute fell back is refused by `bind`: looking costs time that is not loading."""
+        """A model whose compute fell back is refused by `inspect`."""
         choice = providers.choose(self._ort, spec)
         cuda, why_not = self._own_cuda(choice)
         pipelined = spec.pattern.kind == "pipelined"
@@ -68,6 +73,9 @@ class Backend(base.Runs):
         if pipelined and why_not:
             message = f"onnxruntime's provider {choice.provider} cannot run the load pattern pipelined ({why_not})"
             raise DeviceError("unsupported", "load", message, fix="it can: serial, rate")
+        if choice.cuda_graph and spec.pattern.sizes:
+            message = "a CUDA graph is of one size, and the load pattern draws sizes"
+            raise DeviceError("unsupported", "load", message, fix="leave out the option cuda_graph")
         if choice.cuda_graph and not spec.transfers and cuda is None:
             message = f"onnxruntime cannot replay a CUDA graph without transfers here ({why_not})"
             raise DeviceError("unsupported", "load", message, fix="leave out one of the two, or mend that")
@@ -81,17 +89,19 @@ class Backend(base.Runs):
             chosen = providers.settings(self._ort, choice, spec, handle)
             self._session = providers.session(self._ort, path, choice, options, chosen)
             self._check_inputs(spec)
-            spec = outputs.settled(self._session, spec)
+            make: Callable[[JobSpec], Runner]
             if cuda is None or streams is None:
-                self._runner = HostRunner(
-                    self._ort, self._session, spec, on_gpu=choice.on_gpu, cuda_graph=choice.cuda_graph
+                make = functools.partial(
+                    HostRunner, self._ort, self._session, on_gpu=choice.on_gpu, cuda_graph=choice.cuda_graph
                 )
             else:
                 self._switches.update(streams=3 if overlap else 1, cudart=cuda.path)
-                self._runner = StreamRunner(
-                    self._ort, cuda, streams, self._session, spec,
+                make = functools.partial(
+                    StreamRunner, self._ort, cuda, streams, self._session,
                     in_flight=self.in_flight if pipelined else 1, cuda_graph=choice.cuda_graph, spin=choice.spin,
                 )  # fmt: skip
+            self._runner = self._run(make, spec, cuda)
+            if cuda is not None:
                 cuda.stage = "run"
         except BaseException:
             self._session = None
@@ -100,10 +110,19 @@ class Backend(base.Runs):
             raise
         self._unlooked = (path, spec, choice) if choice.on_gpu else None
 
-    def bind(self, inputs: Arrays, slot: int) -> None:
+    def inspect(self) -> None:
         if self._unlooked:
             self._look(*self._unlooked)
+
+    def bind(self, inputs: Arrays, slot: int) -> None:
+        self.inspect()
         super().bind(inputs, slot)
+
+    def drain(self) -> bool:
+        if self._cuda is None:  # it computes on the processor, or there is no CUDA library to ask
+            return False
+        self._cuda.synchronize()
+        return True
 
     def switches(self) -> Dict[str, Scalar]:
         return dict(self._switches)
@@ -115,6 +134,13 @@ class Backend(base.Runs):
         self._session = None
         super().close()
 
+    def _run(self, make: Callable[[JobSpec], Runner], spec: JobSpec, cuda: Optional[Cuda]) -> Runner:
+        """Runs the one size of the job, or each that its load pattern draws."""
+        session = self._session
+        if not spec.pattern.sizes:
+            return make(outputs.settled(session, spec))
+        return BySize(lambda sized: make(outputs.tried(session, sized)), spec, cuda.close if cuda else None)
+
     def _own_cuda(self, choice: Choice) -> Tuple[Optional[Cuda], str]:
         """CUDA for streams of our own, or the reason why the runtime keeps its own."""
         if not choice.on_gpu:
@@ -124,6 +150,7 @@ class Backend(base.Runs):
             cuda.set_schedule("spin" if choice.spin else "block")  # how the runtime waits, too
             cuda.set_device(0)
             self._cache_bytes = cuda.attributes().l2_bytes
+            self._cuda = cuda
         except DeviceError as error:
             return None, error.info.message
         if not choice.parts:

@@ -11,18 +11,24 @@ from typing import Any, ClassVar, Dict, List, Optional, Sequence
 
 from device_agents import described, packages
 from device_agents.backends import base
-from device_agents.backends.base import first_line
+from device_agents.backends.base import Runner, first_line
+from device_agents.by_size import BySize
 from device_agents.contract import JobSpec, Network, Reading, Scalar
 from device_agents.errors import DeviceError
 from device_agents.pt import compiling, network, settings
-from device_agents.pt.runners import GpuRunner, HostRunner
+from device_agents.pt.runners import Call, GpuRunner, HostRunner
 
 _TRIAL_RUNS = 3  # compiled at the first; CUDA graphs are warmed up at the second and captured at the third
 _SLOT = -1
 
 
 class Backend(base.Runs):
-    patterns: ClassVar = ("serial", "rate")
+    patterns: ClassVar = ("serial", "rate", "sizes")
+    packages: ClassVar = (
+        "torch", "torchvision", "numpy", "PIL", "sympy", "mpmath", "networkx", "optree",
+        "nvidia", "cuda", "triton",  # a build for CUDA loads them on a machine without a GPU, too
+    )  # fmt: skip
+    gpu_packages: ClassVar = ()
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:
@@ -59,31 +65,34 @@ class Backend(base.Runs):
         if self._settings.on_gpu:
             made = made.cuda()
         if self._settings.compiles:
-            made = compiling.compiled(self._torch, made, self._settings.compile_mode)
-        runner = GpuRunner if self._settings.on_gpu else HostRunner
-        self._runner = runner(self._torch, _caller(made, told), spec, self._settings)
+            made = compiling.compiled(
+                self._torch, made, self._settings.compile_mode,
+                dynamic=self._settings.for_torch, sizes=len(base.every_size(spec)),
+            )  # fmt: skip
+        self._runner = self._run(_caller(made, told))
         self._switches = settings.switches(self._torch, self._settings, spec)
         self.compiles = self._settings.compiles
 
     def compile(self, job: Path, shared: Path) -> None:
         compiling.keep_in((shared if self._settings.compile_cache == "shared" else job) / "inductor")
         self._counted = compiling.Counted()
-        runner = self._loaded()
-        runner.bind(base.zeros(self._spec), _SLOT)
         try:
-            for _ in range(_TRIAL_RUNS):
-                runner.enqueue(_SLOT)
-                runner.wait(_SLOT)
+            for spec in base.every_size(self._spec):
+                self._try(spec)
         except Exception as error:
             message = f"torch.compile failed ({type(error).__name__}: {first_line(error)})"
             fix = "see the job's log, or use mode=eager"
             raise DeviceError("compile_failed", "load", message, where=self._spec.model_file, fix=fix) from error
         compiling.dismiss_workers()
-        runner.forget(_SLOT)
         self._counted.compiled()
 
     def readings(self) -> Dict[str, Reading]:
         return {} if self._counted is None else self._counted.readings()
+
+    def drain(self) -> bool:
+        if self._settings.on_gpu:
+            self._torch.cuda.synchronize()
+        return self._settings.on_gpu
 
     def switches(self) -> Dict[str, Scalar]:
         return dict(self._switches)
@@ -94,6 +103,21 @@ class Backend(base.Runs):
         found = getattr(self._torch.cuda.get_device_properties(0), "L2_cache_size", None)
         return None if found is None else int(found)
 
+    def _run(self, call: Call) -> Runner:
+        if not self._settings.on_gpu:
+            return HostRunner(self._torch, call, self._spec, self._settings)
+        if not self._spec.pattern.sizes:
+            return GpuRunner(self._torch, call, self._spec, self._settings)
+        return BySize(lambda sized: GpuRunner(self._torch, call, sized, self._settings), self._spec)
+
+    def _try(self, spec: JobSpec) -> None:
+        runner = self._loaded()
+        runner.bind(base.zeros(spec), _SLOT)
+        for _ in range(_TRIAL_RUNS):
+            runner.enqueue(_SLOT)
+            runner.wait(_SLOT)
+        runner.forget(_SLOT)
+
     def _prepare(self) -> None:
         backends = self._torch.backends
         backends.cuda.matmul.allow_tf32 = False
@@ -103,7 +127,7 @@ class Backend(base.Runs):
             self._torch.set_num_threads(self._settings.threads)
 
 
-def _caller(network: Any, told: Network) -> Any:
+def _caller(network: Any, told: Network) -> Call:
     """The network's outputs in order."""
 
     def call(*inputs: Any) -> Sequence[Any]:

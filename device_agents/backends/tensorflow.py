@@ -18,11 +18,15 @@ from device_agents.tf import settings
 from device_agents.tf.running import Runner
 
 _SLOT = -1
+_TRACES = "tf.function.experimental_get_tracing_count"
 _DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly")
 
 
 class Backend(base.Runs):
-    patterns: ClassVar = ("serial", "rate")
+    patterns: ClassVar = ("serial", "rate", "sizes")
+    packages: ClassVar = (
+        "tensorflow", "keras", "numpy", "h5py", "ml_dtypes", "google", "absl", "grpc", "wrapt", "optree", "PIL", "rich",
+    )  # fmt: skip
     options: ClassVar[Dict[str, str]] = settings.OPTIONS
 
     def __init__(self) -> None:
@@ -50,20 +54,27 @@ class Backend(base.Runs):
 
     def compile(self, job: Path, shared: Path) -> None:  # noqa: ARG002 - XLA keeps nothing
         runner = self._loaded()
-        runner.bind(base.zeros(self._spec), _SLOT)
         try:
-            runner.enqueue(_SLOT)
-            runner.wait(_SLOT)
+            for spec in base.every_size(self._spec):
+                runner.bind(base.zeros(spec), _SLOT)
+                runner.enqueue(_SLOT)
+                runner.wait(_SLOT)
         except Exception as error:
             message = f"XLA failed ({type(error).__name__}: {first_line(error)})"
             fix = "see the job's log, or use mode=graph"
             raise DeviceError("compile_failed", "load", message, where=self._spec.model_file, fix=fix) from error
         runner.forget(_SLOT)
+        if self._network is not None:
+            self._network.compiled()
 
     def readings(self) -> Dict[str, Reading]:
         if self._network is None:
             return {}
-        return {"retraces": Reading(self._network.retraces(), "tf.function.experimental_get_tracing_count")}
+        return {name: Reading(count, _TRACES) for name, count in self._network.counted().items()}
+
+    def drain(self) -> bool:
+        self._tf.test.experimental.sync_devices()
+        return True
 
     def switches(self) -> Dict[str, Scalar]:
         return settings.switches(self._settings, self._spec)

@@ -25,6 +25,7 @@ from device_agents.contract.job import (
     LoadPattern,
     Timing,
 )
+from device_agents.contract.labelled import Accuracy, Labelled
 from device_agents.contract.network import NETWORK_FILE, Network
 from device_agents.contract.release import (
     CURRENT,
@@ -76,6 +77,7 @@ __all__ = [
     "QUANTITIES",
     "RELEASE_MANIFEST",
     "SCHEMA",
+    "Accuracy",
     "Activation",
     "BackendReport",
     "Container",
@@ -95,6 +97,7 @@ __all__ = [
     "JobResult",
     "JobSpec",
     "JobStatus",
+    "Labelled",
     "Layer",
     "LoadPattern",
     "ModelReleases",

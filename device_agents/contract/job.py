@@ -8,11 +8,19 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from device_agents.codec import SchemaViolation
 from device_agents.contract.engines import EngineRequest
+from device_agents.contract.labelled import Labelled
 from device_agents.contract.terms import SCHEMA, ErrorInfo, FileEntry, Precision, Reading, Scalar, TensorSpec
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{3,127}\Z")
-_YEAR_S = 366 * 86_400.0
+_DAY_S = 86_400.0
+_YEAR_S = 366 * _DAY_S
+_STEP, _MOST_SIZES, _MOST_PX = 32, 64, 8192
+_QUICK_SIZES = 3
+_EACH_SIZE = 100  # inferences of a process, where it draws sizes
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SHORT_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+_RATE = re.compile(rf"(?P<rate>{_NUMBER})(?P<poisson>,poisson)?(?:,timeout:(?P<late>{_NUMBER})(?P<unit>us|ms|s))?\Z")
 
 
 @dataclass(frozen=True)
@@ -20,20 +28,24 @@ class LoadPattern:
     """How inferences are asked for. `serial`: a closed loop, as an application calls. `pipelined`: the next batch is
     enqueued before the last one is awaited, as trtexec does. `rate`: `per_s` arrivals a second, at fixed intervals as
     a camera makes them or, with `poisson`, as requests come; latency counts from the arrival. `soak`: serial for
-    `soak_s` seconds, however warm the device gets."""
+    `soak_s` seconds, however warm the device gets. `sizes`: serial, each inference on square images of one of `sizes`,
+    pixels a side in rising order, drawn anew. At a rate an answer is late after `timeout_s`, of 0 after the mean gap
+    between arrivals."""
 
     kind: str = "serial"
     per_s: float = 0.0
     poisson: bool = False
     soak_s: float = 0.0
+    sizes: Tuple[int, ...] = ()
+    timeout_s: float = 0.0
 
-    KINDS = ("serial", "pipelined", "rate", "soak")
+    KINDS = ("serial", "pipelined", "rate", "soak", "sizes")
 
     def __post_init__(self) -> None:
         if self.kind not in self.KINDS:
-            known = "serial, pipelined, rate:FPS, soak:DURATION"
+            known = "serial, pipelined, rate:FPS, soak:DURATION, sizes:LEAST-MOST"
             raise SchemaViolation("kind", f"unknown load pattern {self.kind!r}; allowed: {known}")
-        if self.kind == "soak" and not 1 <= self.soak_s <= 86_400:
+        if self.kind == "soak" and not 1 <= self.soak_s <= _DAY_S:
             raise SchemaViolation("soak_s", f"a soak of {self.soak_s:g} s is not between a second and a day")
         if self.kind != "soak" and self.soak_s:
             raise SchemaViolation("soak_s", f"the load pattern {self.kind} has no duration")
@@ -41,33 +53,96 @@ class LoadPattern:
             raise SchemaViolation("per_s", f"{self.per_s:g} arrivals a second are not between 0.01 and 100,000")
         if self.kind != "rate" and (self.per_s or self.poisson):
             raise SchemaViolation("per_s", f"the load pattern {self.kind} has no rate")
+        if self.kind == "sizes":
+            _check_sizes(self.sizes)
+        elif self.sizes:
+            raise SchemaViolation("sizes", f"the load pattern {self.kind} draws no sizes")
+        if self.timeout_s and (self.kind != "rate" or not 1e-6 <= self.timeout_s <= 3600):
+            raise SchemaViolation("timeout_s", "a time-out is that of a rate, and between 1 us and an hour")
 
     @property
     def loop(self) -> str:
-        """The kind of loop that a backend has to run: a soak is serial for long."""
+        """The kind of loop that a backend has to be able to run: a soak is serial for long."""
         return "serial" if self.kind == "soak" else self.kind
+
+    @property
+    def closed(self) -> bool:
+        """Whether an inference begins when the last one has finished."""
+        return self.kind in ("serial", "soak", "sizes")
 
     @staticmethod
     def parse(text: str) -> LoadPattern:
-        """`serial`, `pipelined`, `rate:FPS`, `rate:FPS,poisson` or `soak:10m` (s, m, min, h). Errors:
-        SchemaViolation."""
+        """`serial`, `pipelined`, `rate:FPS`, with `,poisson` and `,timeout:50ms` (us, ms, s), `soak:10m` (s, m, min,
+        h), `sizes:224-512`, `sizes:224-512/64` or `sizes:224,384,512`. Errors: SchemaViolation."""
         kind, _, rest = text.partition(":")
+        if kind == "sizes":
+            return LoadPattern("sizes", sizes=_sizes(rest))
         if kind == "soak":
             return LoadPattern("soak", soak_s=_seconds(rest))
-        number, _, arrivals = rest.partition(",")
         if kind != "rate":
             return LoadPattern(text)
-        if not re.match(r"[0-9]+(\.[0-9]+)?\Z", number) or arrivals not in ("", "poisson"):
-            raise SchemaViolation("kind", f"{text!r} is no rate; write rate:30 or rate:30,poisson")
-        return LoadPattern("rate", float(number), arrivals == "poisson")
+        match = _RATE.match(rest)
+        if match is None:
+            raise SchemaViolation(
+                "kind", f"{text!r} is no rate; write rate:30, rate:30,poisson or rate:30,timeout:50ms"
+            )
+        timeout_s = float(match["late"]) * _SHORT_S[match["unit"]] if match["late"] else 0.0
+        return LoadPattern("rate", float(match["rate"]), bool(match["poisson"]), timeout_s=timeout_s)
+
+    def quick(self) -> LoadPattern:
+        """For a first look: of many sizes the lowest, the one in the middle and the highest."""
+        if len(self.sizes) <= _QUICK_SIZES:
+            return self
+        return replace(self, sizes=(self.sizes[0], self.middle, self.sizes[-1]))
+
+    @property
+    def middle(self) -> int:
+        """The size in the middle, where sizes are drawn."""
+        return self.sizes[len(self.sizes) // 2]
 
     def __str__(self) -> str:
         if self.kind == "soak":
             minutes = self.soak_s / 60
             return f"soak:{minutes:g}m" if minutes == int(minutes) else f"soak:{self.soak_s:g}s"
+        if self.kind == "sizes":
+            return f"sizes:{_range(self.sizes)}"
         if self.kind != "rate":
             return self.kind
-        return f"rate:{self.per_s:g}" + (",poisson" if self.poisson else "")
+        late = f",timeout:{self.timeout_s * 1e3:.12g}ms" if self.timeout_s else ""
+        return f"rate:{self.per_s:g}" + (",poisson" if self.poisson else "") + late
+
+
+def _sizes(text: str) -> Tuple[int, ...]:
+    """`224-512` in steps of 32, `224-512/64`, or one by one: `224,384,512`."""
+    match = re.match(r"([0-9]{1,5})-([0-9]{1,5})(?:/([0-9]{1,5}))?\Z", text)
+    if match is None:
+        if not re.match(r"[0-9]{1,5}(,[0-9]{1,5})+\Z", text):
+            raise SchemaViolation("sizes", f"{text!r} is no range of sizes; write sizes:224-512 or sizes:224-512/64")
+        return tuple(map(int, text.split(",")))
+    lowest, highest, step = int(match.group(1)), int(match.group(2)), int(match.group(3) or _STEP)
+    if not step or lowest % step or highest % step:
+        raise SchemaViolation("sizes", f"{lowest} and {highest} are no multiples of the step {step}")
+    if (highest - lowest) // step >= _MOST_SIZES:
+        raise SchemaViolation("sizes", f"{text} are more than {_MOST_SIZES} sizes; take a larger step")
+    return tuple(range(lowest, highest + 1, step))
+
+
+def _check_sizes(sizes: Sequence[int]) -> None:
+    if not 2 <= len(sizes) <= _MOST_SIZES or list(sizes) != sorted(set(sizes)):
+        told = ", ".join(map(str, sizes[:8])) or "nothing"
+        raise SchemaViolation(
+            "sizes", f"drawn from are 2 to {_MOST_SIZES} sizes, each larger than the last, not {told}"
+        )
+    if sizes[0] < 1 or sizes[-1] > _MOST_PX:
+        raise SchemaViolation("sizes", f"{sizes[0]} to {sizes[-1]} pixels are not between 1 and {_MOST_PX}")
+
+
+def _range(sizes: Sequence[int]) -> str:
+    """As `_sizes` reads it."""
+    step = sizes[1] - sizes[0]
+    if sizes[0] % step or list(sizes) != list(range(sizes[0], sizes[-1] + 1, step)):
+        return ",".join(map(str, sizes))
+    return f"{sizes[0]}-{sizes[-1]}" + ("" if step == _STEP else f"/{step}")
 
 
 def _seconds(text: str) -> float:
@@ -101,15 +176,20 @@ class Timing:
                 raise SchemaViolation(name, "negative")
         if not 1 <= self.iterations <= 10_000_000:
             raise SchemaViolation("iterations", f"{self.iterations} is not between 1 and 10,000,000")
-        if not 0 < self.cap_s <= 86_400:
+        if not 0 < self.cap_s <= _DAY_S:
             raise SchemaViolation("cap_s", f"{self.cap_s:g} is not between 0 and 86,400 seconds")
 
     def for_pattern(self, pattern: LoadPattern, processes: Optional[int] = None) -> Timing:
         """As it is for that load, in so many processes: a soak has its own duration, and one process unless more are
-        asked. Errors: SchemaViolation."""
+        asked; where sizes are drawn, each is to come up about 100 times, and has the cap that it has alone. Errors:
+        SchemaViolation."""
         if pattern.kind == "soak":
             long_s = pattern.soak_s
             return replace(self, processes=processes or 1, duration_s=long_s, iterations=1, cap_s=long_s)
+        if pattern.kind == "sizes":
+            iterations = max(self.iterations, _EACH_SIZE * len(pattern.sizes))
+            cap_s = min(_DAY_S, self.cap_s * len(pattern.sizes))
+            return replace(self, processes=processes or self.processes, iterations=iterations, cap_s=cap_s)
         return self if processes is None else replace(self, processes=processes)
 
     @staticmethod
@@ -167,13 +247,16 @@ class DataSet:
 @dataclass(frozen=True)
 class JobSpec:
     """One cell to measure on one device. `inputs` have concrete shapes, `free_dims` says which names of the graph's
-    free dimensions they fix, `graph_inputs` are the inputs as the graph declares them, free dimensions by name. What
-    is free in `outputs`, the runtime works out. `files` are what the artifact folder must hold. The task `build` makes
-    the engine and measures nothing. `check` says how outputs are held against the golden ones: `relative`, each by its
-    error, or `detection`, boxes matched with boxes; `limits` are of outputs that have another than `parity_limit`.
-    `check_with` names a backend that times the same engine afterwards, as a second opinion. `gpu` is the index or UUID
-    of the one to use; "" leaves the choice to the agent. Before it is timed, the device is to be as cool as `cool_to_c`
-    (degrees Celsius), unless that takes longer than `cool_cap_s`. `control` is what it changes on the device."""
+    free dimensions they fix, `graph_inputs` are the inputs as the graph declares them, free dimensions by name.
+    Where the load pattern draws sizes, `inputs` are of the one that is checked, and the graph's `height` and `width`
+    stay free. What is free in `outputs`, the runtime works out. `files` are what the artifact folder must hold. The
+    task `build` makes the engine and measures nothing. `check` says how outputs are held against the golden ones:
+    `relative`, each by its error, or `detection`, boxes matched with boxes; `limits` are of outputs that have
+    another than `parity_limit`. `check_with` names a backend that times the same engine afterwards, as a second
+    opinion. `gpu` is the index or UUID of the one to use; "" leaves the choice to the agent. Before it is timed, the
+    device is to be as cool as `cool_to_c` (degrees Celsius), unless that takes longer than `cool_cap_s`. `control`
+    is what it changes on the device. With `cold`, model and runtime are not in the page cache when its first process
+    starts. The `labelled` images go through the engine in the last process, after all timing."""
 
     schema: int
     job: str
@@ -208,7 +291,10 @@ class JobSpec:
     cool_to_c: Optional[float] = None
     cool_cap_s: float = 0.0
     control: Control = Control()
+    cold: bool = False
+    labelled: Optional[Labelled] = None
 
+    SIDES = ("height", "width")
     TASKS = ("measure", "build")
     CHECKS = ("relative", "detection")
 
@@ -221,6 +307,8 @@ class JobSpec:
             raise SchemaViolation("check", f"unknown check {self.check!r}; allowed: {', '.join(self.CHECKS)}")
         if not all(tensor.is_fixed for tensor in self.inputs):
             raise SchemaViolation("inputs", "a dimension of an input is free: a job has inputs of one size")
+        if self.pattern.sizes and self.side is None:
+            raise SchemaViolation("graph_inputs", "no input has images whose height and width are free and equal")
         names = {entry.name for entry in self.files}
         for file in (self.model_file, self.golden_file):
             if file is not None and file not in names:
@@ -229,16 +317,30 @@ class JobSpec:
         self._check_numbers()
 
     @property
+    def side(self) -> Optional[int]:
+        """Of the square images in `inputs`, in pixels, where height and width are free in the graph; else None."""
+        pairs = zip(self.graph_inputs, self.inputs)
+        sides = {now for was, one in pairs for name, now in zip(was.shape, one.shape) if name in self.SIDES}
+        return int(sides.pop()) if len(sides) == 1 else None
+
+    def at_side(self, side: int) -> JobSpec:
+        """The job with images of that size."""
+        return replace(self, inputs=tuple(self._at(side, *pair) for pair in zip(self.graph_inputs, self.inputs)))
+
+    def _at(self, side: int, declared: TensorSpec, tensor: TensorSpec) -> TensorSpec:
+        dims = zip(declared.shape, tensor.shape)
+        return replace(tensor, shape=tuple(side if name in self.SIDES else now for name, now in dims))
+
+    @property
     def folders(self) -> Tuple[str, ...]:
-        """What the job needs below `artifacts/`: the model, an engine that was given, the operator's own data."""
-        given, data = self.engine.given, self.data
-        return (self.artifact, *((given.artifact,) if given else ()), *((data.artifact,) if data else ()))
+        """What the job needs below `artifacts/`: the model, an engine that was given, the operator's own data and
+        labelled images."""
+        return (self.artifact, *(part.artifact for part in (self.engine.given, self.data, self.labelled) if part))
 
     def _check_ids(self) -> None:
-        given, data = self.engine.given, self.data
         ids = {"job": self.job, "artifact": self.artifact}
-        ids.update({"engine.given.artifact": given.artifact} if given else {})
-        ids.update({"data.artifact": data.artifact} if data else {})
+        parts = {"engine.given": self.engine.given, "data": self.data, "labelled": self.labelled}
+        ids.update({f"{name}.artifact": part.artifact for name, part in parts.items() if part})
         for name, value in ids.items():
             if not _ID.match(value):
                 raise SchemaViolation(name, f"{value[:60]!r} is no id")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import ClassVar, Dict, Optional, Tuple
 
 from device_agents.codec import SchemaViolation
 from device_agents.contract.engines import EngineUse, Layer
+from device_agents.contract.labelled import Accuracy
 from device_agents.contract.terms import SCHEMA, ErrorInfo, Reading, Scalar
 from device_agents.contract.watch import SampleRange, Watch
 
@@ -76,9 +77,10 @@ class ParityCheck:
         return self.error <= self.limit
 
 
-COUNTED = ("graph_breaks", "recompiles", "retraces")
-"""Readings of a process that runtimes count: where a compiled network falls back to Python, and what was compiled or
-traced again although it had been before timing. A result's context has the most of any process."""
+COUNTED = ("compilations", "graph_breaks", "recompiles", "retraces")
+"""Readings of a process that runtimes count: what was compiled before timing, where a compiled network falls back to
+Python, and what was compiled or traced again although it had been before. A result's context has the most of any
+process."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,19 @@ class ProcessResult:
 
     `warmup_stable` is None, and `first_inference_ns` 0, where a tool that times by itself does not tell.
     `parts` are the timed inferences taken apart, a range of as many samples each: h2d, compute, d2h (the device's own
-    clock) and enqueue (the host's). `counts` are those of a `rate` pattern: arrivals, late, dropped. `memory` holds
-    bytes by what uses them. `state` is what the device was before and after, and what the runtime counted. `began_ns`,
-    of the latencies' clock, is when the timed part began (0: not known).
+    clock) and enqueue (the host's). `counts` are those of a `rate` pattern: arrivals, late, dropped, with a time-out
+    `timeout_ns`. `memory` holds bytes by what uses them. `state` is what the device was before and after, what the
+    runtime counted, and whether the backend waited. `began_ns`, of the latencies' clock, is when the timed part began
+    (0: not known). `sizes` is one side in pixels of the images of each timed inference, where the load pattern draws
+    them. `accuracy` is that of the labelled images, where this process had them.
+
+    `seconds` are by phase. Those from `interpreter` (from when the kernel made the process, to 10 ms) to
+    `first_inference` are an application's as well, or edgebench's own: `start` (the agent's), `memory` (reading
+    `stages`), `golden`, `inspect`, `inputs`.
+    `stages` hold bytes at the end of each of STAGES that there was. Of the process `rss` and `rss_peak`, the most
+    within the stage (`memory_peaks` of the state says how that was seen); of the GPU `device`, in use on all of it, and
+    `device_process` of that by this process; on a Jetson, which shares its memory, `available` of the system; and what
+    the runtime tells of its own, as in `memory`. Of a tool that runs inferences in a process of its own there are none.
     """
 
     index: int
@@ -110,7 +122,23 @@ class ProcessResult:
     counts: Dict[str, int] = field(default_factory=dict)
     memory: Dict[str, int] = field(default_factory=dict)
     began_ns: int = 0
+    sizes: Optional[SampleRange] = None
+    stages: Dict[str, Dict[str, int]] = field(default_factory=dict)
+    accuracy: Optional[Accuracy] = None
 
+    STAGES: ClassVar[Tuple[str, ...]] = (
+        "baseline",
+        "import",
+        "golden",
+        "load",
+        "compile",
+        "inputs",
+        "first_inference",
+        "check",
+        "timed",
+    )
+    OWN_STAGES: ClassVar[Tuple[str, ...]] = ("golden", "inputs", "check")
+    """What edgebench does for itself: reading golden samples, making inputs in rotation, checking outputs."""
     PARTS = ("h2d", "compute", "d2h", "enqueue")
 
     def __post_init__(self) -> None:
@@ -119,6 +147,13 @@ class ProcessResult:
                 raise SchemaViolation("parts", f"unknown part {name!r}; allowed: {', '.join(self.PARTS)}")
             if part.count != self.timed.count:
                 raise SchemaViolation("parts", f"{part.count} samples of {name}, {self.timed.count} timed")
+        if self.sizes is not None and self.sizes.count != self.timed.count:
+            raise SchemaViolation("sizes", f"{self.sizes.count} sizes, {self.timed.count} timed")
+
+    @property
+    def ranges(self) -> Tuple[SampleRange, ...]:
+        """Of all that it has among the samples."""
+        return (self.warmup, self.timed, *self.parts.values(), *((self.sizes,) if self.sizes else ()))
 
 
 @dataclass(frozen=True)
@@ -194,7 +229,7 @@ class JobResult:
         for process in self.processes:
             if process.timed.count < 1 or process.elapsed_ns < 1:
                 raise SchemaViolation("processes", f"process {process.index} timed nothing")
-            self._check_ranges(f"process {process.index}", process.warmup, process.timed, *process.parts.values())
+            self._check_ranges(f"process {process.index}", *process.ranges)
         for series in self.watch.series if self.watch else ():
             self._check_ranges(f"the series {series.name}", series.times, series.values)
 

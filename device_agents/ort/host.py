@@ -57,6 +57,10 @@ class HostRunner(Runner):
         return {name: value.numpy() for name, value in self._slots[slot][2].items()}
 
     def close(self) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the session, which others may run."""
         self._slots.clear()
         self._fetched.clear()
         self._shared = self._session = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from device_agents.backends.base import zeros
 from device_agents.contract import JobSpec, TensorSpec
 from device_agents.errors import DeviceError
 
@@ -16,6 +17,15 @@ def settled(session: Any, spec: JobSpec) -> JobSpec:
     """
     told = {output.name: output.shape for output in session.get_outputs()}
     return replace(spec, outputs=tuple(_settled(tensor, told.get(tensor.name), spec) for tensor in spec.outputs))
+
+
+def tried(session: Any, spec: JobSpec) -> JobSpec:
+    """The job with the shape of every output, for a session that takes other sizes, too: what is free is tried."""
+    if all(tensor.is_fixed for tensor in spec.outputs):
+        return spec
+    found = session.run([tensor.name for tensor in spec.outputs], zeros(spec))
+    pairs = zip(spec.outputs, found)
+    return replace(spec, outputs=tuple(replace(tensor, shape=tuple(array.shape)) for tensor, array in pairs))
 
 
 def _settled(tensor: TensorSpec, shape: Any, spec: JobSpec) -> TensorSpec:

@@ -178,10 +178,14 @@ class StreamRunner(Runner):
 
     def close(self) -> None:
         """The session, which computes on our stream, goes first."""
+        self.release()
+        self._cuda.close()
+
+    def release(self) -> None:
+        """Let go of the session and of buffers, and leave the streams to others."""
         self._slots.clear()
         self._lanes.clear()
         self._session = None
-        self._cuda.close()
 
     def _new_slot(self, slot: int) -> _Slot:
         lanes = [self._lane(self._ort, slot)] if self._own_lanes else self._lanes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from device_agents.contract import Reading
 from device_agents.errors import DeviceError
@@ -44,19 +44,21 @@ class Counted:
         from torch._dynamo.utils import counters
 
         self._counters = counters
-        self._graphs = self._graphs_so_far()
+        self._first = self._graphs = self._graphs_so_far()
 
     def compiled(self) -> None:
         """From here on, a graph that is compiled is one too many."""
         self._graphs = self._graphs_so_far()
 
     def readings(self) -> Dict[str, Reading]:
-        """`graph_breaks`: where the network falls back to Python, however many graphs that makes; `recompiles`: graphs
-        since; `compile_cache`: warm where all that was compiled had been kept, else cold."""
+        """`graph_breaks`: where the network falls back to Python, however many graphs that makes; `compilations`:
+        graphs before timing, of whatever sizes; `recompiles`: graphs since; `compile_cache`: warm where all that was
+        compiled had been kept, else cold."""
         inductor = self._counters["inductor"]
         warm = inductor["fxgraph_cache_hit"] and not inductor["fxgraph_cache_miss"]
         return {
             "graph_breaks": Reading(sum(self._counters["graph_break"].values()), _SOURCE),
+            "compilations": Reading(self._graphs - self._first, _SOURCE),
             "recompiles": Reading(self._graphs_so_far() - self._graphs, _SOURCE),
             "compile_cache": Reading("warm" if warm else "cold", _SOURCE),
         }
@@ -65,6 +67,11 @@ class Counted:
         return int(self._counters["stats"]["unique_graphs"])
 
 
-def compiled(torch: Any, network: Any, mode: str) -> Any:
-    """The network, to be compiled at its first call, for the one shape of a job."""
-    return torch.compile(network, mode=mode, dynamic=False)
+def compiled(torch: Any, network: Any, mode: str, *, dynamic: Optional[bool] = False, sizes: int = 1) -> Any:
+    """The network, to be compiled at its first call, and for as many sizes anew as there are: beyond a limit of its own
+    Dynamo would run it eagerly, and say so in its log alone. `dynamic` is torch.compile's own."""
+    from torch._dynamo import config
+
+    limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
+    setattr(config, limit, max(getattr(config, limit), sizes))
+    return torch.compile(network, mode=mode, dynamic=dynamic)

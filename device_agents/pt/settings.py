@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, NamedTuple, Optional, Union
 
 from device_agents import asked
 from device_agents.contract import JobSpec, Precision, Scalar
@@ -14,6 +14,8 @@ OPTIONS = {
     "shared: jobs on this device share what was compiled",
     "compile_mode": "default, reduce-overhead (CUDA graphs) or max-autotune: torch.compile's own words (mode=compile)",
     "cudnn_benchmark": "true: cuDNN tries its convolutions and takes the fastest (default false; cuda)",
+    "dynamic": "false (default): compiled for one size, and for others anew; true: for any size at once; automatic "
+    "(default where sizes are drawn): as torch.compile does by itself (mode=compile)",
     "dtype": "bf16: weights and inputs of an FP32 artifact in bfloat16; without it, the precision of the artifact",
     "mode": "eager (default) or compile: torch.compile",
     "provider": "cpu or cuda; without it, cuda where PyTorch finds a GPU, else cpu",
@@ -24,7 +26,9 @@ OPTIONS = {
 MODES = ("eager", "compile")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 CACHES = ("job", "shared")
-_OF_COMPILE = ("compile_mode", "compile_cache")
+AUTOMATIC = "automatic"
+"""torch.compile's own way: for one size first, and for any as soon as there is a second."""
+_OF_COMPILE = ("compile_mode", "compile_cache", "dynamic")
 
 
 class Settings(NamedTuple):
@@ -32,6 +36,7 @@ class Settings(NamedTuple):
     mode: str
     compile_mode: str
     compile_cache: str
+    dynamic: Union[bool, str]
     dtype: str
     channels_last: bool
     cudnn_benchmark: bool
@@ -46,12 +51,17 @@ class Settings(NamedTuple):
     def compiles(self) -> bool:
         return self.mode == "compile"
 
+    @property
+    def for_torch(self) -> Optional[bool]:
+        """`dynamic` as torch.compile takes it."""
+        return self.dynamic if isinstance(self.dynamic, bool) else None
+
 
 def read(torch: Any, spec: JobSpec) -> Settings:
     """Errors: DeviceError `unsupported` for what this PyTorch does not have, or means nothing here."""
     mode = asked.one_of(spec, "mode", MODES)
     if mode == "eager" and any(name in spec.options for name in _OF_COMPILE):
-        message = f"the options {' and '.join(_OF_COMPILE)} are for mode=compile"
+        message = f"the options {', '.join(_OF_COMPILE)} are for mode=compile"
         raise DeviceError("unsupported", "load", message, fix="leave them out, or add --option mode=compile")
     if mode == "compile" and not hasattr(torch, "compile"):
         message = f"PyTorch {torch.__version__} has no torch.compile, 2.0 does"
@@ -61,6 +71,7 @@ def read(torch: Any, spec: JobSpec) -> Settings:
         mode=mode,
         compile_mode=asked.one_of(spec, "compile_mode", COMPILE_MODES),
         compile_cache=asked.one_of(spec, "compile_cache", CACHES),
+        dynamic=_dynamic(spec),
         dtype=_dtype(spec),
         channels_last=asked.flag(spec, "channels_last"),
         cudnn_benchmark=asked.flag(spec, "cudnn_benchmark"),
@@ -86,7 +97,7 @@ def switches(torch: Any, settings: Settings, spec: JobSpec) -> Dict[str, Scalar]
     else:
         found.update(threads=int(torch.get_num_threads()), parts="not told: it computes on the processor")
     if settings.compiles:
-        found.update(compile_mode=settings.compile_mode, compile_cache=settings.compile_cache)
+        found.update(compile_mode=settings.compile_mode, compile_cache=settings.compile_cache, dynamic=settings.dynamic)
     return found
 
 
@@ -100,6 +111,14 @@ def _provider(torch: Any, spec: JobSpec) -> str:
         fix = "install a PyTorch for this GPU, or ask for provider=cpu"
         raise DeviceError("unsupported", "load", f"PyTorch {torch.__version__} {why}", fix=fix)
     return wanted
+
+
+def _dynamic(spec: JobSpec) -> Union[bool, str]:
+    value = spec.options.get("dynamic", AUTOMATIC if spec.pattern.sizes else False)
+    if not isinstance(value, bool) and value != AUTOMATIC:
+        message = f"the option dynamic is true, false or {AUTOMATIC}, got {value!r}"
+        raise DeviceError("unsupported", "load", message, fix="leave it out, or take one of them")
+    return value
 
 
 def _dtype(spec: JobSpec) -> str:

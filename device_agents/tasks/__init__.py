@@ -18,12 +18,11 @@ COMPILED = "compiled"
 
 @dataclass(frozen=True)
 class Work:
-    """A worker's share of a job. `started_ns` is when its process began, on the monotonic clock."""
+    """A worker's share of a job."""
 
     spec: JobSpec
     job: Path
     index: int
-    started_ns: int
 
     @property
     def workdir(self) -> Path:
@@ -58,7 +57,7 @@ class Work:
 
 
 def load(name: str) -> Callable[[Work], Any]:
-    """The task of that name: build, trial, layers or opinion."""
+    """The task of that name: build, page_cache, trial, layers or opinion."""
     run: Callable[[Work], Any] = importlib.import_module(f"device_agents.tasks.{name}").run
     return run
 

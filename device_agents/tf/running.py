@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Deque, Dict, List, Optional, Sequence
 
 from device_agents.backends import base
 from device_agents.backends.base import Arrays, first_line
@@ -14,6 +15,7 @@ from device_agents.formats import savedmodel
 from device_agents.tf.settings import Settings
 
 _SIGNATURE = "serving_default"
+_MOST_AHEAD = 64  # inferences that nobody waited for: a queue without end would take hours to empty
 
 
 class Runner(base.Runner):
@@ -29,8 +31,10 @@ class Runner(base.Runner):
         self._loaded = _loaded(tf, path, spec)
         self._function = _function(tf, self._loaded, told, spec, compiled=settings.compiles)
         self._traces = self._count()
+        self._compiled: Optional[int] = None
         self._inputs: Dict[int, List[Any]] = {}
         self._found: Dict[int, Sequence[Any]] = {}
+        self._ahead: Deque[Sequence[Any]] = deque()
 
     def bind(self, inputs: Arrays, slot: int) -> None:
         arrays = [_laid_out(inputs[one.name], one, self._told) for one in self._spec.inputs]
@@ -41,6 +45,9 @@ class Runner(base.Runner):
 
     def wait(self, slot: int) -> None:
         if not self._wait:
+            self._ahead.append(self._found[slot])
+            if len(self._ahead) > _MOST_AHEAD:
+                self._ahead.popleft()[0].numpy()
             return
         if self._spec.transfers:
             self._found[slot] = [one.numpy() for one in self._found[slot]]
@@ -60,9 +67,15 @@ class Runner(base.Runner):
         self._inputs.pop(slot, None)
         self._found.pop(slot, None)
 
-    def retraces(self) -> int:
-        """How often the function was traced again since it was loaded."""
-        return self._count() - self._traces
+    def compiled(self) -> None:
+        """From here on, what is traced is one trace too many."""
+        self._compiled = self._traces = self._count()
+
+    def counted(self) -> Dict[str, int]:
+        """`retraces`: how often the function was traced again since it was loaded, or compiled; `compilations`: how
+        often XLA had compiled it until then, once a trace."""
+        traced = {"retraces": self._count() - self._traces}
+        return traced if self._compiled is None else {**traced, "compilations": self._compiled}
 
     def memory(self) -> Dict[str, int]:
         if not self._tf.config.get_visible_devices("GPU"):
@@ -86,14 +99,19 @@ def _loaded(tf: Any, path: Path, spec: JobSpec) -> Any:
 
 
 def _function(tf: Any, loaded: Any, told: Network, spec: JobSpec, *, compiled: bool) -> Any:
-    """Traced for the one shape of a job; XLA compiles at the first call."""
+    """Traced for the one shape of a job, or once for every size that is drawn. XLA compiles at the first call, and
+    wants each size traced and compiled by itself."""
     signature = loaded.signatures[_SIGNATURE]
 
     def run(*tensors: Any) -> List[Any]:
         found = signature(**{f"input_{index}": tensor for index, tensor in enumerate(tensors)})
         return [found[f"output_{index}"] for index in range(len(told.outputs))]
 
-    wanted = [tf.TensorSpec(_shape(one, told), tf.as_dtype(one.dtype)) for one in spec.inputs]
+    free = JobSpec.SIDES if spec.pattern.sizes and not compiled else ()
+    declared = spec.graph_inputs or spec.inputs
+    wanted = [
+        tf.TensorSpec(_shape(one, told, was, free), tf.as_dtype(one.dtype)) for one, was in zip(spec.inputs, declared)
+    ]
     function = tf.function(run, autograph=False, jit_compile=compiled or None)
     try:
         function.get_concrete_function(*wanted)
@@ -103,8 +121,9 @@ def _function(tf: Any, loaded: Any, told: Network, spec: JobSpec, *, compiled: b
     return function
 
 
-def _shape(one: TensorSpec, told: Network) -> List[int]:
-    shape = [int(dim) for dim in one.shape]
+def _shape(one: TensorSpec, told: Network, declared: TensorSpec, free: Sequence[str]) -> List[Optional[int]]:
+    """None for what is `free`."""
+    shape = [None if was in free else int(dim) for dim, was in zip(one.shape, declared.shape)]
     return [shape[0], *shape[2:], shape[1]] if one.name in told.channels_last else shape
 
 

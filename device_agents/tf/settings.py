@@ -10,7 +10,7 @@ from device_agents.contract import JobSpec, Precision, Scalar
 from device_agents.errors import DeviceError
 
 OPTIONS = {
-    "mode": "graph (default) or xla: compiled by XLA for the job's shapes",
+    "mode": "graph (default) or xla: compiled by XLA, for each size by itself",
     "provider": "cpu or cuda; without it, cuda where TensorFlow finds a GPU, else cpu",
     "threads": "threads within an operator; 0 (default) leaves it to TensorFlow (cpu)",
     "wait": "true (default): an inference ends when its outputs are on the host; false: when the call returns, which "
@@ -44,6 +44,8 @@ def read(tf: Any, spec: JobSpec) -> Settings:
 def apply(tf: Any, settings: Settings) -> None:
     """Before TensorFlow computes anything, once a process."""
     tf.config.experimental.enable_tensor_float_32_execution(False)
+    if not settings.wait:  # on a processor, too, a call then returns before it is finished, as on a GPU it always does
+        tf.config.experimental.set_synchronous_execution(False)
     if settings.threads:
         tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
     gpus = tf.config.list_physical_devices("GPU")

@@ -23,7 +23,11 @@ class TensorRTBackend(base.Backend):
     """`module` is the Python module. `ahead_of_time`: it settles on kernels when an engine is loaded, so it builds
     without a GPU and times nothing when it does."""
 
-    patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate")
+    patterns: ClassVar[Tuple[str, ...]] = ("serial", "pipelined", "rate", "sizes")
+    packages: ClassVar[Tuple[str, ...]] = (
+        "tensorrt", "tensorrt_libs", "tensorrt_bindings", "tensorrt_rtx", "tensorrt_rtx_libs", "tensorrt_rtx_bindings",
+        "numpy",
+    )  # fmt: skip
     options: ClassVar[Dict[str, str]] = RUN_OPTIONS
     builds: ClassVar[bool] = True
     module: ClassVar[str]
@@ -96,6 +100,11 @@ class TensorRTBackend(base.Backend):
 
     def wait(self, slot: int) -> None:
         self._slots[slot].wait()
+
+    def drain(self) -> bool:
+        if self._cuda is not None:
+            self._cuda.synchronize()
+        return self._cuda is not None
 
     def parts(self, slot: int) -> Optional[Parts]:
         return self._slots[slot].parts()
@@ -176,6 +185,9 @@ def _running(spec: JobSpec) -> RunOptions:
     if options.streams > 1 and spec.pattern.kind != "pipelined" and spec.task == "measure":
         message = f"streams={options.streams} has no use with {spec.pattern}, which keeps one inference under way"
         raise DeviceError("unsupported", "load", message, fix="ask for --pattern pipelined, or leave out streams")
+    if options.cuda_graph and spec.pattern.sizes:
+        message = "a CUDA graph is of one size, and the load pattern draws sizes"
+        raise DeviceError("unsupported", "load", message, fix="leave out cuda_graph")
     return options
 
 

@@ -40,7 +40,7 @@ def equivalent(
         shapes=free_shapes(spec),
         profile_index=profile_index,
         streams=run.streams,
-        serial=spec.pattern.loop == "serial",
+        serial=spec.pattern.closed,
         spin_wait=run.spin,
         cuda_graph=run.cuda_graph,
         transfers=spec.transfers,
@@ -79,6 +79,8 @@ def _refuse(spec: JobSpec, build: BuildOptions, run: RunOptions) -> None:
     """Errors: ValueError for a job that trtexec cannot do, or that this line does not say."""
     if spec.pattern.kind == "rate":
         raise ValueError(f"trtexec knows no arrivals, so no {spec.pattern}")
+    if spec.pattern.sizes:
+        raise ValueError("trtexec draws no sizes")
     if not run.pinned:
         raise ValueError("trtexec copies from pinned memory alone")
     limits = [name for name in _UNSAID if whole(getattr(build, name)) is not None]

@@ -17,6 +17,7 @@ from device_agents.cuda import Cuda
 from device_agents.cuda_handles import DeviceMemory, Graph
 from device_agents.errors import DeviceError
 from device_agents.trt.buffers import Host, host_memory
+from device_agents.trt.shapes import Shape, dims
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ class IOTensor(NamedTuple):
 
     name: str
     is_input: bool
-    shape: Tuple[int, ...]
+    shape: Shape
     dtype: str
     asked: str
     size: int
@@ -51,16 +52,33 @@ class Lane:
         self.copy_in = cuda.stream() if overlap else self.compute
         self.copy_out = cuda.stream() if overlap else self.compute
         self._holds: Optional[Slot] = None
+        self._shapes: Dict[str, Shape] = {}
         self._handle = self.compute.handle
 
     def take(self, slot: Slot) -> None:
-        """Give the context the addresses of a slot. What is enqueued already keeps its own."""
+        """Give the context the addresses of a slot, and the shapes of its inputs. What is enqueued already keeps its
+        own."""
         if self._holds is slot:
             return
+        refused = self.resize(slot.shapes)
+        if refused is not None:
+            raise self._failed(f"taking {refused} of {dims(slot.shapes[refused])}")
         for name, address in slot.addresses:
             if not self._context.set_tensor_address(name, address):
                 raise self._failed(f"taking the memory of {name}")
         self._holds = slot
+
+    def resize(self, shapes: Dict[str, Shape]) -> Optional[str]:
+        """Give the inputs these shapes, unless they have them; outputs follow. The slot that was taken last is none
+        then. Returns one that was refused."""
+        if self._shapes == shapes:
+            return None
+        self._shapes, self._holds = {}, None
+        for name, shape in shapes.items():
+            if not self._context.set_input_shape(name, shape):
+                return name
+        self._shapes = shapes
+        return None
 
     def execute(self) -> None:
         """Put an inference on the compute stream. Errors: DeviceError."""
@@ -92,6 +110,7 @@ class Slot:
     def __init__(self, lane: Lane, cuda: Cuda, tensors: List[IOTensor], how: How) -> None:
         self._lane = lane
         self._tensors = tensors
+        self.shapes = {one.name: one.shape for one in tensors if one.is_input}
         self._transfers = how.transfers
         self._graph: Optional[Graph] = None
         self._enqueue_ns = 0
@@ -107,6 +126,10 @@ class Slot:
         event = functools.partial(cuda.event, blocking=not how.spin)
         self._events = _Events(*(event() for _ in range(6)))
         self._before, self._after, self._done = self._steps()
+
+    @property
+    def device_bytes(self) -> int:
+        return sum(one.size for one in self._tensors)
 
     def bind(self, inputs: Arrays) -> None:
         """Copy `inputs` into the buffers. Errors: DeviceError when they do not fit."""

@@ -49,7 +49,7 @@ class Session:
     def bind(self, inputs: Arrays, number: int) -> None:
         slot = self.slots.get(number)
         if slot is None:
-            slot = self.slots[number] = self._new_slot(number)
+            slot = self.slots[number] = self._new_slot(number, self._sized(inputs))
         slot.bind(inputs)
         if self._options.cuda_graph:
             slot.capture()
@@ -70,7 +70,7 @@ class Session:
 
     def memory(self) -> Dict[str, int]:
         free, total = self._cuda.mem_get_info()
-        buffers = len(self.slots) * sum(one.size for one in self._tensors)
+        buffers = sum(slot.device_bytes for slot in self.slots.values())
         return {"engine_device": self.device_memory_bytes, "buffers_device": buffers, "gpu_used": total - free}
 
     def layers(self, number: int, inferences: int) -> Tuple[Layer, ...]:
@@ -126,12 +126,22 @@ class Session:
                 message = f"the engine's profile {self.profile_index} cannot be used ({self._said.reason()})"
                 raise DeviceError("unsupported", "load", message, fix=fix)
             stream.synchronize()
-        for name, shape in shapes.job_shapes(self._spec).items():
-            if not context.set_input_shape(name, shape):
-                message = f"the engine does not take {name} of {shapes.dims(shape)} ({self._said.reason()})"
-                raise DeviceError("shape_outside_profile", "load", message, fix="build it again: --rebuild")
+        self._resize(lane, shapes.job_shapes(self._spec))
         self._contexts.append(context)
         return lane
+
+    def _resize(self, lane: Lane, wanted: Dict[str, shapes.Shape]) -> None:
+        refused = lane.resize(wanted)
+        if refused is not None:
+            message = f"the engine does not take {refused} of {shapes.dims(wanted[refused])} ({self._said.reason()})"
+            raise DeviceError("shape_outside_profile", "load", message, fix="build it again: --rebuild")
+
+    def _sized(self, inputs: Arrays) -> List[IOTensor]:
+        """Inputs and outputs at the shapes of these inputs: the job's, but where its load pattern draws sizes."""
+        if not self._spec.pattern.sizes:
+            return self._tensors
+        self._resize(self._lanes[0], {one.name: tuple(inputs[one.name].shape) for one in self._spec.inputs})
+        return self._io([one.name for one in self._tensors])
 
     def _io(self, names: List[str]) -> List[IOTensor]:
         context = self._contexts[0]
@@ -156,14 +166,14 @@ class Session:
         size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         return IOTensor(name, self._is_input(name), shape, dtype, spec.dtype, max(size, 1))
 
-    def _new_slot(self, number: int) -> Slot:
+    def _new_slot(self, number: int, tensors: List[IOTensor]) -> Slot:
         try:
-            return Slot(self._lanes[number % len(self._lanes)], self._cuda, self._tensors, self._how)
+            return Slot(self._lanes[number % len(self._lanes)], self._cuda, tensors, self._how)
         except CudaError as error:
             if error.info.code != "out_of_memory" or error.call != "cudaMalloc":  # pinned memory is the host's
                 raise
-            each = sum(one.size for one in self._tensors)
-            asked = self.device_memory_bytes + each * (number + 1)
+            each = sum(one.size for one in tensors)
+            asked = self.device_memory_bytes + each + sum(slot.device_bytes for slot in self.slots.values())
             free = self._cuda.mem_get_info()[0] + asked - each
             raise memory.no_memory("load", f"buffer {number}", self._spec, self._said, free, asked) from None
 

@@ -29,6 +29,7 @@ if sys.version_info < (3, 8):
     version = ".".join(map(str, sys.version_info[:3]))
     print('{"error": {"code": "old_python", "stage": "agent", "message": "Python %s is older than 3.8"}}' % version)
     sys.exit(1)
+import device_agents.began
 from device_agents.agent import main
 sys.exit(main())
 """  # must parse on any Python 3, so that an old one can say so

@@ -50,6 +50,12 @@ def plans(incomplete: str) -> list[str]:
     return _fitting(sweep_plan_names(), incomplete)
 
 
+def claims(incomplete: str) -> list[str]:
+    from profiles.load import claims_file_names
+
+    return _fitting(claims_file_names(), incomplete)
+
+
 def runs(incomplete: str) -> list[str]:
     """Ids of runs, the newest ones."""
     return _fitting(_runs(), incomplete)

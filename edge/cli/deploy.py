@@ -48,7 +48,8 @@ def deploy(
     pattern: Annotated[
         str | None,
         typer.Option(
-            help="Load: serial, pipelined, rate:FPS or rate:FPS,poisson arrivals, soak:10m.", show_default="serial"
+            help="Load: serial, pipelined, rate:FPS[,poisson][,timeout:50ms], soak:10m, sizes:224-512.",
+            show_default="serial",
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One process, at most 4 s: a first look.")] = False,
@@ -58,8 +59,17 @@ def deploy(
     ] = None,
     hot_input: Annotated[bool, typer.Option("--hot-input", help="One input buffer: it stays in the cache.")] = False,
     transfers: Annotated[bool, typer.Option(help="Copy inputs and outputs in the timed part.")] = True,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="The first process starts with model and runtime out of the page cache.")
+    ] = False,
     inputs: Annotated[
         Path | None, typer.Option(help="Your own data: an .npz, or a folder of arrays or images.", show_default="noise")
+    ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled images, a folder a class: top-1 and top-5 through the timed engine.", show_default="none"
+        ),
     ] = None,
     bounds: Annotated[
         list[str] | None,
@@ -149,10 +159,12 @@ def deploy(
         builds=builds,
         rebuild=rebuild,
         inputs=inputs,
+        dataset=dataset,
         check_with=check_with,
         engines=engines,
         sizes=parse_sizes(size) if size is not None else None,
         wishes=Wishes(lock_clocks, power_mode, persistence, shared),
+        cold=cold,
     )
     for each in devices:
         request.wishes.check(each)

@@ -10,6 +10,7 @@ import typer
 
 from edge.cli import completion
 from edge.cli.common import FleetOption, JsonOption, command, print_json, say
+from edge.cli.optional import Optional
 from edge.cli.results_options import (
     Last,
     PickDevice,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 _HOST, _PORT = "127.0.0.1", 8765
 
+Report = Optional.of({"--claims": "article"})
+"""`--claims` alone is of the article that edgebench comes with."""
+
 
 @command
 def report(
@@ -41,6 +45,22 @@ def report(
         Path | None, typer.Option("--html", metavar="FILE", help="Write one file that needs no network.")
     ] = None,
     live: Annotated[bool, typer.Option("--live", help="Serve the page, and keep it up to date, until Ctrl-C.")] = False,
+    claims: Annotated[
+        str | None,
+        typer.Option(
+            "--claims",
+            metavar="[FILE|NAME]",
+            help="Set what somebody claims beside what was measured: a TOML file, or one of ours.",
+            show_default="article, where nothing is named",
+            autocompletion=completion.claims,
+        ),
+    ] = None,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="PyTorch or TensorFlow: every figure of both, or why there is none.")
+    ] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="With --claims or --matrix: tables for a pull request.")
+    ] = False,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     host: Annotated[
         str, typer.Option(help="With --live: where to listen. Others than this machine need --token.")
@@ -63,21 +83,33 @@ def report(
     Example: edgebench report --html nightly.html --run 20261123t --open
 
     Example: edgebench report --live --device orin
+
+    Example: edgebench report --claims --matrix
     """
     from edge.places import places
     from edge.report.page.document import Reader
     from edge.results.store import Store
-    from profiles.errors import ConfigError
+    from profiles.load import claims_file
 
-    if (html is not None) == live:
-        raise ConfigError("say one of --html FILE and --live", where="report")
-    asked, known = wanted(device, model, verdict, run, since), fleet_for(device, fleet)
-    store, reader = Store(places().results), Reader(places().results, places().artifacts)
+    told = claims is not None or matrix
+    _check(html, live=live, told=told, markdown=markdown)
+    known = fleet_for(device, fleet)
+    held = None if claims is None else claims_file(claims)
+    store, reader = Store(places().results), Reader(places().results, places().artifacts, held)
 
-    def choose() -> list[str]:
+    def choose(only: str | None = model) -> list[str]:
+        asked = wanted(device, only, verdict, run, since)
         return chosen(store, measurements, asked, last, known, quiet=live)
 
+    if html is None and not live:
+        from edge.cli.report_claims import models, tell
+
+        few = None if measurements or model or last or matrix else models(held)
+        ids = choose() if few is None else [one for only in few for one in choose(only)]
+        tell(store, ids, held, matrix=matrix, markdown=markdown, json=json)
+        return
     picks = {"--device": device, "--model": model, "--run": run, "--since": since, "--last": last}
+    picks["--claims"] = claims
     words = [*(measurements or ()), *_typed(picks), *(word for one in verdict or () for word in ("--verdict", one))]
     typed = ["edgebench", "report", "--html", str(html or "report.html"), *words]
     if html is not None:
@@ -86,6 +118,19 @@ def report(
         from edge.report.live.source import Source
 
         _serve(Source(places().results, reader, choose, typed), host, port, token, show=show, json=json)
+
+
+def _check(html: Path | None, *, live: bool, told: bool, markdown: bool) -> None:
+    """Errors: ConfigError for words that say nothing, or one thing twice."""
+    from profiles.errors import ConfigError
+
+    if (html is not None) and live:
+        raise ConfigError("say one of --html FILE and --live", where="report")
+    if html is None and not live and not told:
+        raise ConfigError("say --html FILE, --live, --claims or --matrix", where="report")
+    if markdown and (html is not None or live or not told):
+        fix = "leave out --html and --live, and say --claims or --matrix"
+        raise ConfigError("--markdown is of claims and the matrix", where="report", fix=fix)
 
 
 def _typed(picks: Mapping[str, object]) -> Iterator[str]:

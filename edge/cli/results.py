@@ -90,14 +90,18 @@ def show(
     measurement: Annotated[
         str, typer.Argument(metavar="ID", help="An id, or how it begins.", autocompletion=completion.measurements)
     ],
+    include_invalid: Annotated[
+        bool, typer.Option("--include-invalid", help="Set drawn sizes against INVALID measurements of them, too.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Show one measurement: figures, verdict, device, versions.
 
     Example: edgebench results show 8ebbb59e
     """
+    from edge.cli.progress import drawn
     from edge.places import places
-    from edge.report import rows
+    from edge.report import overhead, rows
     from edge.report.details import details
     from edge.results.store import Store
     from edge.results.watched import Watched
@@ -106,10 +110,12 @@ def show(
     stored = store.get(store.find(measurement))
     samples = store.samples_ns(stored)
     row = rows.Row.from_samples(stored, samples)
+    with drawn() as progress:
+        over = overhead.stored(row, places().results, progress, invalid=include_invalid)
     if json:
-        print_json({**rows.as_json(row), "measurement": row.measurement})
+        print_json({**rows.as_json(row), "overhead": over, "measurement": row.measurement})
         return
-    typer.echo(details(row, Watched(stored.result, samples), console_width()))
+    typer.echo(details(row, Watched(stored.result, samples), console_width(), over))
     typer.echo(f"files: {store.folder(row.measurement.id)}")
 
 

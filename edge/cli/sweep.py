@@ -52,6 +52,7 @@ def sweep(
         ),
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Instead of the plan's: pretrained, random or a file.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="As the plan's `quick`: a first look.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run, or refuse.")] = False,
     failed_only: Annotated[
         bool, typer.Option("--failed-only", help="Measure what failed in the latest run, and nothing else.")
@@ -99,9 +100,10 @@ def sweep(
 
     from edge.cli.progress import drawn
     from edge.sweeps.plan_file import load_sweep
+    from profiles.load import sweep_plan
 
     since = time.monotonic()
-    asked = load_sweep(_plan_file(plan), weights=weights)
+    asked = load_sweep(sweep_plan(plan), weights=weights, quick=quick)
     begin = _begin(resume=resume, failed_only=failed_only, fresh=fresh)
     policy = _policy(asked.policy, max_failures, repeat_invalid, wait_online)
     known = load_fleet(fleet)
@@ -130,7 +132,7 @@ def _sweep(
     from edge.places import places
     from edge.planning.choosing import Choices
     from edge.planning.classes import builders
-    from edge.planning.plan import OWN, PER_CLASS, Plan
+    from edge.planning.plan import PER_CLASS, Plan
     from edge.planning.probing import survey
     from edge.running.journal import Begin, failed
     from edge.sweeps import runs as files
@@ -141,10 +143,8 @@ def _sweep(
 
     builds_for = builders(known, devices) if asked.base.engines == PER_CLASS else None
     choices = Choices()
-    with drawn() as progress:
-        abilities = asked.base.engines != OWN or bool(asked.base.options)
-        with located(asked.source):
-            found = survey(asked.backends, devices, places(), progress, abilities=abilities, probe=executor.probe)
+    with drawn() as progress, located(asked.source):
+        found = survey(asked.backends, devices, places(), progress, abilities=asked.abilities, probe=executor.probe)
     store = Store(places().artifacts)
     cells = expand(asked, devices, known, store, choices, found, builds_for)
     whole = Plan(cells, name=asked.name, sweep=identity(asked, devices, builds_for))
@@ -153,7 +153,7 @@ def _sweep(
         from edge.planning.sources import ArtifactSource
         from edge.sweeps.estimate import estimate, took_s
 
-        there = ArtifactSource(asked.base, store, silent, found).there
+        there = ArtifactSource(asked.base, store, silent, found, cells).there
         found_run = None if begin is Begin.FRESH else files.unfinished(places().results, whole.id)
         _print_estimate(
             estimate(cells, there, took_s(places().results, whole.id)), cells, choices, found_run, json=json
@@ -250,21 +250,6 @@ def _followed(run: str) -> files.Run:
         return files.follow(root, run, lambda _: None)
     with Live(console=Console(), transient=True, auto_refresh=False) as live:
         return files.follow(root, run, lambda now: live.update(screenful(now.status), refresh=True))
-
-
-def _plan_file(plan: str) -> Path:
-    """A file that is there, or one of edgebench's own by name. Errors: ConfigError."""
-    from profiles.errors import ConfigError
-    from profiles.load import sweep_plan, sweep_plan_names
-
-    path = Path(plan).expanduser()
-    if path.is_file():
-        return path
-    own = sweep_plan(plan)
-    if own is not None:
-        return own
-    what = "is a folder, and a plan is a file" if path.is_dir() else "there is no such plan"
-    raise ConfigError(what, where=plan, fix=f"name a TOML file, or one of: {', '.join(sweep_plan_names())}")
 
 
 def _devices(asked: Sweep, known: Fleet, given: list[str] | None, progress: Progress) -> tuple[Device, ...]:

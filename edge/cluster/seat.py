@@ -33,6 +33,7 @@ from edge.places import places
 from edge.planning.choosing import Survey
 from edge.planning.classes import Build
 from edge.planning.data import Prepared
+from edge.planning.labelled import PreparedImages
 from edge.planning.plan import Cell
 from edge.planning.probing import probe_all
 from edge.results.store import Measurement, Store
@@ -156,7 +157,7 @@ class _Wishes(Supply):
             return
         if supplies.ahead is not None:
             self.ahead[cell] = _received(supplies.ahead)
-        made.set_result(Supplied(_received(supplies.artifact), _prepared(supplies)))
+        made.set_result(Supplied(_received(supplies.artifact), _prepared(supplies), _labelled(supplies)))
 
 
 class _Told(Journal):
@@ -232,6 +233,12 @@ def _prepared(supplies: Supplies) -> Prepared | None:
     if supplies.data is None or supplies.used is None:
         return None
     return Prepared(supplies.used, received.folder(supplies.data.artifact), supplies.data)
+
+
+def _labelled(supplies: Supplies) -> PreparedImages | None:
+    if supplies.images is None or supplies.images_used is None:
+        return None
+    return PreparedImages(supplies.images_used, received.folder(supplies.images.artifact), supplies.images)
 
 
 def _tally(run: DeviceRun) -> dict[str, Any]:

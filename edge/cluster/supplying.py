@@ -78,7 +78,9 @@ class Supplier:
         own = supplied.data
         if own is not None:
             supplies = replace(supplies, used=own.used, data=own.data)
-            payloads.append(Payload(own.data.artifact, "the data", own.folder, own.files))
+        if supplied.labelled is not None:
+            supplies = replace(supplies, images_used=supplied.labelled.used, images=supplied.labelled.data)
+        payloads += [Payload(one.data.artifact, "the data", one.folder, one.files) for one in supplied.sets]
         if cell.engines == AHEAD:
             engine = engine_for(cell, self._tools.artifacts, self._tools.survey)
             supplies = replace(supplies, ahead=artifact_to_json(engine))

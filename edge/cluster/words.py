@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from device_agents.contract import DataSet, ErrorInfo, from_json, to_json
+from device_agents.contract import DataSet, ErrorInfo, Labelled, from_json, to_json
 from edge.agent.finding import Found
 from edge.inventory.devices import Device
 from edge.planning.plan import Cell
-from edge.results.store import OwnInputs
+from edge.results.store import LabelledImages, OwnInputs
 from edge.running.device_run import Failed, Ok, Outcome, Skipped
 from edge.running.journal import Progress
 from edge.running.policy import Policy
@@ -51,14 +51,16 @@ class Start:
 
 @dataclass(frozen=True)
 class Supplies:
-    """What came of a cell's wish: why there is nothing, or the artifact, the operator's own data, and the engine that
-    was built ahead of time. Their files have been received."""
+    """What came of a cell's wish: why there is nothing, or the artifact, the operator's own data and labelled images,
+    and the engine that was built ahead of time. Their files have been received."""
 
     error: ErrorInfo | None = None
     artifact: Any = None
     used: OwnInputs | None = None
     data: DataSet | None = None
     ahead: Any = None
+    images_used: LabelledImages | None = None
+    images: Labelled | None = None
 
 
 @dataclass(frozen=True)

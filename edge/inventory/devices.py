@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from edge.inventory.hops import Hop
 from edge.inventory.runtime_keys import ContainerKey
-from profiles.schema import DeviceProfile
+from profiles.schema import DeviceProfile, Price
 
 LOCAL = "local"
 
@@ -26,7 +26,8 @@ class Device:
     `max_bytes`: how many a run may send to it; `metered`: its link costs by the byte. `serial` is its board's. `gpu` is
     the one that work is pinned to, of the `entry` of the file; `all_gpus` says that each is to be a device, which it
     takes a look at the device to know. `quiesce` and `resume` stop and start its product around a
-    measurement. `site`: the resource that a cluster's worker needs to have for it, None for any worker."""
+    measurement. `site`: the resource that a cluster's worker needs to have for it, None for any worker.
+    `price`: the operator's own of an hour, of each GPU where there are several."""
 
     name: str
     host: str
@@ -54,6 +55,7 @@ class Device:
     quiesce: tuple[str, ...] = ()
     resume: tuple[str, ...] = ()
     site: str | None = None
+    price: Price | None = None
 
     def on_gpu(self, gpu: str, *, first: bool) -> Device:
         """One GPU of this entry as a device. Engines for the class are built on the `first`."""

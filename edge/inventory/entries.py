@@ -13,6 +13,7 @@ from edge.inventory.expression import RESERVED, WORD, WORD_RULE
 from edge.inventory.runtime_keys import RuntimeKeys, container_of
 from edge.quantities import parse_bytes, parse_rate
 from profiles.load import device_profile_names, unknown
+from profiles.schema import check_currency, check_price
 
 HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,253}\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,63}\Z")
@@ -27,6 +28,8 @@ class LocalEntry(RuntimeKeys):
     release_hook: tuple[str, ...] | None = None
     quiesce: tuple[str, ...] | None = None
     resume: tuple[str, ...] | None = None
+    price_per_hour: float | None = None
+    currency: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,6 +78,8 @@ class Defaults(_Reach, RuntimeKeys):
     quiesce: tuple[str, ...] | None = None
     resume: tuple[str, ...] | None = None
     site: str | None = None
+    price_per_hour: float | None = None
+    currency: str | None = None
 
     def __post_init__(self) -> None:
         _Reach.__post_init__(self)
@@ -137,6 +142,10 @@ def _check_common(entry: LocalEntry | Defaults) -> None:
         raise SchemaViolation("workdir", f"{entry.workdir!r} is not absolute; write the whole path from /")
     if entry.workdir is not None and "," in entry.workdir and container_of(entry.container) is not None:
         raise SchemaViolation("workdir", f"{entry.workdir!r} has a comma, and no container can be given such a folder")
+    if entry.price_per_hour is not None:
+        check_price(entry.price_per_hour, "price_per_hour")
+    if entry.currency is not None:
+        check_currency(entry.currency)
     for key in ("release_hook", "quiesce", "resume"):
         check_command(getattr(entry, key) or (), key)
     if bool(entry.quiesce) != bool(entry.resume):

@@ -16,6 +16,8 @@
     serial = "1421523"      its serial number or machine id (`edgebench devices probe` shows both): nothing is measured
                             on another board
     site = "site-a"         whose worker reaches it, when a sweep runs on a cluster (--scheduler)
+    price_per_hour = 0.12   what an hour of it costs, of each of its GPUs; with it
+    currency = "EUR"        reports tell what a million images cost
     release_hook = ["systemctl", "--user", "restart", "camera"]
                             what is run there when another release becomes current
     quiesce = ["systemctl", "--user", "stop", "camera"]
@@ -57,6 +59,7 @@ from edge.inventory.vocabulary import Labels, Vocabulary
 from edge.quantities import parse_bytes, parse_rate
 from profiles.errors import ConfigError
 from profiles.load import device_profile, device_profile_names, parse, read_toml
+from profiles.schema import Price
 
 
 def load_fleet(source: Path | None) -> Fleet:
@@ -186,7 +189,7 @@ def _device(
     """An entry as a device, and what it says of its GPUs. `defaults` are the device's own: its groups' and the
     file's."""
     if isinstance(entry, LocalEntry):
-        return _local(entry)
+        return _local(entry, source)
     key = f"devices.{name}"
     values = {item.name: _first(getattr(entry, item.name), getattr(defaults, item.name)) for item in fields(Defaults)}
     if values["profile"] is None:
@@ -220,11 +223,12 @@ def _device(
         quiesce=values["quiesce"] or (),
         resume=values["resume"] or (),
         site=values["site"],
+        price=_price(values["price_per_hour"], values["currency"], f"{source}, key {key!r}"),
     )
     return device, values["gpus"]
 
 
-def _local(entry: LocalEntry) -> tuple[Device, Any]:
+def _local(entry: LocalEntry, source: Path | None = None) -> tuple[Device, Any]:
     container = container_of(entry.container)
     device = Device(
         name=LOCAL,
@@ -240,8 +244,18 @@ def _local(entry: LocalEntry) -> tuple[Device, Any]:
         release_hook=entry.release_hook or (),
         quiesce=entry.quiesce or (),
         resume=entry.resume or (),
+        price=_price(entry.price_per_hour, entry.currency, f"{source}, key 'devices.{LOCAL}'"),
     )
     return device, entry.gpus
+
+
+def _price(per_hour: float | None, currency: str | None, where: str) -> Price | None:
+    """The operator's own. Errors: ConfigError for a number without a currency."""
+    if per_hour is None:
+        return None
+    if currency is None:
+        raise ConfigError("price_per_hour wants a currency beside it", where=where, fix='currency = "USD", for example')
+    return Price(float(per_hour), currency, "fleet.toml")
 
 
 def _refuse_group_name(name: str, source: Path) -> None:

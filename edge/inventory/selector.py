@@ -34,8 +34,9 @@ def any_of(exprs: Sequence[str]) -> str:
     return exprs[0] if len(exprs) == 1 else " or ".join(f"({expr})" for expr in exprs)
 
 
-def select(fleet: Fleet, expr: str, where: str = "--device") -> tuple[Device, ...]:
-    """The devices that `expr` picks, in the order of the fleet file, then those that it lacks; at least one.
+def select(fleet: Fleet, expr: str, where: str = "--device", *, least: int = 1) -> tuple[Device, ...]:
+    """The devices that `expr` picks, in the order of the fleet file, then those that it lacks; at least one, or none
+    with `least` at 0.
 
     Errors: ConfigError at `where` for a word that stands for nothing, an expression that cannot be read, or one that
     picks none.
@@ -56,7 +57,7 @@ def select(fleet: Fleet, expr: str, where: str = "--device") -> tuple[Device, ..
         if not expr.strip():
             raise ConfigError(f"the expression is empty; {vocabulary.choices}")
         chosen = evaluate(expr, meaning, vocabulary.everything)
-        if not chosen:
+        if len(chosen) < least:
             raise ConfigError(f"no device in {fleet.where} matches {expr!r}; there are: {vocabulary.named}")
     except ConfigError as error:
         error.where = where

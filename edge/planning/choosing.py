@@ -89,6 +89,18 @@ def backends(asked: Sequence[str], device: Device, survey: Survey, choices: Choi
     return tuple(dict.fromkeys(chosen))
 
 
+def there(asked: Sequence[str], device: Device, survey: Survey, choices: Choices) -> tuple[str, ...]:
+    """Those of them that run on the device, as far as it answered; the others are noted."""
+    kept = []
+    for name in backends(asked, device, survey, choices):
+        report = survey.report(device.name, name)
+        if report is not None and report.version.unknown is not None:
+            choices.note(f"left out on {device.name}: {_why_not(name, report)}")
+        else:
+            kept.append(name)
+    return tuple(kept)
+
+
 def builds(device: str, backend: str, survey: Survey) -> bool:
     """Whether the backend builds engines there; where nobody answered, it is believed to."""
     report = survey.report(device, backend)

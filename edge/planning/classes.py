@@ -47,7 +47,7 @@ def build_of(cell: Cell, artifact: Artifact, builder: str) -> Build:
     tuned = profiles[0].get(FREE_BATCH) if profiles else None
     asked = replace(
         cell, device=builder, engines=OWN, pattern=LoadPattern(), timing=Timing(), hot_input=False, transfers=True,
-        inputs=None, check_with=None, repeat=0, batch=tuned.opt if tuned else cell.batch,
+        cold=False, inputs=None, check_with=None, repeat=0, batch=tuned.opt if tuned else cell.batch,
         size=None if sizes.declared(artifact) else cell.size,
     )  # fmt: skip
     return Build(asked, artifact)

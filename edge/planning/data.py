@@ -68,7 +68,7 @@ def prepare(
         try:
             with store.workspace() as workspace:
                 _make(workspace / "made", data, content, fp32, store, progress)
-                _keep(workspace / "made", folder)
+                store.keep(workspace / "made", folder, _FACTS)
         except OSError as error:
             raise ExportError(f"the store cannot be written ({error.strerror})", where=str(store.root)) from None
     return _prepared(folder)
@@ -121,15 +121,6 @@ def _save(path: Path, inputs: Mapping[str, Array], outputs: Mapping[str, Array])
     arrays |= {f"output:{name}": np.ascontiguousarray(array, np.float32) for name, array in outputs.items()}
     with path.open("wb") as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
-
-
-def _keep(made: Path, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        made.rename(folder)
-    except OSError:
-        if not (folder / _FACTS).exists():  # else another process prepared the same
-            raise
 
 
 def _prepared(folder: Path) -> Prepared:

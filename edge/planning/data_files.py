@@ -247,7 +247,7 @@ def _images(found: Sequence[Path], inputs: Sequence[TensorSpec], image: ImageInp
     """(count, C, H, W) float32: every image in full, resized to the model's size and normalised as its manifest says;
     (count, H, W, C) uint8 for a graph that normalises them itself."""
     where = f"{_WHERE} {folder}"
-    if image is None or len(inputs) != 1 or not _takes(inputs[0], image):
+    if image is None or len(inputs) != 1 or not takes(inputs[0], image):
         fix = "give arrays that are prepared for it: an .npz file"
         raise ConfigError("no model profile says how this model wants its images", where=where, fix=fix)
     if len(found) * 4 * int(np.prod(image.shape)) > _MAX_BYTES:
@@ -256,7 +256,7 @@ def _images(found: Sequence[Path], inputs: Sequence[TensorSpec], image: ImageInp
     return preprocess.to_pixels(array, image) if inputs[0].dtype == "uint8" else array
 
 
-def _takes(spec: TensorSpec, image: ImageInput) -> bool:
+def takes(spec: TensorSpec, image: ImageInput) -> bool:
     """Whether an input is that image, normalised, or in whole pixels."""
     whole = (*image.shape[1:], image.shape[0])
     return spec.shape[1:] == (whole if spec.dtype == "uint8" else image.shape) and (

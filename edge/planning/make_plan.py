@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from device_agents.contract import Precision
 from edge.inventory.devices import Device
-from edge.planning import choosing, sizes
+from edge.planning import choosing, references, sizes
 from edge.planning.ahead import engine_for
 from edge.planning.choosing import Choices, Survey
 from edge.planning.classes import whose_engine
@@ -19,6 +19,7 @@ from edge.planning.targets import RUNTIME
 from export import native
 from export.api import frameworks_of, installed
 from export.artifact import Store
+from export.asking import refuse_sizes
 from export.models import ModelRef
 from export.request import FREE_BATCH
 from profiles.errors import ConfigError, RunError
@@ -39,6 +40,8 @@ def make_plan(
     for device in devices:
         request.wishes.check(device)
     refs = [resolve(text) for text in request.models]
+    for ref in refs if request.load.sizes else ():
+        refuse_sizes(ref)
     survey = survey or Survey()
     sources = Sources(request, store, choices, _oldest_opset(request, devices, survey))
     cells = [
@@ -58,6 +61,7 @@ def make_plan(
             build=build,
             profiles=tuple({FREE_BATCH: bounds} for bounds in request.bounds),
             inputs=request.inputs_sha256,
+            dataset=request.dataset_sha256,
             check_with=_second_opinion(request, backend, choices),
             engines=engines,
             size=size,
@@ -65,19 +69,25 @@ def make_plan(
             power_mode=request.wishes.power_mode,
             persistence=request.wishes.persistence,
             shared=request.wishes.shared,
+            cold=request.cold,
         )
         for device in devices
         for precision in [_precision(request, device, choices)]
         for ref in refs
         for framework in sources.frameworks(ref, precision)
-        for backend in choosing.backends(request.backends, device, survey, choices)
+        for backend in (choosing.there if request.if_there else choosing.backends)(
+            request.backends, device, survey, choices
+        )
         if _runs(backend, framework, ref, precision, choices)
         for engines in [_engines(request, device, backend, builders, survey, choices)]
         for batch in request.batches or (1,)
-        for size in request.sizes or (None if engines == AHEAD else sources.size(ref, framework, precision),)
+        for size in request.sizes
+        or (None if engines == AHEAD or request.load.sizes else sources.size(ref, framework, precision),)
         for build in _builds(request, device, backend, survey, choices)
     ]
-    if not cells:
+    if request.load.sizes:
+        cells = references.with_references(cells, request.plainly_timed, sources.own_size(refs))
+    if not cells and not request.if_there:
         asked = ", ".join(request.backends)
         raise ConfigError(f"{asked} runs none of these models", where="--backend", fix="name its framework's models")
     _say_opsets(cells, survey, choices)
@@ -186,12 +196,23 @@ def _say_timing(request: Request, choices: Choices) -> None:
         choices.say("pattern serial")
     plural = "process" if timing.processes == 1 else "processes"
     warm_up = f"warm-up {timing.warmup_s:g} s or until stable, max {timing.warmup_cap_s:g} s"
+    if request.load.sizes:
+        _say_drawn(request, choices)
     if request.load.kind == "soak":
         choices.say(f"timing {timing.processes} {plural} of {timing.duration_s:g} s; {warm_up}")
         return
     choices.say(
         f"timing {timing.processes} {plural}, at least {timing.duration_s:g} s and {timing.iterations} inferences "
         f"but at most {timing.cap_s:g} s; {warm_up}"
+    )
+
+
+def _say_drawn(request: Request, choices: Choices) -> None:
+    told = ", ".join(map(str, request.load.sizes))
+    timing = request.plainly_timed
+    choices.say(
+        f"sizes {told}: each is measured alone, too, for the overhead (at least {timing.duration_s:g} s and "
+        f"{timing.iterations} inferences)"
     )
 
 

@@ -22,9 +22,11 @@ class Cell:
 
     `weights` is pretrained, random or sha256:<hex>. `build` numbers the engines of a lottery from 1; 0 is the engine
     that the device keeps. `profiles` bound the batch of an engine. `inputs` is the SHA-256 of the operator's own data,
-    `engines` says whose engine is timed: own, per-class or ahead. `size` is height and width of the images, None for
-    the only ones that the model takes, or those that it is tuned for. `lock_clocks`, `power_mode`, `persistence` and
-    `shared` are what is changed on the device, as edge.planning.control says.
+    `dataset` that of the labelled images; `engines` says whose engine is timed: own, per-class or ahead. `size` is
+    height and width of the images, None for the only ones that the model takes, or those that it is tuned for.
+    `lock_clocks`, `power_mode`, `persistence` and `shared` are what is changed on the device, as edge.planning.control
+    says. A `static` engine is built for the one size, whatever the artifact declares. Where `pattern` draws sizes,
+    `size` is None. With `cold` the first process starts with model and runtime out of the page cache.
     What equals its default does not enter the id, so that a new field leaves old ids alone. Artifacts and hardware are
     recorded, not hashed.
     """
@@ -52,6 +54,9 @@ class Cell:
     power_mode: str | None = None
     persistence: bool = False
     shared: bool = False
+    static: bool = False
+    cold: bool = False
+    dataset: str | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from device_agents.contract import DimRange, LoadPattern, Precision, Scalar, SchemaViolation, Timing
@@ -21,8 +21,9 @@ MOST_BUILDS = 100
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked. None, or AUTO, leaves the choice to edgebench. Errors: ConfigError for what cannot be meant,
-    whatever the devices are."""
+    """What was asked. None, or AUTO, leaves the choice to edgebench. `calibrate` is what INT8 is made with where none
+    is there, `if_there` leaves out the backends that a device lacks, `is_quick` says that a first look is wanted,
+    whatever the timing of one is. Errors: ConfigError for what cannot be meant, whatever the devices are."""
 
     models: tuple[str, ...]
     framework: str | None = None
@@ -44,18 +45,25 @@ class Request:
     engines: str = OWN
     sizes: tuple[Size, ...] | None = None
     wishes: Wishes = Wishes()
+    calibrate: str | None = None
+    if_there: bool = False
+    is_quick: bool = False
+    cold: bool = False
+    dataset: Path | None = None
 
     def __post_init__(self) -> None:
         self._check_names()
         self._check_engines()
         self._check_opinion()
-        _ = self.inputs_sha256, self.timed
+        self._check_drawn()
+        _ = self.inputs_sha256, self.dataset_sha256, self.timed
 
     @property
     def load(self) -> LoadPattern:
         """Errors: ConfigError for a pattern that is none."""
         try:
-            return LoadPattern() if self.pattern is None else LoadPattern.parse(self.pattern)
+            pattern = LoadPattern() if self.pattern is None else LoadPattern.parse(self.pattern)
+            return pattern.quick() if self.is_quick or self.timing == Timing.quick() else pattern
         except SchemaViolation as error:
             raise ConfigError(error.message, where="--pattern") from None
 
@@ -67,6 +75,11 @@ class Request:
         except SchemaViolation as error:
             raise ConfigError(error.message, where="--processes") from None
 
+    @property
+    def plainly_timed(self) -> Timing:
+        """The timing of serial cells beside its load. Errors: ConfigError."""
+        return replace(self, pattern=None).timed
+
     @functools.cached_property
     def inputs_sha256(self) -> str | None:
         """Of the operator's own data. Errors: ConfigError when there is nothing there to use."""
@@ -75,6 +88,15 @@ class Request:
         from edge.planning.data_files import fingerprint
 
         return fingerprint(self.inputs)
+
+    @functools.cached_property
+    def dataset_sha256(self) -> str | None:
+        """Of the labelled images. Errors: ConfigError for a folder that holds none."""
+        if self.dataset is None:
+            return None
+        from edge.planning.labelled_files import fingerprint
+
+        return fingerprint(self.dataset)
 
     def _check_names(self) -> None:
         names = [resolve(text).name for text in self.models]
@@ -96,6 +118,19 @@ class Request:
                 fix = "widen them, or give --batch a size within"
                 raise ConfigError(f"batch {batch} is outside the bounds {told}", where="--bounds", fix=fix)
 
+    def _check_drawn(self) -> None:
+        """Errors: ConfigError for what has no meaning where the load pattern draws sizes."""
+        if not self.load.sizes:
+            return
+        if self.sizes is not None:
+            raise ConfigError("the load pattern draws the sizes", where="--size", fix="leave it out, or the pattern")
+        if self.inputs is not None:
+            message = "your own data is of one size, and the load pattern draws sizes"
+            raise ConfigError(message, where="--inputs", fix="leave it out: drawn sizes are timed with noise")
+        if self.engines != OWN:
+            message = f"an engine of {self.engines} is one, and drawn sizes are set against engines of each size"
+            raise ConfigError(message, where="--engines", fix="leave it out: each device builds them")
+
     def _check_opinion(self) -> None:
         """Errors: ConfigError for a tool that the agent lacks, or that cannot do what the measurement does."""
         load = self.load
@@ -103,7 +138,7 @@ class Request:
             return
         if self.check_with not in bundle.backend_names():
             raise ConfigError(f"the agent has no {self.check_with}", where="--check-with")
-        if load.kind == "rate":
+        if load.kind in ("rate", "sizes"):
             message = f"{self.check_with} cannot run the load pattern {load}"
             raise ConfigError(message, where="--check-with", fix="leave it out, or ask for serial or pipelined")
         if self.options.get("pinned") is False:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
-from device_agents.contract import Dim, DimRange, TensorSpec
+from device_agents.contract import Dim, DimRange, LoadPattern, TensorSpec
 from export.artifact import Artifact
 from export.request import FREE_HEIGHT, FREE_WIDTH
 from profiles.errors import RunError
@@ -47,6 +48,39 @@ def serves(artifact: Artifact, size: Size) -> bool:
         side == wanted if isinstance(side, int) else side not in ranges or _holds(ranges[side], wanted)
         for side, wanted in zip(sides, size, strict=True)
     )
+
+
+def draws(artifact: Artifact, drawn: Sequence[int]) -> bool:
+    """Whether the artifact takes every size that is drawn, and none of them alone."""
+    sides = _sides(artifact)
+    return (
+        bool(sides)
+        and all(isinstance(side, str) for side in sides)
+        and all(serves(artifact, (side, side)) for side in drawn)
+    )
+
+
+def check_drawn(artifact: Artifact, drawn: Sequence[int], where: str) -> None:
+    """Errors: RunError for an artifact that does not take them all; `where` names it."""
+    if not draws(artifact, drawn):
+        first, middle, last = drawn[0], drawn[len(drawn) // 2], drawn[-1]
+        message = f"it does not take every size from {first} to {last} pixels, height and width both free"
+        fix = f"export it with a range of sizes: --size {first}:{middle}:{last}"
+        raise RunError(message, where=where, stage="plan", fix=fix)
+
+
+def measured(artifact: Artifact, asked: Size | None, pattern: LoadPattern) -> Size | None:
+    """The size that is measured, or checked where the load pattern draws sizes: what the artifact is tuned for, where
+    that is a square within their range, else the first with golden data, else the one in the middle. None where it has
+    none."""
+    size = asked or own(artifact)
+    if not pattern.sizes:
+        return size
+    if size is not None and size[0] == size[1] and pattern.sizes[0] <= size[0] <= pattern.sizes[-1]:
+        return size
+    squares = ((side, side) for side in pattern.sizes)
+    known = (square for square in squares if golden_file(artifact, square) is not None)
+    return next(known, (pattern.middle, pattern.middle))
 
 
 def chosen(artifact: Artifact, asked: Size | None, where: str) -> dict[str, int]:

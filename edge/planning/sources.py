@@ -4,7 +4,7 @@ operator's own data for it."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,9 +24,11 @@ from export.asking import OWN_WEIGHTS, content_of
 from export.models import ONNX, ModelRef
 from profiles.errors import ConfigError, EdgebenchError, ExportError
 from profiles.progress import Progress
+from profiles.schema import ImageInput
 
 if TYPE_CHECKING:
     from edge.planning.data import Prepared
+    from edge.planning.labelled import PreparedImages
 
 ALL = "all"
 DYNAMIC = "dynamic"
@@ -62,6 +64,24 @@ class Sources:
     def size(self, ref: ModelRef, framework: str, precision: Precision) -> Size | None:
         """The size that the artifact which is there is tuned for, where it takes others, too, or has another than the
         model itself; None where it is no matter of choice."""
+        size = self._own_size(ref, framework, precision)
+        if size is not None:
+            why = "what the artifact that is there is for"
+            self._choices.say(f"size {sizes.told(size)} of {ref.name}/{framework} ({why})")
+        return size
+
+    def own_size(self, refs: Sequence[ModelRef]) -> Callable[[Cell], tuple[Size | None, Size | None]]:
+        """Tells of a cell the size that it is measured at where none is asked for, and which that is in pixels."""
+        by_name = {ref.name: ref for ref in refs}
+
+        def told(cell: Cell) -> tuple[Size | None, Size | None]:
+            ref = by_name[cell.model]
+            size = self._own_size(ref, cell.framework, cell.precision)
+            return size, size or model_size(ref)
+
+        return told
+
+    def _own_size(self, ref: ModelRef, framework: str, precision: Precision) -> Size | None:
         key = (ref.name, framework, precision)
         if key not in self._sizes:
             self._sizes[key] = self._find_size(ref, framework, precision)
@@ -73,9 +93,8 @@ class Sources:
         size = None if there is None else sizes.own(there)
         if there is None or size is None:
             return None
-        if not sizes.is_free(there) and _model_size(ref) in (None, size):
+        if not sizes.is_free(there) and model_size(ref) in (None, size):
             return None
-        self._choices.say(f"size {sizes.told(size)} of {ref.name}/{framework} (what the artifact that is there is for)")
         return size
 
     def _find_frameworks(self, ref: ModelRef, precision: Precision) -> tuple[str, ...]:
@@ -94,8 +113,8 @@ class Sources:
         return usable
 
     def _find_weights(self, ref: ModelRef, framework: str, precision: Precision) -> str:
-        weights = self._request.weights
-        if precision is Precision.INT8 and self._there(ref, framework, precision) is None:
+        weights, calibrate = self._request.weights, self._request.calibrate
+        if precision is Precision.INT8 and calibrate is None and self._there(ref, framework, precision) is None:
             its = "" if framework == ONNX else f"--framework {framework} "
             fix = f"edgebench export {ref.name} {its}--precision int8 --calibrate DIR"
             message = f"no INT8 artifact of {ref.name}/{framework} is there, and what to calibrate on is not known"
@@ -151,10 +170,19 @@ class ArtifactSource:
     newest export declares. What failed once is not tried again. A cell whose engine was built ahead of time has the
     graph that it was built of. A device whose parser is old gets a graph that it can read; a user's file that it cannot
     is refused. Of a size that was asked for, one that is free in it comes first, then one of that size alone, which is
-    exported where there is none."""
+    exported where there is none. Cells that draw sizes and their static references, found among `planned`, share one in
+    which all of them are free."""
 
-    def __init__(self, request: Request, store: Store, progress: Progress, survey: Survey | None = None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        store: Store,
+        progress: Progress,
+        survey: Survey | None = None,
+        planned: Iterable[Cell] = (),
+    ) -> None:
         self._request = request
+        self._drawn = {_drawer(cell): cell.pattern.sizes for cell in planned if cell.pattern.sizes}
         self._store = store
         self._progress = progress
         self._survey = survey or Survey()
@@ -163,7 +191,13 @@ class ArtifactSource:
         self._made: dict[_Wanted, Artifact | ExportError] = {}
 
     def __call__(self, cell: Cell) -> Artifact:
-        """Errors: those of the export; ConfigError."""
+        """Errors: those of the export; ConfigError; RunError for one that does not take the sizes that are drawn."""
+        found, drawn = self._of(cell), self._drawn_with(cell)
+        if drawn:
+            sizes.check_drawn(found, drawn, f"{cell.model}, artifact {found.short_id}")
+        return found
+
+    def _of(self, cell: Cell) -> Artifact:
         there = self._declared(cell)
         if there is not None:
             return there
@@ -192,17 +226,35 @@ class ArtifactSource:
         batch: Dim = cell.batch if is_graph and not cell.profiles else DYNAMIC
         opset = choosing.max_opset(cell.device, cell.backend, self._survey)
         form = native.FORMATS.get(cell.backend, Format.ONNX)
-        return _Wanted(cell.model, cell.framework, cell.precision, batch, cell.weights, opset, cell.size, form)
+        drawn, size = self._drawn_with(cell), cell.size
+        if drawn:
+            size = None
+        return _Wanted(cell.model, cell.framework, cell.precision, batch, cell.weights, opset, size, form, drawn)
+
+    def _drawn_with(self, cell: Cell) -> tuple[int, ...]:
+        """The sizes that are to be free in the artifact of the cell: it draws them, or is of one of them."""
+        drawn = cell.pattern.sizes or self._drawn.get(_drawer(cell), ())
+        at = cell.size or model_size(self._refs[cell.model])
+        if cell.pattern.sizes or (at is not None and at[0] == at[1] and at[0] in drawn):
+            return drawn
+        return ()
 
     def _find(self, wanted: _Wanted) -> Artifact | None:
         if wanted not in self._found:
             find = _finder(self._store, self._refs[wanted.model])
             serves = None if wanted.size is None else functools.partial(sizes.serves, size=wanted.size)
+            if wanted.drawn:
+                serves = functools.partial(_draws, size=model_size(self._refs[wanted.model]), drawn=wanted.drawn)
             self._found[wanted] = find(
                 wanted.framework, wanted.precision, wanted.batch,
                 weights=wanted.weights, max_opset=wanted.opset, serves=serves, format=wanted.format,
             )  # fmt: skip
         return self._found[wanted]
+
+    def _options(self, wanted: _Wanted) -> Options:
+        ref = self._refs[wanted.model]
+        options = _ranged(wanted.drawn, ref) if wanted.drawn else _fixed(wanted.size, ref)
+        return replace(options, calibrate=self._request.calibrate) if wanted.precision is Precision.INT8 else options
 
     def _make(self, wanted: _Wanted) -> Artifact | ExportError:
         ref, request = self._refs[wanted.model], self._request
@@ -220,7 +272,7 @@ class ArtifactSource:
                 weights=request.weights or weights_of(ref) or wanted.weights,
                 store=self._store,
                 progress=self._progress,
-                options=_fixed(wanted.size, ref),
+                options=self._options(wanted),
                 format=wanted.format,
             )
         except ExportError as error:
@@ -230,7 +282,7 @@ class ArtifactSource:
 @dataclass(frozen=True)
 class _Wanted:
     """What cells have in common that share an artifact: a backend that is a framework wants its own `format`. `opset`
-    is the newest that may be in it, None for any."""
+    is the newest that may be in it, None for any; `drawn` are sizes that it takes all of."""
 
     model: str
     framework: str
@@ -240,6 +292,7 @@ class _Wanted:
     opset: int | None
     size: Size | None
     format: Format
+    drawn: tuple[int, ...] = ()
 
 
 def _finder(store: Store, ref: ModelRef) -> Callable[..., Artifact | None]:
@@ -251,13 +304,32 @@ def _finder(store: Store, ref: ModelRef) -> Callable[..., Artifact | None]:
 def _fixed(size: Size | None, ref: ModelRef) -> Options:
     """How to export a model for one size; the model's own needs no word."""
     options = options_of(ref)
-    if size is None or size == _model_size(ref):
+    if size is None or size == model_size(ref):
         return options
     height, width = (DimRange(side, side, side) for side in size)
     return replace(options, size=(height, width))
 
 
-def _model_size(ref: ModelRef) -> Size | None:
+def _ranged(drawn: tuple[int, ...], ref: ModelRef) -> Options:
+    """How to export a model for all of these sizes: tuned for its own, where that is one of them."""
+    own = model_size(ref)
+    tuned = own[0] if own is not None and own[0] == own[1] and own[0] in drawn else drawn[len(drawn) // 2]
+    side = DimRange(drawn[0], tuned, drawn[-1])
+    return replace(options_of(ref), size=(side, side))
+
+
+def _draws(artifact: Artifact, size: Size | None, drawn: tuple[int, ...]) -> bool:
+    """Whether an artifact takes all sizes that are drawn, and is tuned for the model's own where that is one of them:
+    what is measured without a size asked for has that."""
+    return sizes.draws(artifact, drawn) and (size is None or size[0] not in drawn or sizes.own(artifact) == size)
+
+
+def _drawer(cell: Cell) -> tuple[str, str, Precision, str]:
+    return cell.model, cell.framework, cell.precision, cell.weights
+
+
+def model_size(ref: ModelRef) -> Size | None:
+    """Of the images that the model itself is for; None where its profile does not tell."""
     if ref.profile is None:
         return None
     height, width = ref.profile.input.shape[-2:]
@@ -279,16 +351,43 @@ def data_source(
             raise RuntimeError("no data was named")
         key = its.id, cell.size
         if key not in ready:
-            size = cell.size or sizes.own(its)
-            image = its.images[0] if its.images else None
-            if image is not None and size is not None:
-                image = replace(image, shape=(*image.shape[:-2], *size))
-            sized = sizes.at_size(its, cell.size, f"{cell.model}, artifact {its.short_id}")
+            sized, image = _sized(its, cell)
             fp32 = _fp32(cell, artifact)
             ready[key] = prepare(request.inputs, sized, store, fp32=fp32, image=image, progress=progress)
         return ready[key]
 
     return data
+
+
+def labelled_source(
+    request: Request, artifact: Callable[[Cell], Artifact], store: Store, progress: Progress
+) -> Callable[[Cell], PreparedImages]:
+    """What makes the operator's labelled images ready for the artifact of a cell. Errors, of the result: ConfigError
+    for images or labels that do not fit."""
+    from edge.planning.labelled import prepare
+
+    ready: dict[tuple[str, Size | None], PreparedImages] = {}
+
+    def labelled(cell: Cell) -> PreparedImages:
+        its = artifact(cell)
+        if request.dataset is None:
+            raise RuntimeError("no labelled images were named")
+        key = its.id, cell.size
+        if key not in ready:
+            sized, image = _sized(its, cell)
+            ready[key] = prepare(request.dataset, sized, store, image=image, progress=progress)
+        return ready[key]
+
+    return labelled
+
+
+def _sized(artifact: Artifact, cell: Cell) -> tuple[Artifact, ImageInput | None]:
+    """The artifact, and the image that it takes, at the cell's size. Errors: RunError."""
+    size = cell.size or sizes.own(artifact)
+    image = artifact.images[0] if artifact.images else None
+    if image is not None and size is not None:
+        image = replace(image, shape=(*image.shape[:-2], *size))
+    return sizes.at_size(artifact, cell.size, f"{cell.model}, artifact {artifact.short_id}"), image
 
 
 def _fp32(cell: Cell, artifact: Callable[[Cell], Artifact]) -> Artifact | None:

@@ -8,17 +8,19 @@ from rich.table import Table
 
 from device_agents.contract import EngineUse, JobResult, Layer, LoadPattern, Opinion, Reading
 from edge.agent.engine_cache import SHORT
-from edge.report import foreign
+from edge.report import foreign, overhead
 from edge.report.columns import render
 from edge.report.conditions import explained, meanwhile, soaked
 from edge.report.engines import size
 from edge.report.engines import special as special_engine
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.readings import Line, section, told_ms
-from edge.report.rows import CLOCKS, Row, interval, rate, special
+from edge.report.rows import CLOCKS, Row, interval, late, rate, right, special
+from edge.report.stages import costing, holding, starting
 from edge.report.table import escape
 from edge.results.energy import COUNTER, NotKnown
 from edge.results.layers import layers_of, precision_shares, slowest
+from edge.results.overhead import Overhead
 from edge.results.stats import Summary, milliseconds
 from edge.results.verdict import Status
 from edge.results.watched import Watched
@@ -27,18 +29,19 @@ from profiles.errors import sentence
 _NODES = 4  # ONNX nodes of a layer that are named
 
 
-def details(row: Row, watched: Watched, width: int) -> str:
-    """A table of names and values; `watched` is what its device did meanwhile. Device-made text is printed as text,
+def details(row: Row, watched: Watched, width: int, over: Overhead | None = None) -> str:
+    """A table of names and values; `watched` is what its device did meanwhile, `over` what it costs that sizes were
+    drawn. Device-made text is printed as text,
     never as markup."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _lines(row, watched):
+    for name, value in _lines(row, watched, over):
         table.add_row(name, escape(value))
     return render(table, width)
 
 
-def _lines(row: Row, watched: Watched) -> Iterator[Line]:
+def _lines(row: Row, watched: Watched, over: Overhead | None) -> Iterator[Line]:
     cell = row.measurement.cell
     yield "measurement", row.measurement.id
     whose = "" if row.runtime == cell.backend else f" ({row.runtime})"
@@ -48,7 +51,9 @@ def _lines(row: Row, watched: Watched) -> Iterator[Line]:
     yield from explained(row.verdict)
     yield from _latencies(row.summary)
     yield from soaked(row.summary.soak)
+    yield from overhead.lines(over)
     yield from _energy(row)
+    yield from costing(row.cost)
     yield from _parts(row.summary)
     yield from foreign.run(row) if row.foreign else (*_run(row), *meanwhile(watched))
     yield from _engine(row.measurement.result.engine)
@@ -109,13 +114,17 @@ def _parts(summary: Summary) -> Iterator[Line]:
         return
     told = [f"{name} {counts[name]}" for name in ("arrivals", "late", "dropped", "waiting") if name in counts]
     told += [f"seed {counts['seed']}"] if "seed" in counts else []
-    yield "arrivals", ", ".join(told) + "; latency counts from the arrival, late is longer than the mean gap"
+    how = "the mean gap" if summary.late is None else "the time-out"
+    yield "arrivals", ", ".join(told) + f"; latency counts from the arrival, late is longer than {how}"
+    if summary.late is not None:
+        yield "late answers", late(summary)
     if "wake_lag_ns" in counts:
         yield "", f"where nothing waited we were {counts['wake_lag_ns'] / 1e3:.1f} us behind the arrival (median)"
 
 
 def _run(row: Row) -> Iterator[Line]:
     summary, result = row.summary, row.measurement.result
+    yield from starting(row.loading)
     yield "load ms", told_ms(summary.load_ns)
     yield from _compiling(result)
     yield "first inference ms", told_ms(summary.first_inference_ns)
@@ -131,6 +140,8 @@ def _run(row: Row) -> Iterator[Line]:
     if summary.within is not None:
         yield "spread within a run", f"{summary.within:.1%}"
     yield from _parity(row)
+    yield from holding(row.footprint)
+    yield from _accuracy(row)
     yield "peak process memory", size(max(process.peak_rss_bytes for process in result.processes))
     for name, count in row.memory.items():
         yield f"memory: {name.replace('_', ' ')}", size(count)
@@ -170,6 +181,14 @@ def _parity(row: Row) -> Iterator[Line]:
         once = "" if row.measurement.result.processes[0].parity_before else ", once, after timing"
         on = " on the artifact's golden samples" if own is not None and not own.checked else ""
         yield "parity on the device", f"{parity.error:.2g} of at most {parity.limit:.2g} ({parity.tensor}){on}{once}"
+
+
+def _accuracy(row: Row) -> Iterator[Line]:
+    told = row.measurement.origin.labelled
+    if row.accuracy is None or told is None:
+        return
+    yield "accuracy", right(row.accuracy)
+    yield "", f"labelled images sha256 {told.sha256[:12]}, classes {told.labels}; {told.preprocessing}"
 
 
 def _engine(use: EngineUse | None) -> Iterator[Line]:

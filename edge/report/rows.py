@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from device_agents.contract import Scalar
+from device_agents.contract import Accuracy, Scalar
 from edge.planning.plan import OWN, Cell
 from edge.report.opinion import ratios
-from edge.results.energy import Energy, NotKnown
+from edge.results.cost import Cost
+from edge.results.cost import of as cost_of
+from edge.results.energy import NotKnown
 from edge.results.foreign import Foreign
 from edge.results.judged import Judged
 from edge.results.layers import layers_of, precision_shares, slowest
+from edge.results.loading import Loading
+from edge.results.loading import of as loading_of
 from edge.results.lottery import build_lottery
-from edge.results.stats import Estimate, milliseconds
+from edge.results.memory import Memory
+from edge.results.memory import of as memory_of
+from edge.results.stats import Estimate, Share, Summary, milliseconds
 from edge.results.store import Measurement, Store
 from edge.results.verdict import Verdict
 
@@ -30,6 +37,7 @@ CLOCKS = {
     "d2h": "the device's clock",
     "enqueue": "the host's clock",
 }
+FIVE = 5
 _PHASES = ("import", "load", "first_inference", "parity_before", "warmup", "timed", "parity_after")
 
 
@@ -73,6 +81,26 @@ class Row(Judged):
                 found[name] = max(size, found.get(name, 0))
         return found
 
+    @functools.cached_property
+    def loading(self) -> Loading | NotKnown:
+        """From the start of each process to its first answer."""
+        return loading_of(self.measurement)
+
+    @functools.cached_property
+    def footprint(self) -> Memory | NotKnown:
+        """What process and device held, by stage."""
+        return memory_of(self.measurement)
+
+    @functools.cached_property
+    def cost(self) -> Cost | NotKnown:
+        """At the measured throughput."""
+        return cost_of(self.measurement, self.summary)
+
+    @property
+    def accuracy(self) -> Accuracy | None:
+        """Of the operator's labelled images, which the last process had."""
+        return next((one.accuracy for one in self.measurement.result.processes if one.accuracy is not None), None)
+
     @property
     def measuring_s(self) -> float:
         """Seconds that were spent loading, checking, warming up and timing, over all processes."""
@@ -91,8 +119,10 @@ def special(cell: Cell, own_inputs: str = "own inputs") -> list[str]:
     told += ["bounds " + ", ".join(map(str, profile.values())) for profile in cell.profiles]
     told += [own_inputs] if cell.inputs else []
     told += ["hot input"] if cell.hot_input else []
+    told += ["cold start"] if cell.cold else []
     told += [] if cell.transfers else ["no transfers"]
     told += [] if cell.engines == OWN else [f"engines {cell.engines}"]
+    told += ["static engine"] if cell.static else []
     told += ["locked clocks"] if cell.lock_clocks else []
     told += [f"power mode {cell.power_mode}"] if cell.power_mode else []
     told += ["persistence"] if cell.persistence else []
@@ -160,6 +190,7 @@ def as_json(row: Row) -> dict[str, object]:
         "options": cell.options,
         "hot_input": cell.hot_input,
         "transfers": cell.transfers,
+        "cold": cell.cold,
         "bounds": cell.profiles,
         "engines": cell.engines,
         "lock_clocks": cell.lock_clocks,
@@ -183,6 +214,7 @@ def as_json(row: Row) -> dict[str, object]:
         "trimmed_mean_ms": _ms(summary.trimmed_ns),
         "two_speeds": summary.kinds,
         "soak": summary.soak,
+        "sizes": list(summary.sizes),
         "throughput_per_s": _known(summary.throughput_per_s),
         "load_ms": _ms(summary.load_ns or None),
         "first_inference_ms": _ms(summary.first_inference_ns or None),
@@ -194,15 +226,20 @@ def as_json(row: Row) -> dict[str, object]:
         "streams": summary.streams,
         "parts": {name: {"median_ms": value / 1e6, "clock": CLOCKS[name]} for name, value in summary.parts.items()},
         "counts": summary.counts,
+        "late_answers": share_as_json(summary.late),
+        "accuracy": _accuracy_as_json(row),
         "verdict": row.verdict.status,
         "findings": list(row.verdict.findings),
         "flags": list(row.verdict.flags),
         "held": list(row.verdict.held),
         "foreign": row.foreign,
         "inputs": measurement.origin.inputs,
+        "labelled": measurement.origin.labelled,
         "memory_bytes": row.memory,
-        "energy": row.energy if isinstance(row.energy, Energy) else None,
-        "energy_unknown": row.energy.reason if isinstance(row.energy, NotKnown) else None,
+        **_or_reason("energy", row.energy),
+        **_or_reason("loading", row.loading),
+        **_or_reason("memory", row.footprint),
+        **_or_reason("cost", row.cost),
         **_engine_as_json(row),
         "controlled": list(measurement.result.controlled),
         "imported": measurement.imported,
@@ -210,6 +247,13 @@ def as_json(row: Row) -> dict[str, object]:
         "measuring_s": row.measuring_s,
         "waited_s": row.waited_s,
     }
+
+
+def _or_reason(name: str, found: object) -> dict[str, object]:
+    """A figure, or in its place why it is not known."""
+    if isinstance(found, NotKnown):
+        return {name: None, f"{name}_unknown": found.reason}
+    return {name: found, f"{name}_unknown": None}
 
 
 def lotteries_as_json(rows: Iterable[Row]) -> list[dict[str, object]]:
@@ -259,6 +303,45 @@ def interval(estimate: Estimate | None, samples: int) -> str:
 def rate(per_s: float) -> str:
     """Images a second; `-` where a foreign file does not tell."""
     return "-" if math.isnan(per_s) else f"{per_s:.1f}"
+
+
+def late(summary: Summary) -> str:
+    """Of a rate with a time-out: `2.0% (1.3% to 3.1%) of 980 answers later than 50.00 ms`; empty without one."""
+    timeout = milliseconds(summary.counts.get("timeout_ns", 0))
+    return "" if summary.late is None else f"{summary.late} of {summary.samples} answers later than {timeout} ms"
+
+
+def top1(accuracy: Accuracy) -> Share:
+    return Share(accuracy.top1, accuracy.images)
+
+
+def top5(accuracy: Accuracy) -> Share | None:
+    """None of a model whose classes are no more than five: it is right whatever it says."""
+    return Share(accuracy.top5, accuracy.images) if accuracy.classes > FIVE else None
+
+
+def right(accuracy: Accuracy | None) -> str:
+    """`top-1 70.0% (57.4% to 80.2%), top-5 90.0% (79.9% to 95.3%) of 60 images`; empty for none."""
+    if accuracy is None:
+        return ""
+    five = top5(accuracy)
+    return f"top-1 {top1(accuracy)}{'' if five is None else f', top-5 {five}'} of {accuracy.images} images"
+
+
+def share_as_json(share: Share | None) -> dict[str, object] | None:
+    """A share of 1 with its 95 % interval."""
+    if share is None:
+        return None
+    low, high = share.interval
+    return {"count": share.count, "of": share.of, "share": share.value, "low": low, "high": high}
+
+
+def _accuracy_as_json(row: Row) -> dict[str, object] | None:
+    found = row.accuracy
+    if found is None:
+        return None
+    five = share_as_json(top5(found))
+    return {"images": found.images, "classes": found.classes, "top1": share_as_json(top1(found)), "top5": five}
 
 
 def _known(figure: float) -> float | None:

@@ -10,7 +10,7 @@ from edge.planning import sizes
 from edge.quantities import counted
 from edge.report.columns import Column, Spare, listing
 from edge.report.opinion import caveats, figures, ratios
-from edge.report.rows import Row, interval, rate, specials
+from edge.report.rows import Row, interval, late, rate, right, specials, top1
 from edge.results.energy import Energy
 from edge.results.lottery import build_lottery, undrawn
 from edge.results.stats import Soak, milliseconds
@@ -22,7 +22,8 @@ _MOST_REASONS = 12
 _SPARES = (
     Spare("framework", if_alike=True), Spare("pattern", if_alike=True), Spare("precision", if_alike=True),
     Spare("backend", if_alike=True), Spare("size", if_alike=True), Spare("started"), Spare("W"), Spare("p99 ms"),
-    Spare("with"), Spare("J/image"), Spare("imported from"), Spare("pattern"), Spare("framework"), Spare("precision"),
+    Spare("with"), Spare("J/image"), Spare("top-1"), Spare("imported from"), Spare("pattern"), Spare("framework"),
+    Spare("precision"),
     Spare("images/s", at_last=True), Spare("backend", at_last=True), Spare("with", at_last=True),
 )  # fmt: skip
 _STYLES = {Status.VALID: "green", Status.INVALID: "red", Status.UNJUDGED: "yellow"}
@@ -60,6 +61,7 @@ def measurements(rows: Sequence[Row], *, ids: bool, width: int = 200) -> str:
         Column("images/s", [rate(summary.throughput_per_s) for summary in summaries], right=True),
         Column("J/image", [f"{one.joules_per_sample:.3g}" if one else "" for one in energies], right=True),
         Column("W", [f"{one.watts:.3g}" if one else "" for one in energies], right=True),
+        Column("top-1", [f"{top1(row.accuracy).value:.1%}" if row.accuracy else "" for row in rows], right=True),
         Column(
             "verdict", [row.verdict.short for row in rows], short=[str(row.verdict.status) for row in rows],
             styles=[_STYLES[row.verdict.status] for row in rows],
@@ -83,6 +85,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
     if any(row.summary.streams > 1 for row in rows):
         lines.append("several streams: inferences overlap, so the throughput is given and the latency is not")
     lines += [f"{_label(row)}: {_arrivals(row)}" for row in rows if row.summary.counts]
+    lines += [f"{_label(row)}: {right(row.accuracy)}" for row in rows if row.accuracy]
     lines += [f"build lottery, {lottery}" for lottery in build_lottery(rows)]
     lines += [f"no build lottery, {why}" for why in undrawn(rows)]
     lines += [line for row in rows for line in _second_opinion(row)]
@@ -165,7 +168,8 @@ def _arrivals(row: Row) -> str:
     counts, arrivals = row.summary.counts, max(row.summary.counts.get("arrivals", 0), 1)
     told = [f"{counts[name]} {name} ({counts[name] / arrivals:.0%})" for name in ("late", "dropped", "waiting")
             if counts.get(name)]  # fmt: skip
-    return f"{counts.get('arrivals', 0)} arrivals, " + (", ".join(told) or "none late, none dropped")
+    found = f"{counts.get('arrivals', 0)} arrivals, " + (", ".join(told) or "none late, none dropped")
+    return found if row.summary.late is None else f"{found}; {late(row.summary)}"
 
 
 def _flagged(rows: Sequence[Row]) -> Iterable[str]:

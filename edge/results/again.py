@@ -25,20 +25,26 @@ def _options(cell: Cell) -> Iterator[str]:
         yield from ("--size", f"{cell.size[0]}x{cell.size[1]}")
     if cell.pattern != LoadPattern():
         yield from ("--pattern", str(cell.pattern))
-    yield from _timing(cell.timing)
+    yield from _timing(cell)
     for name, value in sorted(cell.options.items()):
         yield from ("--option", f"{name}={option(value)}")
     for profile in cell.profiles:
         yield from ("--bounds", str(profile[FREE_BATCH]))
-    if cell.hot_input:
-        yield "--hot-input"
-    if not cell.transfers:
-        yield "--no-transfers"
+    yield from _loop(cell)
     if cell.engines != OWN:
         yield from ("--engines", cell.engines)
     if cell.check_with is not None:
         yield from ("--check-with", cell.check_with)
     yield from _control(cell)
+
+
+def _loop(cell: Cell) -> Iterator[str]:
+    if cell.hot_input:
+        yield "--hot-input"
+    if not cell.transfers:
+        yield "--no-transfers"
+    if cell.cold:
+        yield "--cold"
 
 
 def _control(cell: Cell) -> Iterator[str]:
@@ -52,8 +58,8 @@ def _control(cell: Cell) -> Iterator[str]:
         yield "--shared"
 
 
-def _timing(timing: Timing) -> Iterator[str]:
-    if timing == Timing.quick():
+def _timing(cell: Cell) -> Iterator[str]:
+    if cell.timing == Timing.quick().for_pattern(cell.pattern):
         yield "--quick"
-    elif timing.processes != Timing().processes:
-        yield from ("--processes", str(timing.processes))
+    elif cell.timing.processes != Timing().processes:
+        yield from ("--processes", str(cell.timing.processes))

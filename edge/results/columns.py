@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from device_agents.contract import to_json
+from edge.results.energy import NotKnown
 from edge.results.verdict import RULES
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ COLUMNS = (
     Column("batch", COUNT, "samples an inference"),
     Column("height", COUNT, "of the images, pixels; NULL for the size that the model is tuned for"),
     Column("width", COUNT, "of the images, pixels"),
-    Column("pattern", TEXT, "the load: serial, pipelined, rate:FPS"),
+    Column("pattern", TEXT, "the load: serial, pipelined, rate:FPS, sizes:LEAST-MOST"),
     Column("streams", COUNT, "inferences that overlap"),
     Column("hot_input", YES, "one input buffer, which stays in the cache"),
     Column("transfers", YES, "inputs and outputs are copied in the timed part"),
+    Column("cold", YES, "the first process was to start with model and runtime out of the page cache"),
     Column("engines", TEXT, "whose engine was timed: own, per-class or ahead"),
     Column("build", COUNT, "which engine of a build lottery, from 1; 0 for none"),
     Column("repeat", COUNT, "which repeat of a sweep, from 0"),
@@ -61,8 +63,22 @@ COLUMNS = (
     Column("throughput_per_s", NUMBER, "samples a second"),
     Column("load_ms", NUMBER, "loading the model, milliseconds"),
     Column("first_inference_ms", NUMBER, "the first inference, milliseconds"),
+    Column("first_answer_cold_s", NUMBER, "process start to first answer, page cache seen cold; else NULL"),
+    Column("first_answer_warm_s", NUMBER, "the same, seen warm and compiled before; the mean of processes"),
+    Column("first_answer_warm_half_width_s", NUMBER, "half of its 95 % interval; NULL for one process"),
+    Column("peak_memory_bytes", COUNT, "of the process over what it held before importing the runtime"),
+    Column("peak_device_memory_bytes", COUNT, "of the device, over the same; NULL where it does not tell"),
+    Column("cost_per_million_images", NUMBER, "at the measured throughput, in `currency`; NULL without a price"),
+    Column("cost_per_day", NUMBER, "24 hours of the device, in `currency`"),
+    Column("images_per_day", NUMBER, "served in 24 hours at the measured throughput"),
+    Column("price_per_hour", NUMBER, "of what was measured, in `currency`"),
+    Column("currency", TEXT, "of the price: USD"),
     Column("joules_per_sample", NUMBER, "energy while it was timed; NULL where no sensor was watched"),
     Column("watts", NUMBER, "mean power while it was timed"),
+    Column("images_labelled", COUNT, "labelled images that went through the engine; NULL without any"),
+    Column("top1", NUMBER, "images whose class had the highest score, a share of 1"),
+    Column("top5", NUMBER, "images whose class had one of the five highest; NULL for five classes or fewer"),
+    Column("late_share", NUMBER, "answers later than the time-out of a rate, a share of 1; NULL without one"),
     Column("samples", COUNT, "timed inferences, of all processes"),
     Column("processes", COUNT, "fresh processes"),
     Column("within_run", YES, "one process, which says nothing of the next run"),
@@ -98,7 +114,11 @@ def record(row: Row, stored_ns: int) -> Record:
 
     measurement, figures = row.measurement, to_json(as_json(row))
     size, imported, energy = figures["size"] or {}, measurement.imported, figures["energy"] or {}
+    accuracy = figures["accuracy"] or {}
     derived = {
+        **_starting(row),
+        **_holding(row),
+        **_costing(row),
         "profile": measurement.origin.device_profile,
         "height": size.get("height"),
         "width": size.get("width"),
@@ -110,6 +130,10 @@ def record(row: Row, stored_ns: int) -> Record:
         "stored_at": datetime.fromtimestamp(stored_ns / 1e9, timezone.utc).strftime(_STORED),
         "joules_per_sample": energy.get("joules_per_sample"),
         "watts": energy.get("watts"),
+        "images_labelled": accuracy.get("images"),
+        "top1": (accuracy.get("top1") or {}).get("share"),
+        "top5": (accuracy.get("top5") or {}).get("share"),
+        "late_share": (figures["late_answers"] or {}).get("share"),
         "power_mode": measurement.cell.power_mode,
         "lock_clocks": measurement.cell.lock_clocks,
         "shared": measurement.cell.shared,
@@ -120,6 +144,39 @@ def record(row: Row, stored_ns: int) -> Record:
         "figures": figures,
     }
     return {name: derived[name] if name in derived else figures[name] for name in NAMES}
+
+
+def _starting(row: Row) -> Record:
+    """Cold and warm, as far as each was seen."""
+    found = row.loading
+    cold, warm = (None, None) if isinstance(found, NotKnown) else (found.cold, found.warm)
+    return {
+        "first_answer_cold_s": cold and cold.total_s,
+        "first_answer_warm_s": warm and warm.total_s,
+        "first_answer_warm_half_width_s": warm and warm.half_width_s,
+    }
+
+
+def _holding(row: Row) -> Record:
+    found = row.footprint
+    process, device = (None, None) if isinstance(found, NotKnown) else (found.process, found.device)
+    return {"peak_memory_bytes": process, "peak_device_memory_bytes": device}
+
+
+def _costing(row: Row) -> Record:
+    found = row.cost
+    if isinstance(found, NotKnown):
+        return dict.fromkeys(_COSTS)
+    return {
+        "cost_per_million_images": found.per_million_images,
+        "cost_per_day": found.per_day,
+        "images_per_day": found.images_per_day,
+        "price_per_hour": found.per_hour,
+        "currency": found.price.currency,
+    }
+
+
+_COSTS = ("cost_per_million_images", "cost_per_day", "images_per_day", "price_per_hour", "currency")
 
 
 def damaged(measurement_id: str, why: str, stored_ns: int) -> Record:

@@ -32,6 +32,7 @@ SAMPLES = {
     "warmup": "whether it was before the timed part",
     "position": "in that part of the process, from 0",
     "latency_ns": "of one inference (a batch), nanoseconds",
+    "size_px": "one side of its images, where the load pattern draws them; 0 elsewhere",
 }
 """The columns of the view `samples` beside `id`."""
 

@@ -27,32 +27,33 @@ class Floor:
 
 
 def floor(measurement: Measurement, graph: GraphFacts, peaks: tuple[Peak, ...]) -> Floor | NotKnown:
-    """Of one inference. FP32 has the peak of FP16, which no FP32 computing passes."""
-    cell = measurement.cell
-    if cell.precision is Precision.INT8:
+    """Of one inference of a measurement, in the power mode that the device was in."""
+    if measurement.cell.pattern.sizes:
+        return NotKnown("sizes were drawn, and each has a floor of its own")
+    if not peaks:
+        return NotKnown(f"the profile {measurement.origin.device_profile} has no published peak")
+    reading, cell = measurement.result.identity.get(_POWER_MODE), measurement.cell
+    mode = None if reading is None or reading.value is None else str(reading.value)
+    return floor_of(graph, cell.batch, cell.precision, peaks, mode)
+
+
+def floor_of(
+    graph: GraphFacts, batch: int, precision: Precision, peaks: tuple[Peak, ...], mode: str | None
+) -> Floor | NotKnown:
+    """Of one inference of a batch in the power mode `mode`. FP32 has the peak of FP16, which no FP32 computing
+    passes."""
+    if precision is Precision.INT8:
         return NotKnown("the device's profile has no peak of INT8")
     if graph.macs is None:
         return NotKnown(graph.unknown.get("macs", "the graph's operations were not counted"))
-    peak = _peak(measurement, peaks)
-    if isinstance(peak, NotKnown):
-        return peak
-    compute_ns = 2.0 * graph.macs * cell.batch / (peak.fp16_tflops * 1e3)
-    memory = _memory_ns(graph, peak, cell.batch)
+    peak = next((one for one in peaks if one.power_mode is None or one.power_mode == mode), None)
+    if peak is None:
+        return NotKnown(f"no peak is published of the power mode {mode or 'which the device did not tell'}")
+    compute_ns = 2.0 * graph.macs * batch / (peak.fp16_tflops * 1e3)
+    memory = _memory_ns(graph, peak, batch)
     if isinstance(memory, NotKnown):
         return Floor(compute_ns, COMPUTE, peak.source, memory.reason)
     return Floor(max(compute_ns, memory), COMPUTE if compute_ns >= memory else MEMORY, peak.source)
-
-
-def _peak(measurement: Measurement, peaks: tuple[Peak, ...]) -> Peak | NotKnown:
-    """That of the power mode which the device was in."""
-    if not peaks:
-        return NotKnown(f"the profile {measurement.origin.device_profile} has no published peak")
-    reading = measurement.result.identity.get(_POWER_MODE)
-    mode = None if reading is None else reading.value
-    for peak in peaks:
-        if peak.power_mode is None or peak.power_mode == mode:
-            return peak
-    return NotKnown(f"no peak is published of the power mode {mode or 'which the device did not tell'}")
 
 
 def _memory_ns(graph: GraphFacts, peak: Peak, batch: int) -> float | NotKnown:

@@ -4,7 +4,8 @@
 
 `time` (ns) is that of the shard's folder when it was read: measurements never change, so a folder with this time holds
 what the file knows. A file whose folder had changed just before it was read has the time 0, since a folder may change
-twice within one tick of its file system's clock. What other rules have judged, or has other columns, is judged anew.
+twice within one tick of its file system's clock. What other rules have judged, or has other columns or prices, is
+judged anew.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from edge.results.columns import COLUMNS, Record, damaged, record
 from edge.results.store import Store
 from edge.results.verdict import RULES
 from profiles.errors import ResultError
+from profiles.load import device_profile, device_profile_names
 from profiles.progress import Progress
 
 _SETTLED_NS = 2_000_000_000
@@ -61,7 +63,8 @@ class Index:
     def __init__(self, root: Path) -> None:
         self._store = Store(root)
         self._root = root
-        shape = hashlib.sha256(repr([(one.name, one.kind) for one in COLUMNS]).encode()).hexdigest()[:8]
+        prices = [device_profile(name).price for name in device_profile_names()]
+        shape = hashlib.sha256(repr(([(one.name, one.kind) for one in COLUMNS], prices)).encode()).hexdigest()[:8]
         self._folder = root / "index" / f"{shape}-{RULES}"
 
     @property

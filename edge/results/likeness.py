@@ -17,7 +17,7 @@ from profiles.load import unknown
 
 DEVICE, RUNTIME, BACKEND = "device", "runtime", "backend"
 _SETTINGS = ("power_mode",)  # of the identity: a board keeps them, but they are no part of it
-_PASSED_OVER = ("timing", "repeat", "build", "check_with")  # what is measured is the same
+_PASSED_OVER = ("timing", "repeat", "build", "check_with", "cold", "dataset")  # what is measured is the same
 _IN_LABEL = ("model", "framework", "precision", "batch", "backend")
 _AXES = tuple(item.name for item in dataclasses.fields(Cell) if item.name not in _PASSED_OVER)
 

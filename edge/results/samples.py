@@ -23,3 +23,5 @@ def check_samples(result: JobResult, data: bytes, *, where: str) -> None:
         for part in process.parts.values():  # 0 is right: without transfers there is nothing to copy
             if values[part.offset : part.offset + part.count].min(initial=0) < 0:
                 raise ResultError("a part of an inference is negative", where=where, fix="measure again")
+        if process.sizes is not None and values[process.sizes.offset :][: process.sizes.count].min(initial=1) < 1:
+            raise ResultError("a size of images is not positive", where=where, fix="measure again")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from device_agents.contract import SampleRange
 from edge.results.database import SAMPLES
 from edge.results.store import Store
 from profiles.errors import ConfigError
@@ -38,5 +39,11 @@ def samples_of(store: Store, ids: Sequence[str]) -> Mapping[str, NDArray[np.gene
                 parts["process"].append(np.full(part.count, process.index, dtype=np.int32))
                 parts["warmup"].append(np.full(part.count, warmup))
                 parts["position"].append(np.arange(part.count, dtype=np.int32))
-                parts["latency_ns"].append(values[part.offset : part.offset + part.count])
+                parts["latency_ns"].append(_of(values, part))
+                sizes = None if warmup else process.sizes
+                parts["size_px"].append(np.zeros(part.count, dtype=np.int64) if sizes is None else _of(values, sizes))
     return {name: np.concatenate(some) if some else np.empty(0, dtype=np.int64) for name, some in parts.items()}
+
+
+def _of(values: NDArray[np.int64], part: SampleRange) -> NDArray[np.int64]:
+    return values[part.offset : part.offset + part.count]

@@ -24,7 +24,7 @@ from edge.results.foreign import Foreign
 from edge.results.samples import check_samples
 from edge.results.updates import SCHEMA, updated
 from profiles.errors import ConfigError, ResultError
-from profiles.schema import Thresholds
+from profiles.schema import Price, Thresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,11 +53,24 @@ class OwnInputs:
 
 
 @dataclass(frozen=True)
+class LabelledImages:
+    """The labelled images that went through the engine: the SHA-256 of what was given, how many, and in sentences how
+    their labels were understood and how they were cut and normalised."""
+
+    sha256: str
+    images: int
+    labels: str
+    preprocessing: str
+
+
+@dataclass(frozen=True)
 class Origin:
     """What a job was started with: fixed before the trial, whoever collects it and whenever.
 
     `power_mode` is the mode that is expected, `thresholds` are the verdict's, `produced_by` the artifact's versions,
-    `inputs` the operator's own data where that was timed. Of another tool's measurement `foreign` alone is known.
+    `inputs` the operator's own data where that was timed, `labelled` the images that accuracy was told by, `size`
+    height and width of the images (of drawn ones, of those that are checked). Of another tool's measurement `foreign`
+    alone is known. `price` is the operator's own of an hour of the device.
     """
 
     device_profile: str
@@ -70,6 +83,9 @@ class Origin:
     produced_by: Mapping[str, str] = field(default_factory=dict)
     inputs: OwnInputs | None = None
     foreign: Foreign | None = None
+    size: tuple[int, int] | None = None
+    price: Price | None = None
+    labelled: LabelledImages | None = None
 
 
 @dataclass(frozen=True)

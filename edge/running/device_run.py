@@ -182,19 +182,23 @@ class DeviceRun(DeviceWork):
     def _measure(self, session: Session, cell: Cell, found: Mapping[str, Found]) -> str:
         check_request(cell, found, self.device.name)
         supplied = self._supplied(cell)
-        artifact, own = supplied.artifact, supplied.data
+        artifact, own, labelled = supplied.artifact, supplied.data, supplied.labelled
         given = self._engine(session, cell)
         self._ship(session, artifact)
-        if own is not None:
-            self._send(session, own.data.artifact, own.folder, own.files)
+        for one in supplied.sets:
+            self._send(session, one.data.artifact, one.folder, one.files)
         builds = found[cell.backend].report.builds and given is None
         rebuild = builds and self._anew(build_of(cell, artifact, self.device.name))
-        job, origin = self._journal.begin(cell, self._origin(cell, artifact, own.used if own else None))
+        used = own.used if own else None, labelled.used if labelled else None
+        job, origin = self._journal.begin(cell, self._origin(cell, artifact, *used))
         self._under_way = (cell, job)
         doing, data = f"measuring {cell.label}", own.data if own else None
         self._say(doing)
         control = control_of(cell, self.device)
-        spec = job_spec(job, cell, artifact, builds=builds, rebuild=rebuild, given=given, data=data, control=control)
+        spec = job_spec(
+            job, cell, artifact, builds=builds, rebuild=rebuild, given=given, data=data, control=control,
+            labelled=labelled.data if labelled else None,
+        )  # fmt: skip
         session.run(bounded(spec, self._tools.policy, self._rested_c), self._follower(doing, cell))
         return self._collect(session, cell, job, origin)
 

@@ -17,11 +17,12 @@ from edge.agent.finding import Found, how_to_install
 from edge.agent.serials import check_board
 from edge.agent.session import Session
 from edge.inventory.devices import Device
+from edge.planning import sizes
 from edge.planning.choosing import Survey
 from edge.planning.classes import Build
 from edge.planning.plan import Cell
 from edge.results.judged import Judged
-from edge.results.store import Measurement, Origin, OwnInputs, Store
+from edge.results.store import LabelledImages, Measurement, Origin, OwnInputs, Store
 from edge.results.verdict import Verdict
 from edge.running.journal import Journal, Task
 from edge.running.policy import Failures, Patience, Policy, link_may_return, passes_by_itself
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.planning.data import Prepared
+    from edge.planning.labelled import PreparedImages
 
 
 def _judge(measurement: Measurement, samples: NDArray[np.int64]) -> Verdict:
@@ -47,9 +49,10 @@ def _judge(measurement: Measurement, samples: NDArray[np.int64]) -> Verdict:
 @dataclass(frozen=True)
 class Tools:
     """What a run needs from outside: artifacts for cells, connections to devices, places for results and engines, what
-    the devices were found to have, and the operator's own data for the cells that take it. `rebuild` passes over the
-    engines that are cached. `policy` is what the run puts up with, `failures` counts its failed cells, `watch` is told
-    how cells end, `judge` gets each measurement that came, with all of its samples, in the thread of its device."""
+    the devices were found to have, and the operator's own data and labelled images for the cells that take them.
+    `rebuild` passes over the engines that are cached. `policy` is what the run puts up with, `failures` counts its
+    failed cells, `watch` is told how cells end, `judge` gets each measurement that came, with all of its samples, in
+    the thread of its device."""
 
     artifact: Callable[[Cell], Artifact]
     connect: Callable[[Device], Transport]
@@ -63,6 +66,7 @@ class Tools:
     failures: Failures = field(default_factory=Failures)
     watch: Watch = Watch()
     judge: Callable[[Measurement, NDArray[np.int64]], Verdict] = _judge
+    labelled: Callable[[Cell], PreparedImages] | None = None
 
 
 class DeviceWork:
@@ -219,7 +223,9 @@ class DeviceWork:
         """Whether to pass over a cached engine: once a run, as cells share engines and a run may be taken up."""
         return self._tools.rebuild and self._journal.of(build).done is None
 
-    def _origin(self, cell: Cell, artifact: Artifact, inputs: OwnInputs | None = None) -> Origin:
+    def _origin(
+        self, cell: Cell, artifact: Artifact, inputs: OwnInputs | None = None, labelled: LabelledImages | None = None
+    ) -> Origin:
         return Origin(
             device_profile=self.device.profile.name,
             power_mode=cell.power_mode or self.device.expected_power_mode,
@@ -230,6 +236,9 @@ class DeviceWork:
             edgebench=version(),
             produced_by=artifact.produced_by,
             inputs=inputs,
+            size=sizes.measured(artifact, cell.size, cell.pattern),
+            price=self.device.price,
+            labelled=labelled,
         )
 
     def _say(self, what: str) -> None:

@@ -86,7 +86,7 @@ def run(
     outcomes: dict[str, Outcome] = dict(_earlier(plan, journal, tools, report))
     todo = [cell for cell in plan.cells if cell.id not in outcomes]
     tools.watch.begins(plan.cells, [outcome.cell for outcome in outcomes.values()])
-    supply = Supply(todo, tools.artifact, tools.data)
+    supply = Supply(todo, tools.artifact, tools.data, tools.labelled)
     supply.make([cell for cell in todo if cell.engines == PER_CLASS or not tools.policy.overlap])
     outcomes.update({failure.cell.id: failure for failure in _not_supplied(todo, supply, journal, tools)})
     todo = [cell for cell in todo if cell.id not in outcomes]

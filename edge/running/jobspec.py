@@ -13,6 +13,7 @@ from device_agents.contract import (
     EngineRequest,
     GivenEngine,
     JobSpec,
+    Labelled,
     Precision,
     ShapeProfile,
     TensorSpec,
@@ -23,13 +24,16 @@ from edge.running.policy import Policy
 from export.artifact import Artifact, Parity
 from export.judging import boxes
 from export.judging.parity import LIMITS, WHOLE_LIMITS
-from export.request import FREE_BATCH
+from export.request import FREE_BATCH, FREE_HEIGHT, FREE_WIDTH
 from profiles.errors import RunError
 
+_SIDES = (FREE_HEIGHT, FREE_WIDTH)
 RELATIVE, DETECTION = "relative", "detection"  # JobSpec.CHECKS
 
 _BF16_LIMIT = 8 * LIMITS[Precision.FP16]  # three bits less of a mantissa
 _DEADLINE_MARGIN_S = 600.0  # loading and checking a process may take this long beside its timed part
+_LABELLED_S = 1.0  # an image that is looked at for its label, on the slowest device that anybody has
+_SIZE_S = 300.0  # and as long for each size that is drawn, for which something may be compiled
 _BUILD_S = 2 * 3600.0  # an engine may take half an hour on an Orin Nano, a large one with every tactic more
 
 
@@ -44,6 +48,7 @@ def job_spec(
     given: GivenEngine | None = None,
     data: DataSet | None = None,
     control: Control | None = None,
+    labelled: Labelled | None = None,
 ) -> JobSpec:
     """The job that measures `cell` with `artifact`, inputs fixed to the cell's batch and size, or builds its engine
     alone.
@@ -52,8 +57,9 @@ def job_spec(
     RunError when the artifact has another batch or size, or declares bounds that they are outside of.
     """
     where = f"{cell.model}, artifact {artifact.short_id}"
-    inputs, outputs, free = _shapes(cell, artifact, where)
-    golden = sizes.golden_file(artifact, cell.size)
+    size = _size(cell, artifact, where)
+    inputs, outputs, free = _shapes(cell, artifact, size, where)
+    golden = sizes.golden_file(artifact, size)
     return JobSpec(
         schema=SCHEMA,
         job=job,
@@ -65,7 +71,7 @@ def job_spec(
         inputs=inputs,
         outputs=outputs,
         batch=cell.batch,
-        free_dims=free,
+        free_dims={name: dim for name, dim in free.items() if not cell.pattern.sizes or name not in _SIDES},
         pattern=cell.pattern,
         timing=cell.timing,
         golden_file=golden,
@@ -73,7 +79,8 @@ def job_spec(
         hot_input=cell.hot_input,
         transfers=cell.transfers,
         options=dict(cell.options),
-        deadline_s=_deadline_s(cell, task, builds=builds, profiles=builds or given is not None),
+        deadline_s=_deadline_s(cell, task, builds=builds, profiles=builds or given is not None)
+        + (0.0 if labelled is None else labelled.images * _LABELLED_S),
         task=task,
         graph_inputs=artifact.inputs,
         engine=EngineRequest(_profiles(cell, artifact, free, where), cell.build, rebuild, given),
@@ -82,6 +89,8 @@ def job_spec(
         check=DETECTION if _is_detection(artifact) else RELATIVE,
         limits=_limits(artifact, cell),
         control=control or Control(),
+        cold=cell.cold,
+        labelled=labelled,
     )
 
 
@@ -105,11 +114,20 @@ def shapes_at(
     return inputs, tuple(tensor.at_batch(batch) for tensor in artifact.outputs)
 
 
+def _size(cell: Cell, artifact: Artifact, where: str) -> sizes.Size | None:
+    """The size of the job's inputs, None for the artifact's own. Errors: RunError for an artifact that cannot take the
+    sizes which are drawn."""
+    if not cell.pattern.sizes:
+        return cell.size
+    sizes.check_drawn(artifact, cell.pattern.sizes, where)
+    return sizes.measured(artifact, cell.size, cell.pattern)
+
+
 def _shapes(
-    cell: Cell, artifact: Artifact, where: str
+    cell: Cell, artifact: Artifact, size: sizes.Size | None, where: str
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], dict[str, int]]:
     """Inputs, outputs, and what the graph's free dimensions are. Errors: RunError."""
-    sides = sizes.chosen(artifact, cell.size, where)
+    sides = sizes.chosen(artifact, size, where)
     try:
         inputs, outputs = shapes_at(artifact, cell.batch, sides)
     except ValueError as error:
@@ -126,11 +144,20 @@ def _shapes(
 
 def _profiles(cell: Cell, artifact: Artifact, free: Mapping[str, int], where: str) -> tuple[ShapeProfile, ...]:
     """The bounds that were asked for, else those that the artifact declares; for every free dimension of the graph:
-    one that nothing bounds keeps the job's size."""
+    one that nothing bounds keeps the job's size. Sides of images are bounded by the sizes that are drawn, where they
+    are, and by the job's one size in a static engine."""
     asked = cell.profiles or artifact.profiles
     _check_bounds(cell, asked, free, where)
     kept = {name: DimRange(size, size, size) for name, size in free.items()}
-    return tuple({**kept, **sizes.declared(artifact), **profile} for profile in asked)
+    sides = {name: one for name, one in kept.items() if name in _SIDES}
+    if cell.pattern.sizes:
+        first, last = cell.pattern.sizes[0], cell.pattern.sizes[-1]
+        sides = {name: DimRange(first, one.opt, last) for name, one in sides.items()}
+    elif not cell.static:
+        sides = sizes.declared(artifact)
+    elif not cell.profiles:
+        asked = tuple({FREE_BATCH: one[FREE_BATCH]} for one in asked if FREE_BATCH in one)
+    return tuple({**kept, **profile, **sides} for profile in asked)
 
 
 def _check_bounds(cell: Cell, asked: tuple[ShapeProfile, ...], free: Mapping[str, int], where: str) -> None:
@@ -150,7 +177,7 @@ def _deadline_s(cell: Cell, task: str, *, builds: bool, profiles: bool) -> float
     """Seconds after which the device ends the job itself: every process at its cap, the one that profiles layers and
     the second opinion as well, and a build."""
     timing = cell.timing
-    per_process_s = timing.warmup_cap_s + timing.cap_s + _DEADLINE_MARGIN_S
+    per_process_s = timing.warmup_cap_s + timing.cap_s + _DEADLINE_MARGIN_S + _SIZE_S * len(cell.pattern.sizes)
     processes = 0 if task == "build" else timing.processes + profiles + (cell.check_with is not None)
     return processes * per_process_s + (_BUILD_S if builds else 0.0)
 

@@ -15,6 +15,7 @@ from profiles.errors import EdgebenchError, ExportError
 
 if TYPE_CHECKING:
     from edge.planning.data import Prepared
+    from edge.planning.labelled import PreparedImages
 
 _LOOK_S = 0.2
 
@@ -23,16 +24,27 @@ _LOOK_S = 0.2
 class Supplied:
     artifact: Artifact
     data: Prepared | None = None
+    labelled: PreparedImages | None = None
+
+    @property
+    def sets(self) -> tuple[Prepared | PreparedImages, ...]:
+        """What goes to the device beside the artifact."""
+        return tuple(one for one in (self.data, self.labelled) if one is not None)
 
 
 class Supply:
     """Makes what cells need, one after another, in the thread that calls `make`; other threads wait with `of`."""
 
     def __init__(
-        self, cells: Iterable[Cell], artifact: Callable[[Cell], Artifact], data: Callable[[Cell], Prepared] | None
+        self,
+        cells: Iterable[Cell],
+        artifact: Callable[[Cell], Artifact],
+        data: Callable[[Cell], Prepared] | None,
+        labelled: Callable[[Cell], PreparedImages] | None = None,
     ) -> None:
         self._artifact = artifact
         self._data = data
+        self._labelled = labelled
         self._made: dict[str, Future[Supplied]] = {cell.id: Future() for cell in cells}
 
     def make(self, cells: Iterable[Cell]) -> None:
@@ -73,8 +85,11 @@ class Supply:
 
     def _supplied(self, cell: Cell) -> Supplied:
         artifact = self._artifact(cell)
-        wants_data = cell.inputs is not None and self._data is not None
-        return Supplied(artifact, self._data(cell) if wants_data and self._data is not None else None)
+        return Supplied(
+            artifact,
+            self._data(cell) if cell.inputs is not None and self._data is not None else None,
+            self._labelled(cell) if cell.dataset is not None and self._labelled is not None else None,
+        )
 
 
 def in_turn(queues: Iterable[list[Cell]]) -> list[Cell]:

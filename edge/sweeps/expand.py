@@ -52,6 +52,7 @@ def identity(sweep: Sweep, devices: Sequence[Device], builders: Mapping[str, str
     facts = [
         sweep.sha256,
         sweep.base.inputs_sha256,
+        *([sweep.base.dataset_sha256] if sweep.base.dataset_sha256 else []),
         sorted(device.name for device in devices),
         [content_of(resolve(model)) for model in sweep.base.models],
         _weights_sha256(sweep.base.weights),
@@ -80,8 +81,8 @@ def in_fair_order(cells: Iterable[Cell], repeats: int) -> list[Cell]:
 
 
 def _names(expr: str, fleet: Fleet, where: str) -> set[str]:
-    """Of devices; a host whose GPUs the fleet file does not list stands for each of them."""
-    return {device.name for device in select(fleet, expr, where)}
+    """Of devices, if any; a host whose GPUs the fleet file does not list stands for each of them."""
+    return {device.name for device in select(fleet, expr, where, least=0)}
 
 
 def _within(axes: Axes, devices: Sequence[Device], fleet: Fleet, sweep: Sweep, choices: Choices) -> list[Device]:

@@ -6,7 +6,7 @@ precisions = ["fp16", "int8"]             without it, each device profile's own
 batches = [1, 8, 32]
 sizes = ["224", "384x320"]                of images, height first
 backends = ["tensorrt", "onnxruntime"]    without it, auto
-patterns = ["serial", "rate:30", "soak:10m"]
+patterns = ["serial", "rate:30", "soak:10m", "sizes:224-512"]     the last one has sizes of its own
 power_modes = ["15W", "MAXN"]             of Jetsons; without it, the one that is set there
 devices = "orin or a100"                  as --device has it; without it, all
 
@@ -14,12 +14,20 @@ weights = "random"                        these concern every cell: as the optio
 quick = true
 processes = 3
 repeats = 2                               every cell so often, every other round backwards
-options = { threads = 4 }
+options = { threads = 4 }                 an [[include]] may have its own
+if_there = true                           backends that a device lacks are left out there, and noted
+calibrate = "random"                      what INT8 is made with where there is none: a folder, an .npz, or random
 bounds = ["1:8:32"]
 inputs = "data.npz"
 lock_clocks = true                        for as long as a cell is measured, as docs/control.md has it
 persistence = true
 shared = true                             beside the product that runs there
+
+[timing]                                  how long each process warms up and times: as docs/sweeps.md has it
+iterations = 5000
+
+[quick_timing]                            the same for `quick`
+processes = 1
 
 [limits]
 max_failures = 20                         after so many failed cells no new one is begun
@@ -57,16 +65,19 @@ from device_agents.contract import Precision, Scalar, SchemaViolation, Timing, d
 from edge.planning.choosing import AUTO
 from edge.planning.control import Wishes
 from edge.planning.options import parse_bounds, parse_sizes
+from edge.planning.plan import OWN
 from edge.planning.request import Request
 from edge.quantities import parse_bytes, parse_duration
 from edge.running.policy import Policy
+from export.request import RANDOM
 from profiles.errors import ConfigError
 from profiles.load import parse, read_toml, unknown
 
 _KEYS = {
     "MODEL": "models", "--framework": "frameworks", "--backend": "backends", "--batch": "batches", "--size": "sizes",
     "--pattern": "patterns", "--bounds": "bounds", "--engines": "engines", "--check-with": "check_with",
-    "--processes": "processes", "--inputs": "inputs", "--device": "devices",
+    "--processes": "processes", "--inputs": "inputs", "--dataset": "dataset", "--device": "devices",
+    "--calibrate": "calibrate",
     "--power-mode": "power_modes", "--lock-clocks": "lock_clocks", "--persistence": "persistence",
 }  # fmt: skip
 _MOST_REPEATS = 1000
@@ -74,7 +85,8 @@ _MOST_REPEATS = 1000
 
 @dataclass(frozen=True)
 class Axes:
-    """What is multiplied. None leaves the choice to the plan, or to edgebench; `devices` is an expression."""
+    """What is multiplied. None leaves the choice to the plan, or to edgebench; `devices` is an expression, `options`
+    are the backends', all of them for every cell."""
 
     models: tuple[str, ...] | None = None
     frameworks: tuple[str, ...] | None = None
@@ -85,11 +97,12 @@ class Axes:
     patterns: tuple[str, ...] | None = None
     power_modes: tuple[str, ...] | None = None
     devices: str | None = None
+    options: dict[str, Scalar] | None = None
 
     def __post_init__(self) -> None:
         for item in fields(Axes):
             values = getattr(self, item.name)
-            if values is not None and not values:
+            if values is not None and not values and item.name != "options":
                 instead = "what is to be measured?" if item.name == "models" else "leave it out instead"
                 raise SchemaViolation(item.name, f"is empty; {instead}")
             if isinstance(values, tuple) and len(set(values)) < len(values):
@@ -180,16 +193,21 @@ class _File(Axes):
     quick: bool = False
     processes: int | None = None
     repeats: int = 1
-    options: dict[str, Scalar] = field(default_factory=dict)
+    if_there: bool = False
+    calibrate: str | None = None
     bounds: tuple[str, ...] = ()
     inputs: str | None = None
+    dataset: str | None = None
     hot_input: bool = False
+    cold: bool = False
     transfers: bool = True
     engines: str = "own"
     check_with: str | None = None
     lock_clocks: bool = False
     persistence: bool = False
     shared: bool = False
+    timing: Timing = Timing()
+    quick_timing: Timing = field(default_factory=Timing.quick)
     limits: _Limits = field(default_factory=_Limits)
     include: tuple[Axes, ...] = ()
     exclude: tuple[Exclude, ...] = ()
@@ -219,6 +237,11 @@ class Sweep:
     devices: str = "all"
 
     @property
+    def abilities(self) -> bool:
+        """Whether it matters what the backends can do, and whether they are there."""
+        return self.base.engines != OWN or self.base.if_there or any(axes.options for axes in self.axes)
+
+    @property
     def backends(self) -> tuple[str, ...]:
         """All that are asked for anywhere."""
         return tuple(dict.fromkeys(name for axes in self.axes for name in axes.backends or (AUTO,)))
@@ -233,10 +256,11 @@ class Sweep:
                 batches=axes.batches,
                 sizes=parse_sizes(",".join(axes.sizes)) if axes.sizes else None,
                 backends=axes.backends or (AUTO,),
+                options=axes.options or {},
             )
             return [
                 replace(
-                    shared,
+                    shared if not _draws(pattern) else replace(shared, sizes=None),
                     framework=framework,
                     precision=precision,
                     pattern=pattern,
@@ -249,13 +273,20 @@ class Sweep:
             ]
 
 
-def load_sweep(source: Path, *, weights: str | None = None) -> Sweep:
-    """Errors: ConfigError that names file, key and what is allowed."""
+def _draws(pattern: str | None) -> bool:
+    """Whether that load has sizes of its own, which those of the plan do not concern."""
+    return pattern is not None and pattern.startswith("sizes:")
+
+
+def load_sweep(source: Path, *, weights: str | None = None, quick: bool = False) -> Sweep:
+    """`weights` and `quick` come before the file's own. Errors: ConfigError that names file, key and what is
+    allowed."""
     data = read_toml(source)
     file = parse(_File, data, where=source)
+    file = replace(file, weights=weights or file.weights, quick=quick or file.quick)
     models = tuple(dict.fromkeys(name for axes in (file, *file.include) for name in axes.models or ()))
     with located(source):
-        base = _base(file, source, models, weights)
+        base = _base(file, source, models)
     own = [Axes(**{item.name: getattr(file, item.name) for item in fields(Axes)})]
     sweep = Sweep(
         name=source.stem,
@@ -265,7 +296,7 @@ def load_sweep(source: Path, *, weights: str | None = None) -> Sweep:
         excludes=file.exclude,
         repeats=file.repeats,
         policy=file.limits.policy(),
-        sha256=hashlib.sha256(dumps({**_content(data), "weights": weights or file.weights}).encode()).hexdigest(),
+        sha256=hashlib.sha256(dumps({**_content(data), **_typed(file)}).encode()).hexdigest(),
         devices=file.devices or "all",
     )
     for axes in sweep.axes:
@@ -278,21 +309,40 @@ def _content(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key not in ("limits", "devices")}
 
 
-def _base(file: _File, source: Path, models: tuple[str, ...], weights: str | None) -> Request:
+def _typed(file: _File) -> dict[str, Any]:
+    """What the command line may have said; a plan that is quick by itself is the same sweep as one that is told so."""
+    return {"weights": file.weights, **({"quick": True} if file.quick else {})}
+
+
+def _base(file: _File, source: Path, models: tuple[str, ...]) -> Request:
     return Request(
         models=models,
-        weights=weights or file.weights,
-        timing=Timing.quick() if file.quick else Timing(),
+        weights=file.weights,
+        timing=file.quick_timing if file.quick else file.timing,
         processes=file.processes,
-        options=file.options,
         hot_input=file.hot_input,
+        cold=file.cold,
         transfers=file.transfers,
         bounds=parse_bounds(list(file.bounds)),
-        inputs=source.absolute().parent / Path(file.inputs).expanduser() if file.inputs else None,
+        inputs=_beside(source, file.inputs),
+        dataset=_beside(source, file.dataset),
         check_with=file.check_with,
         engines=file.engines,
+        if_there=file.if_there,
+        is_quick=file.quick,
+        calibrate=_calibrated(source, file.calibrate),
         wishes=Wishes(lock_clocks=file.lock_clocks, persistence=file.persistence, shared=file.shared),
     )
+
+
+def _beside(source: Path, name: str | None) -> Path | None:
+    """What a plan file names, from its folder."""
+    return source.absolute().parent / Path(name).expanduser() if name else None
+
+
+def _calibrated(source: Path, data: str | None) -> str | None:
+    """What INT8 is made with: a file or folder beside the plan, or `random`, which is none."""
+    return data if data is None or data == RANDOM else str(_beside(source, data))
 
 
 @contextlib.contextmanager

@@ -5,8 +5,9 @@ An image is turned upright, resized in full by bilinear interpolation, and norma
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from device_agents.formats import pixels as formats
 from profiles.errors import ConfigError
 from profiles.schema import ImageInput
 
@@ -70,7 +72,7 @@ def read_files(
 
     Errors: ConfigError naming the file that is no image; for a model that takes no images; without Pillow.
     """
-    _check_kind(image)
+    check_kind(image)
     kept: list[Path] = []
     skipped: list[Path] = []
     arrays = []
@@ -92,13 +94,34 @@ def read_files(
 
 def normalise(pixels: NDArray[Any], image: ImageInput) -> NDArray[np.float32]:
     """What the model takes of (..., H, W, C) pixels in [0, 255] whose colours are RGB: (..., C, H, W)."""
-    mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (image.mean, image.std))
-    planes = np.moveaxis(pixels.astype(np.float32), -1, -3)
-    shades = (planes[..., ::-1, :, :] if image.order == "BGR" else planes) / np.float32(255)
-    return np.asarray((shades - mean) / std)
+    return formats.normalise(pixels, image.mean, image.std, image.order)
 
 
-def _check_kind(image: ImageInput) -> None:
+def centre(file: Path, image: ImageInput) -> NDArray[np.uint8]:
+    """(H, W, C) pixels in RGB of the middle of an image, as torchvision's preset for classifiers cuts them: the image
+    is shrunk or enlarged until its shorter side is 256/224 of the model's, by bilinear interpolation with antialiasing,
+    and cut. As torchvision's ImageFolder reads it, it is not turned upright. Errors: as `read_files`."""
+    height, width = image.shape[1:]
+    with _opened(file) as opened:
+        converted = opened.convert(_MODES[image.shape[0]])
+        size = enlarged(converted.size, (width, height))
+        resized = converted if converted.size == size else converted.resize(size, _bilinear())
+        left, top = (round((have - want) / 2.0) for have, want in zip(size, (width, height), strict=True))
+        cut = resized.crop((left, top, left + width, top + height))
+    return np.asarray(cut, np.uint8).reshape(height, width, image.shape[0])
+
+
+def enlarged(have: tuple[int, int], want: tuple[int, int]) -> tuple[int, int]:
+    """The (width, height) to which an image is resized before its middle is cut: both sides of at least 256/224 of what
+    is wanted, one of them exactly, and the other as torchvision's Resize rounds it."""
+    width, height = (round(side * 256 / 224) for side in want)
+    if width * have[1] >= height * have[0]:
+        return width, max(height, int(width * have[1] / have[0]))
+    return max(width, int(height * have[0] / have[1])), height
+
+
+def check_kind(image: ImageInput) -> None:
+    """Errors: ConfigError for a model that takes no images, and without Pillow."""
     where = f"input {image.name!r}"
     if len(image.shape) != 3:
         raise ConfigError("it takes video, and frames are not read from files", where=where, fix=_ARRAYS_INSTEAD)
@@ -109,17 +132,32 @@ def _check_kind(image: ImageInput) -> None:
 
 
 def _pixels(file: Path, image: ImageInput, size: Sequence[int]) -> NDArray[np.uint8]:
-    """(H, W, C). Errors: ConfigError for what is no image."""
-    from PIL import Image, ImageOps
+    """(H, W, C) of the whole image. Errors: ConfigError for what is no image."""
+    from PIL import ImageOps
 
     height, width = size
+    with _opened(file) as opened:
+        upright = ImageOps.exif_transpose(opened).convert(_MODES[image.shape[0]])
+        resized = upright.resize((width, height), _bilinear())
+    return np.asarray(resized, np.uint8).reshape(height, width, image.shape[0])
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """An image as Pillow has it; what goes wrong while it is read is an error of that file. Errors: ConfigError."""
+    from PIL import Image
+
     try:
         with Image.open(file) as opened:
             if opened.mode[0] in "IF":  # Pillow would clip all above 255 to white
                 raise ConfigError("its pixels have more than 8 bits a channel", where=str(file), fix=_ARRAYS_INSTEAD)
-            upright = ImageOps.exif_transpose(opened).convert(_MODES[image.shape[0]])
-            resized = upright.resize((width, height), Image.Resampling.BILINEAR)
+            yield opened
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         message = f"not an image that Pillow reads ({str(error)[:200]})"
         raise ConfigError(message, where=str(file), fix="remove it, or pass over such files") from None
-    return np.asarray(resized, np.uint8).reshape(height, width, image.shape[0])
+
+
+def _bilinear() -> Any:
+    from PIL import Image
+
+    return Image.Resampling.BILINEAR

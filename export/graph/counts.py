@@ -40,6 +40,7 @@ def facts(path: Path, golden: Arrays | None = None, sizes: Mapping[str, int] | N
         weight_bytes=weight_bytes(model),
         input_bytes=_or_unknown(costs.input_bytes, "input_bytes", unknown),
         output_bytes=_or_unknown(costs.output_bytes, "output_bytes", unknown),
+        activation_bytes=_or_unknown(costs.activation_bytes, "activation_bytes", unknown),
         unknown=unknown,
     )
 
@@ -87,6 +88,15 @@ class _Costs:
         found = {spec.name: spec for spec in specs(self.model.graph.output)}
         return sum(_bytes(found[name], shapes[name]) for name in wanted) // self._batch()
 
+    def activation_bytes(self) -> int:
+        """Of every tensor that a node of the outer graph makes."""
+        values, _ = self._values()
+        made = {name for node in self.model.graph.node for name in node.output if name}
+        sizes = {value.name: _value_bytes(value) for value in values if _known_shape(value) is not None}
+        if not made <= sizes.keys():
+            raise ValueError("the shapes of its tensors depend on its inputs")
+        return sum(sizes[name] for name in made) // self._batch()
+
     def _batch(self) -> int:
         first = specs(self.model.graph.input)[0]
         return self._fixed(first)[0] if first.shape else 1
@@ -96,6 +106,12 @@ class _Costs:
 
     def _inferred(self) -> dict[str, list[int]]:
         """Shapes at the sizes that were asked for, of all tensors of the outer graph for which they can be told."""
+        values, weights = self._values()
+        shapes = {value.name: shape for value in values if (shape := _known_shape(value)) is not None}
+        return shapes | {tensor.name: list(tensor.dims) for tensor in weights}
+
+    def _values(self) -> tuple[list[Any], Any]:
+        """All tensors of the outer graph with what inference tells of them, and its weights."""
         import onnx
 
         small = skeleton(self.model)
@@ -107,9 +123,7 @@ class _Costs:
             value.type.tensor_type.ClearField("shape")
         del small.graph.value_info[:]
         inferred = onnx.shape_inference.infer_shapes(small, data_prop=True).graph
-        values = (*inferred.value_info, *inferred.input, *inferred.output)
-        shapes = {value.name: shape for value in values if (shape := _known_shape(value)) is not None}
-        return shapes | {tensor.name: list(tensor.dims) for tensor in inferred.initializer}
+        return [*inferred.value_info, *inferred.input, *inferred.output], inferred.initializer
 
     def _executed(self) -> Executed:
         if self._run is None:
@@ -132,6 +146,14 @@ class _Costs:
 
 def _bytes(spec: TensorSpec, shape: list[int]) -> int:
     return int(math.prod(shape) * np.dtype(spec.dtype).itemsize)
+
+
+def _value_bytes(value: Any) -> int:
+    from onnx import helper
+
+    kind = value.type.tensor_type
+    itemsize = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).itemsize
+    return int(math.prod(_known_shape(value) or ()) * itemsize)
 
 
 def _weights(model: Any) -> Iterator[Any]:

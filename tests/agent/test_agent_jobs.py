@@ -31,7 +31,7 @@ class TestProbe:
         assert report.identity["python"].value == platform.python_version()
         assert report.identity["gpu_uuid"].value == lab.gpu
         assert report.backends["onnxruntime"].version.value == onnxruntime.__version__
-        assert report.backends["onnxruntime"].patterns == ("serial", "pipelined", "rate")
+        assert report.backends["onnxruntime"].patterns == ("serial", "pipelined", "rate", "sizes")
         assert "cpu" in str(report.backends["onnxruntime"].facts["providers"].value).split()
 
     def test_makes_the_working_folder_for_its_owner_alone(self, lab: Lab) -> None:

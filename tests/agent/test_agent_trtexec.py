@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from agent_lab import CLASSES, Lab, golden
 
-from device_agents.contract import DataSet, DimRange, EngineRequest, FileEntry, JobSpec, TensorSpec
+from device_agents.contract import DataSet, DimRange, EngineRequest, FileEntry, JobSpec, Labelled, TensorSpec
 
 STAND_IN = Path(__file__).parents[1] / "stand_ins" / "trtexec.py"
 VERSIONS = ("8.5.2", "10.3.0", "11.1.0.106")
@@ -91,6 +91,15 @@ def test_a_profile_that_fails_costs_neither_the_measurement_nor_the_command(devi
         "trtexec passed, but what it wrote cannot be read (it was not written)"
     )
     assert "--loadEngine=" in result.command
+
+
+def test_a_tool_with_a_loop_of_its_own_takes_no_labelled_images(device: Lab) -> None:
+    device.ship("labelled-0001", {"images.npz": b"whatever"})
+    file = FileEntry("images.npz", 8, hashlib.sha256(b"whatever").hexdigest())
+    asked = Labelled("labelled-0001", (file,), 1, "image", "scores", (0.0,) * 3, (1.0,) * 3)
+    error = device.fails(spec(device, labelled=asked))
+    assert error.code == "unsupported"
+    assert error.message == "trtexec runs a loop of its own and takes no labelled images"
 
 
 @pytest.mark.parametrize("reference", [False, True])

@@ -127,9 +127,16 @@ def test_a_worker_probes_and_gets_the_engine_of_a_class_and_own_data(
         lines.append(f'{server.fleet_toml("jetson-agx-orin-64gb")}python = "{python}"\nsite = "site-b"\n')
     (operator.home / "fleet.toml").write_text("".join(lines).replace("site = ", "builder = true\nsite = ", 1))
     np.savez(operator.home / "data.npz", images=np.random.default_rng(1).random((4, 3, 32, 32), np.float32))
+    pixels = pytest.importorskip("PIL.Image", reason="making images needs Pillow")
+    for label in (0, 7):
+        (operator.home / "photos" / str(label)).mkdir(parents=True)
+        pixels.new("RGB", (40, 50), (label * 30, 99, 9)).save(operator.home / "photos" / str(label) / "a.png")
+    told = ("--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5")
+    assert operator.run("export", tiny_onnx, *told, "--precision", "fp16").code == 0
     plan = operator.home / "engines.toml"
     plan.write_text(
         f'models = ["{tiny_onnx}"]\nquick = true\nprocesses = 1\nengines = "per-class"\ninputs = "data.npz"\n'
+        'dataset = "photos"\n'
     )
     answer = operator.run("sweep", plan, "--scheduler", cluster.address, timeout=PATIENCE_S)
     assert answer.code in (0, 4), answer.err + answer.out
@@ -137,6 +144,8 @@ def test_a_worker_probes_and_gets_the_engine_of_a_class_and_own_data(
     kept = {one["cell"]["device"]: one for one in (operator.stored(one["id"]) for one in operator.measurements())}
     assert kept["b-2"]["result"]["engine"]["why"] == "built by b-1"
     assert [one["origin"]["inputs"]["samples"] for one in kept.values()] == [4, 4]
+    assert [one["origin"]["labelled"]["images"] for one in kept.values()] == [2, 2]
+    assert [one["result"]["processes"][-1]["accuracy"]["images"] for one in kept.values()] == [2, 2]
     sent = [line.split(" to ")[1] for line in answer.err.splitlines() if line.startswith("sending the data (")]
     assert set(sent) == {"site-b ..."}
 

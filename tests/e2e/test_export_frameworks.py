@@ -10,6 +10,7 @@ from device_agents.contract import DimRange, Precision
 from export.artifact import Artifact, Parity
 from export.data import golden
 from export.judging import parity
+from profiles.load import model_profile
 
 FRAMEWORKS = ("pytorch", "tensorflow")
 
@@ -49,6 +50,10 @@ def test_resnet18_passes_the_gate_with_its_facts(artifact_store, framework: str)
     assert artifact.graph.macs == pytest.approx(1.814e9, rel=0.001)
     assert artifact.graph.parameters == pytest.approx(11.69e6, rel=0.01)
     assert artifact.graph.transposes <= 1
+    cost = model_profile("resnet18").cost
+    assert cost is not None
+    assert (artifact.graph.macs, artifact.graph.parameters) == (cost.macs, cost.parameters)
+    assert artifact.graph.activation_bytes == pytest.approx(4 * cost.activations, rel=1e-3)
     assert artifact.graph.opset == 18
     assert {"onnx", "exporter"} < set(artifact.produced_by)
 

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from device_agents.contract import Accuracy, LoadPattern
+from edge.results.store import Store
+from profiles.schema import Price, Thresholds
 from tests.browser import Browser
+from tests.made import drawn, measured
 from tests.operator import Operator
-from tests.report_lab import Made, add
+from tests.report_lab import Made, add, answered
 
 pytestmark = pytest.mark.leaves("the browser serves all tests of the module")
 HOSTILE = "<img src=x onerror='window.broken=1'><b>bold</b>"
@@ -17,7 +21,7 @@ MADE = (
     Made("aaaa2", ms=3.0, framework="tensorflow"),
     Made("aaaa3", ms=4.0, backend="onnxruntime"),
     Made("aaaa4", ms=8.0, batch=8),
-    Made("bbbb1", ms=1.0, device="orin-2"),
+    Made("bbbb1", ms=1.0, device="orin-2", price=Price(0.36, "EUR", "fleet.toml")),
     Made("bbbb2", ms=1.1, device="orin-2", slower=0.5, batch=8),
 )
 
@@ -43,6 +47,20 @@ class TestThePage:
         assert browser.complaints() == []
         assert browser.requests() == [page]
         assert browser.ask("document.querySelectorAll('.plot .main-svg').length") > 0
+
+    def test_shows_accuracy_and_late_answers_beside_speed(self, browser: Browser, operator: Operator) -> None:
+        made = answered(Made("cccc1"), Accuracy(60, 42, 54, 1000), 20, 50_000_000)
+        add(operator.home / ".local/share/edgebench", made, Made("cccc2", batch=8))
+        assert operator.run("report", "--html", "r.html").code == 0
+        browser.open((operator.home / "r.html").as_uri(), 2)
+        assert browser.complaints() == []
+        row = " ".join(browser.texts("#rows tr[data-id='cccc1'] td"))
+        assert "70 %" in row
+        assert "90 %" in row
+        assert "2 %" in row
+        assert "%" not in " ".join(browser.texts("#rows tr[data-id='cccc2'] td"))
+        hover = "document.getElementById('plot-pareto').data.flatMap(trace => trace.text || []).join(' ')"
+        assert "top-1 70.0%" in browser.ask(hover)
 
     def test_strikes_out_what_is_invalid_and_says_why(self, browser: Browser, page: str) -> None:
         browser.open(page, 6)
@@ -89,6 +107,49 @@ class TestThePage:
         browser.open(page, 6)
         assert "1.5" in browser.texts("#ratio-rows tbody tr")[0]
         assert browser.texts("#ratio-rows code")[0] == "edgebench compare aaaa1 aaaa2 --across framework"
+
+    def test_stacks_the_parts_of_a_start_cold_and_warm(self, browser: Browser, page: str) -> None:
+        browser.open(page, 6)
+        drawn = "document.getElementById('plot-loading').data"
+        assert browser.ask(f"{drawn}.map(trace => trace.name)") == [
+            "Python", "import", "load", "inputs handed over", "first inference",
+        ]  # fmt: skip
+        assert browser.ask(f"{drawn}[2].x.slice(-2)") == [0.4, 1.4], "the first measurement's, from the top"
+        assert "onnxruntime" not in browser.texts("#starts tbody tr")[0]
+        cold, warm = browser.texts("#starts tbody tr:nth-child(-n+2)")
+        assert ("cold" in cold, "21.9" not in cold, "warm" in warm) == (True, True, True)
+
+    def test_stacks_the_memory_that_each_stage_added(self, browser: Browser, page: str) -> None:
+        browser.open(page, 6)
+        drawn = "document.getElementById('plot-memory').data"
+        assert browser.ask(f"{drawn}.map(trace => [trace.name, trace.x[0]])") == [
+            ["import", 30], ["load", 120], ["first inference", 10], ["timed", 0],
+        ]  # fmt: skip
+
+    def test_tells_what_a_million_images_cost_where_there_is_a_price(self, browser: Browser, page: str) -> None:
+        browser.open(page, 6)
+        (row,) = browser.texts("#costs tbody tr")
+        assert "EUR" in row
+        assert "at 0.36 EUR an hour (fleet.toml)" in row
+        assert "Without: 5 (the profile jetson-agx-orin-64gb has no price an hour" in browser.texts("#costs caption")[0]
+        assert "a million images" in browser.texts("#matrix tbody tr")[1]
+
+    def test_has_the_overhead_of_drawn_sizes(self, browser: Browser, operator: Operator, results: Path) -> None:
+        calm, pattern = Thresholds(9.0, 9.0, 9.0), LoadPattern.parse("sizes:224,256")
+        made = [drawn([{224: (40, 11.0), 256: (10, 20.0)}] * 2, name="drawn001", pattern=pattern, thresholds=calm)]
+        made += [measured(ms, ms, size=(px, px), name=f"alone{px}") for px, ms in ((224, 10.0), (256, 25.0))]
+        for row, samples in made:
+            Store(results).add(row.measurement, samples.astype("<i8").tobytes())
+        answer = operator.run("report", "--html", "r.html")
+        assert answer.code == 0, answer.err
+        browser.open((operator.home / "r.html").as_uri(), 3)
+        assert browser.complaints() == []
+        assert [browser.texts(f"#size-rows tbody tr:nth-child({row}) td") for row in (1, 2, 3)] == [
+            ["all", "100", "", "", "-1.5 % (-1.5 % to -1.5 %)"],
+            ["224 px", "80", "11", "10", "+10.0 % (+10.0 % to +10.0 %)"],
+            ["256 px", "20", "20", "25", "-20.0 % (-20.0 % to -20.0 %)"],
+        ]
+        assert len(browser.texts("#size-rows tbody tr")) == 3
 
     @pytest.mark.parametrize("width", [390, 1280])
     def test_fits_the_width_of_a_screen(self, browser: Browser, page: str, width: int) -> None:
@@ -153,7 +214,7 @@ class TestTheCommand:
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            ([], "say one of --html FILE and --live"),
+            ([], "say --html FILE, --live, --claims or --matrix"),
             (["--html", "r.html", "--live"], "say one of --html FILE and --live"),
             (["--html", "r.html"], "no measurement is so"),
             (["--html", "r.html", "abcd"], "no measurement begins with 'abcd'"),

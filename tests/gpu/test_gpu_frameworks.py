@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from device_agents.backends.pytorch import Backend
-from tests.torch_weights import SIDE, SPEC, save, squeezenet
+from tests.torch_weights import DRAWN, SIDE, SPEC, computes_every_size, save, squeezenet
 
 torch = pytest.importorskip("torch", reason="no PyTorch: install edgebench[pytorch]")
 pytest.importorskip("torchvision", reason="no torchvision: install edgebench[pytorch]")
@@ -59,4 +59,22 @@ def test_slots_are_answered_as_on_the_processor_and_taken_apart(
         np.testing.assert_allclose(backend.outputs(slot)["logits"], wanted, rtol=1e-3, atol=1e-4)
     recompiles = backend.readings().get("recompiles")
     assert recompiles is None or recompiles.value == 0
+    backend.close()
+
+
+@pytest.mark.parametrize("transfers", [True, False])
+@pytest.mark.parametrize("options", [{}, {"mode": "compile"}, {"mode": "compile", "dynamic": False}], ids=str)
+def test_drawn_sizes_are_computed_each_and_compiled_before(
+    tmp_path: Path, options: dict[str, Any], transfers: bool
+) -> None:
+    network = squeezenet()
+    backend = Backend()
+    backend.start()
+    path = save(network.state_dict(), tmp_path)
+    backend.load(path, replace(DRAWN, transfers=transfers, options={"provider": "cuda", **options}))
+    if backend.compiles:
+        backend.compile(tmp_path, tmp_path)
+    computes_every_size(backend, network)
+    told = backend.readings()
+    assert not told or told["recompiles"].value == 0
     backend.close()

@@ -23,6 +23,7 @@ from device_agents.cuda import Cuda
 from device_agents.errors import DeviceError
 from device_agents.ort import providers
 from device_agents.ort.streams import StreamRunner
+from tests import free_sizes
 
 ort = pytest.importorskip("onnxruntime", reason="the backend needs onnxruntime")
 pytest.importorskip("onnx", reason="making a small model needs onnx")
@@ -238,3 +239,13 @@ def test_tensorrt_s_provider_computes_the_same(model: Path, options: dict[str, A
         switches = backend.switches()
     check(found, model, 1e-3)
     assert int(str(switches["nodes_tensorrt"])) >= 1
+
+
+@pytest.mark.parametrize("transfers", [True, False], ids=["transfers", "resident"])
+@pytest.mark.parametrize("options", [{}, {"parts": False}], ids=lambda way: " ".join(way) or "plain")
+def test_drawn_sizes_are_computed_each(tmp_path: Path, options: dict[str, Any], transfers: bool) -> None:
+    pattern = LoadPattern.parse("sizes:32-96")
+    backend, drawn = Backend(), free_sizes.write_model(tmp_path / "free.onnx")
+    backend.start()
+    backend.load(drawn, free_sizes.drawing(pattern, transfers=transfers, options={"provider": "cuda", **options}))
+    free_sizes.computes(backend, drawn, pattern.sizes)

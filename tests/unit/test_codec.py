@@ -163,7 +163,7 @@ class TestRefusals:
             (
                 changed(SPEC, pattern={"kind": "burst"}),
                 "pattern.kind",
-                "unknown load pattern 'burst'; allowed: serial, pipelined, rate:FPS, soak:DURATION",
+                "unknown load pattern 'burst'; allowed: serial, pipelined, rate:FPS, soak:DURATION, sizes:LEAST-MOST",
             ),
             (changed(SPEC, files={}), "files", "expected a list, got {}"),
             (

@@ -10,13 +10,14 @@ import numpy as np
 from edge.report.page.distribution import percentiles, quantiles_ms
 from edge.report.page.graphs import Graphs
 from edge.report.page.numbers import ms, short
+from edge.report.page.stages import cost, memory, starts
 from edge.report.page.timeline import timeline
-from edge.report.rows import Row, special
+from edge.report.rows import Row, late, right, special, top1, top5
 from edge.results.again import deploy_command
 from edge.results.energy import Energy
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.sides import Side, side
-from edge.results.stats import Estimate
+from edge.results.stats import Estimate, Share
 from edge.results.store import Store
 from edge.results.watched import Watched
 
@@ -42,7 +43,7 @@ def read_entry(store: Store, graphs: Graphs, measurement_id: str, points: int) -
     samples = store.samples_ns(measurement)
     row = Row.from_samples(measurement, samples)
     return Entry(
-        told={**_what(row), **_figures(row), **_drawn(row, samples, points), **_engine(row, graphs)},
+        told={**_what(row), **_figures(row), **_drawn(row, samples, points), **_engine(row, graphs), **_around(row)},
         row=row,
         side=side([row], [samples]) if measurement.result.processes else None,
     )
@@ -74,7 +75,7 @@ def _what(row: Row) -> dict[str, Any]:
 
 
 def _figures(row: Row) -> dict[str, Any]:
-    summary, energy = row.summary, row.energy
+    summary, energy, accuracy = row.summary, row.energy, row.accuracy
     known = energy if isinstance(energy, Energy) else None
     return {
         "median": _estimate(summary.median),
@@ -86,7 +87,14 @@ def _figures(row: Row) -> dict[str, Any]:
         "samples": summary.samples,
         "processes": row.processes,
         "streams": summary.streams,
+        "top1": _share(top1(accuracy), right(accuracy)) if accuracy else None,
+        "top5": _share(top5(accuracy), right(accuracy)) if accuracy else None,
+        "late": _share(summary.late, late(summary)),
     }
+
+
+def _around(row: Row) -> dict[str, Any]:
+    return {"loading": starts(row), "memory": memory(row), "cost": cost(row)}
 
 
 def _drawn(row: Row, samples: Samples, points: int) -> dict[str, Any]:
@@ -119,6 +127,10 @@ def _engine(row: Row, graphs: Graphs) -> dict[str, Any]:
         ],
         "floor": graphs.floor(row.measurement, median.value_ns if median else None),
     }  # fmt: skip
+
+
+def _share(found: Share | None, told: str) -> dict[str, Any] | None:
+    return None if found is None else {"share": short(found.value), "told": told}
 
 
 def _estimate(found: Estimate | None) -> dict[str, Any] | None:

@@ -6,11 +6,12 @@ import functools
 from pathlib import Path
 from typing import Any
 
+from edge.planning import sizes
 from edge.report.page.numbers import ms, short
 from edge.results.energy import NotKnown
 from edge.results.floor import Floor, floor
 from edge.results.store import Measurement
-from export.artifact import GraphFacts
+from export.artifact import Artifact
 from export.artifact import Store as Artifacts
 from profiles.errors import EdgebenchError
 from profiles.load import device_profile
@@ -22,7 +23,7 @@ class Graphs:
 
     def __init__(self, artifacts: Path) -> None:
         self._artifacts = Artifacts(artifacts)
-        self._facts = functools.cache(self._read)
+        self._made = functools.cache(self._read)
 
     def floor(self, measurement: Measurement, median_ns: float | None) -> dict[str, Any]:
         """For the page: the floor in ms and how many times as long the median is, or why there is none."""
@@ -40,14 +41,17 @@ class Graphs:
     def _of(self, measurement: Measurement) -> Floor | NotKnown:
         if measurement.origin.foreign is not None:
             return NotKnown("another tool measured it")
-        facts = self._facts(measurement.origin.artifact)
-        if isinstance(facts, NotKnown):
-            return facts
-        return floor(measurement, facts, _peaks(measurement.origin.device_profile))
+        made = self._made(measurement.origin.artifact)
+        if isinstance(made, NotKnown):
+            return made
+        counted, size = sizes.own(made), measurement.cell.size
+        if size is not None and counted is not None and size != counted:
+            return NotKnown(f"its operations were counted at {sizes.told(counted)}")
+        return floor(measurement, made.graph, _peaks(measurement.origin.device_profile))
 
-    def _read(self, artifact: str) -> GraphFacts | NotKnown:
+    def _read(self, artifact: str) -> Artifact | NotKnown:
         try:
-            return self._artifacts.get(artifact).graph
+            return self._artifacts.get(artifact)
         except EdgebenchError:
             return NotKnown("the artifact, which tells its operations, is not here any more")
 

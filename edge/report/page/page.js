@@ -29,6 +29,7 @@
   const figure = (value, digits = 3) =>
     value === null || value === undefined ? "" : Math.abs(value) >= 1000
       ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)));
+  const percent = (found) => (found ? `${figure(100 * found.share)} %` : "");
   function estimate(found, samples) {
     if (!found) return `- (n=${samples})`;
     const width = found.half === null ? "" : ` ${found.approximate ? "~" : "±"}${figure(found.half, 2)}`;
@@ -80,10 +81,18 @@
     ["p99 ms", (c) => estimate(c.p99, c.samples), (c) => c.p99 && c.p99.ms],
     ["images/s", (c) => figure(c.per_s), (c) => c.per_s],
     ["J/image", (c) => figure(c.joules), (c) => c.joules],
+    ["first answer s", (c) => (usual(c) ? toldStart(usual(c)) : ""), (c) => (usual(c) ? usual(c).s : null)],
+    ["per million", (c) => money(c.cost, c.cost.million), (c) => (c.cost.why ? null : c.cost.million)],
+    ["top-1", (c) => percent(c.top1), (c) => c.top1 && c.top1.share],
+    ["top-5", (c) => percent(c.top5), (c) => c.top5 && c.top5.share],
+    ["late", (c) => percent(c.late), (c) => c.late && c.late.share],
     ["× floor", (c) => figure(c.floor.times, 2), (c) => c.floor.times],
     ["verdict", (c) => c.verdict], ["why", (c) => reasons(c)],
   ];
-  const FIGURES = ["median ms", "p99 ms", "images/s", "J/image", "× floor"];
+  const FIGURES = ["median ms", "p99 ms", "images/s", "J/image", "first answer s", "per million", "top-1", "top-5", "late", "× floor"];
+  const money = (cost, amount) => (cost.why ? "" : `${figure(amount)} ${cost.currency}`);
+  const toldStart = (one) => `${figure(one.s)}${one.half === null ? "" : ` ±${figure(one.half, 2)}`} ${one.name}`;
+  const usual = (cell) => cell.loading.starts.reduce((a, b) => (a && a.processes > b.processes ? a : b), null);
   function reasons(cell) {
     const broken = cell.findings.filter((one) => one.broken);
     if (broken.length) return broken.map((one) => `${one.rule}: ${one.reason}`).join("; ");
@@ -156,6 +165,8 @@
     const most = leading(sound, (cell) => cell.per_s);
     if (fast) told.append(el("div", {}, `${estimate(fast.median)} ms · `, how(fast)));
     if (most) told.append(el("div", {}, `${figure(most.per_s)} images/s · `, how(most)));
+    const cheap = leading(sound, (cell) => (cell.cost.why ? null : -cell.cost.million));
+    if (cheap) told.append(el("div", {}, `${money(cheap.cost, cheap.cost.million)} a million images · `, how(cheap)));
     if (!valid.length) told.append(el("div", { class: "soft" }, "UNJUDGED"));
     return told;
   }
@@ -252,7 +263,8 @@
       const best = front(its), color = look(index).color;
       const points = {
         name: plain(name), legendgroup: name, x: its.map((cell) => cell.median.ms), y: its.map((cell) => cell.per_s),
-        text: its.map((cell) => hover(cell) + (cell.joules === null ? "" : `<br>${figure(cell.joules)} J an image`)),
+        text: its.map((cell) => hover(cell) + (cell.joules === null ? "" : `<br>${figure(cell.joules)} J an image`)
+          + (cell.top1 ? `<br>${cell.top1.told}` : "")),
         hoverinfo: "text", mode: "markers", marker: { ...symbols(its, index), size: its.map(size), opacity: 0.85 },
       };
       const line = {
@@ -309,6 +321,8 @@
       ...chosen.findings.map((one) => [one.broken ? "broken" : "not judged", `${one.rule}: ${one.reason}`]),
       ...chosen.flags.map((one) => ["flag", `${one.name}: ${one.reason}`]),
       ["energy", chosen.joules === null ? `not known: ${chosen.energy}` : `${figure(chosen.joules)} J an image, ${figure(chosen.watts)} W (${chosen.energy})`],
+      ...(chosen.top1 ? [["accuracy", chosen.top1.told]] : []),
+      ...(chosen.late ? [["late answers", chosen.late.told]] : []),
       ["precision", precisionOf(chosen)],
       ["floor", floorOf(chosen)],
     ];
@@ -378,6 +392,8 @@
     if (!ratio) return "-";
     return figure(ratio.value) + (ratio.low === null ? "" : ` (${figure(ratio.low)} to ${figure(ratio.high)})`);
   };
+  const changed = (value) => `${value < 1 ? "" : "+"}${((value - 1) * 100).toFixed(1)} %`;
+  const toldShare = (ratio) => changed(ratio.value) + (ratio.low === null ? "" : ` (${changed(ratio.low)} to ${changed(ratio.high)})`);
   const pair = (one) => `${one.b} / ${one.a}`;
   function drawRatios(cells) {
     const ids = new Set(cells.map((cell) => cell.id));
@@ -403,6 +419,17 @@
       xaxis: { title: { text: `between ${axis}s${more}: time of the second over the first` }, type: "log" },
       yaxis: { tickvals: some.map((_, index) => index), ticktext: some.map((one) => `${one.row}`), range: [-0.6, some.length - 0.4], title: { text: "row" } },
     });
+  }
+
+  function drawSizes(cells) {
+    const ids = new Set(cells.map((cell) => cell.id)), found = state.doc.overheads.filter((one) => ids.has(one.id));
+    const more = (ratio, missing) => (ratio ? toldShare(ratio) : missing);
+    const rows = found.flatMap((one) => [
+      [`${one.device} ${one.label}`, "all", one.buckets.reduce((sum, bucket) => sum + bucket.samples, 0), "", "", more(one.overall, one.missing.join("; "))],
+      ...one.buckets.map((bucket) => ["", `${bucket.size} px`, bucket.samples, figure(bucket.ms), bucket.alone_ms === null ? "-" : figure(bucket.alone_ms), more(bucket.overhead, bucket.missing)]),
+    ]);
+    table("size-rows", found.length ? `${found.length} measurements` : "No sizes were drawn here.", rows.length ? ["measurement", "size", "inferences", "median ms", "alone ms", "overhead"] : [], rows);
+    again("sizes", state.doc.command);
   }
 
   function drawLayers(cells) {
@@ -431,6 +458,73 @@
     again("floor", state.doc.command);
   }
 
+  // --- starting, holding, paying
+
+  // Bars on top of one another: `of` gives each row's [part, value, what is told of it].
+  function drawStacked(id, label, empty, rows, of, title) {
+    const some = rows.slice(0, MOST_ROWS).reverse(), parts = inOrder(some.map((row) => of(row).map(([part]) => part)));
+    const traces = parts.map((part, index) => ({
+      name: plain(part), type: "bar", orientation: "h", y: some.map((_, row) => row), hoverinfo: "text", textposition: "none",
+      x: some.map((row) => (of(row).find(([name]) => name === part) || [part, 0])[1]),
+      text: some.map((row) => plain(`${row.name}: ${part} ${(of(row).find(([name]) => name === part) || [part, 0, "none"])[2]}`)),
+      marker: { color: look(index).color, pattern: { shape: ["", "/", "x", "."][index % 4] } },
+    }));
+    const more = rows.length > some.length ? ` (the first ${some.length} of ${rows.length})` : "";
+    draw(id, some.length ? `${label}, ${some.length} bars; the figures are in the table below` : empty, some.length ? traces : [], {
+      barmode: "stack", height: 150 + 26 * some.length + 22 * parts.length, xaxis: { title: { text: title + more }, rangemode: "tozero" },
+      yaxis: { tickvals: some.map((_, row) => row), ticktext: some.map((row) => plain(row.name.slice(0, 60))) },
+    }, Math.max(parts.length, 2));
+  }
+  // All names of the lists, each after those that it follows in the longest list that has it.
+  function inOrder(lists) {
+    const place = (name) => Math.max(...lists.map((names) => names.indexOf(name)));
+    return [...new Set(lists.flat())].sort((a, b) => place(a) - place(b));
+  }
+  const reasonsOf = (cells, of) => {
+    const why = unique(cells.map(of).filter(Boolean));
+    return why.length ? ` Without: ${cells.filter(of).length} (${why.join("; ")}).` : "";
+  };
+  function drawStarts(cells) {
+    const known = drawable(cells).filter((cell) => cell.loading.starts.length), name = namer(known, [...TELLING, "batch"]);
+    const rows = known.flatMap((cell) => cell.loading.starts.map((start) => ({ name: `${name(cell)}, ${start.name}`, cell, start })));
+    drawStacked("plot-loading", "Seconds from process start to first answer", nothing(cells, "No start was told apart here."), rows,
+      (row) => row.start.parts.map((part) => [part.name, part.s, `${figure(part.s)} s`]), "seconds");
+    const parts = inOrder(rows.map((row) => row.start.parts.map((part) => part.name)));
+    const of = (row, part) => (row.start.parts.find((one) => one.name === part) || { s: null }).s;
+    table("starts", `${rows.length} kinds of start.${reasonsOf(cells, (cell) => cell.loading.why)}`,
+      rows.length ? ["measurement", "start", "processes", "seconds", ...parts, "verdict"] : [],
+      rows.map((row) => [`${row.cell.device} ${row.cell.label}`, row.start.name, row.start.processes,
+        `${figure(row.start.s)}${row.start.half === null ? "" : ` ±${figure(row.start.half, 2)}`}`,
+        ...parts.map((part) => figure(of(row, part))), row.cell.verdict]));
+    again("loading", state.doc.command);
+  }
+  const mb = (bytes) => (bytes === null || bytes === undefined ? "" : figure(bytes / 1e6));
+  function drawMemory(cells) {
+    const known = drawable(cells).filter((cell) => cell.memory.stages.length), name = namer(known, [...TELLING, "batch"]);
+    const rows = known.map((cell) => ({ name: name(cell), cell }));
+    const grown = ({ cell }) => cell.memory.stages.map((stage, index) => {
+      const before = Math.max(0, ...cell.memory.stages.slice(0, index).map((one) => one.process));
+      return [stage.name, Math.max(stage.process - before, 0) / 1e6, `${mb(stage.process)} MB in all`];
+    });
+    drawStacked("plot-memory", "What each stage added to the most that the process held", nothing(cells, "No memory was told by stage here."),
+      rows, grown, "MB that a stage added to the most held");
+    const stages = inOrder(known.map((cell) => cell.memory.stages.map((stage) => stage.name)));
+    const of = (cell, stage) => cell.memory.stages.find((one) => one.name === stage) || {};
+    table("memories", `${known.length} measurements.${reasonsOf(cells, (cell) => cell.memory.why)}`,
+      known.length ? ["measurement", "process MB", ...stages, "device MB", "by", "runtime's own count, MB", "verdict"] : [],
+      known.map((cell) => [`${cell.device} ${cell.label}`, mb(cell.memory.process), ...stages.map((stage) => mb(of(cell, stage).process)),
+        mb(cell.memory.device), cell.memory.source, mb(cell.memory.allocator), cell.verdict]));
+    again("memory", state.doc.command);
+  }
+  function drawCosts(cells) {
+    const known = cells.filter((cell) => !cell.cost.why);
+    table("costs", `${known.length} measurements.${reasonsOf(cells, (cell) => cell.cost.why)}`,
+      known.length ? ["measurement", "a million images", "24 hours", "images in 24 hours", "images/s", "verdict", "price"] : [],
+      [...known].sort((a, b) => compareValues(a.cost.currency, b.cost.currency) || a.cost.million - b.cost.million).map((cell) => [`${cell.device} ${cell.label}`, money(cell.cost, cell.cost.million),
+        money(cell.cost, cell.cost.day), figure(cell.cost.images), figure(cell.per_s), cell.verdict, cell.cost.at]));
+    again("cost", state.doc.command);
+  }
+
   function drawEnvironment(cells) {
     const devices = unique(cells.map((cell) => cell.device));
     const lines = state.doc.environment.filter((one) => devices.some((device) => one.devices[device]));
@@ -443,12 +537,48 @@
     ]));
   }
 
+  // --- frameworks beside one another, claims beside measurements
+
+  const among = (devices, one) => !one.device || devices.has(one.device);
+  function drawDecision(cells) {
+    const devices = new Set(cells.map((cell) => cell.device));
+    const found = state.doc.matrices.filter((one) => among(devices, one));
+    put("matrices", ...found.flatMap((one) => {
+      const rows = lined(one.headline, one.lines);
+      return [el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": one.headline }, rows), listed(one.notes)];
+    }));
+    if (!found.length) put("matrices", el("p", { class: "soft" }, "Nothing of either framework is here."));
+  }
+  function drawClaims(cells) {
+    const told = state.doc.claims, devices = new Set(cells.map((cell) => cell.device));
+    for (const one of document.querySelectorAll(".claims")) one.hidden = !told;
+    if (!told) return;
+    put("claims-source", told.headline);
+    const lines = told.lines.filter((one) => among(devices, one));
+    const rows = lined(`${lines.length} rows; measured / claimed is of the nearer end of a range`, lines);
+    rows.id = "claim-rows";
+    $("claim-rows").replaceWith(rows);
+    put("claim-notes", ...told.notes.map((note) => el("li", {}, note)));
+    again("claims", state.doc.command);
+  }
+  const LONG = ["sentence", "why"];
+  const listed = (notes) => el("ul", {}, ...notes.map((note) => el("li", {}, note)));
+  function lined(caption, lines) {
+    const names = lines.length ? Object.keys(lines[0]).filter((name) => lines.some((line) => line[name])) : [];
+    const verdict = (name, text) => (name === "verdict" ? ` claim-${text.replace(/ /g, "-")}` : "");
+    const kind = (name, text) => (LONG.includes(name) ? "why" : `name${verdict(name, text)}`);
+    return el("table", {}, el("caption", {}, caption),
+      el("thead", {}, el("tr", {}, ...names.map((name) => el("th", { scope: "col" }, name)))),
+      el("tbody", {}, ...lines.map((line) => el("tr", {}, ...names.map((name, index) =>
+        el(index ? "td" : "th", index ? { class: kind(name, line[name]) } : { scope: "row" }, line[name]))))));
+  }
+
   // --- the whole
 
   function drawAll() {
     const cells = shown();
     put("count", `${cells.length} of ${state.doc.cells.length} measurements`);
-    for (const one of [drawMatrix, drawRows, drawBatch, drawPareto, drawDistribution, drawOne, drawRatios, drawLayers, drawFloors, drawEnvironment]) one(cells);
+    for (const one of [drawMatrix, drawRows, drawBatch, drawPareto, drawDistribution, drawOne, drawRatios, drawSizes, drawDecision, drawClaims, drawLayers, drawFloors, drawStarts, drawMemory, drawCosts, drawEnvironment]) one(cells);
   }
   function show(doc) {
     state.doc = doc;

@@ -46,28 +46,29 @@ def _ratio(axis: str, a: Entry, b: Entry) -> dict[str, Any]:
     """Errors: ConfigError where the environments are unlike."""
     if a.side is None or b.side is None:
         raise ConfigError("no samples were kept")
-    told = compare(a.side, b.side, threshold=0.0, across=[axis], invalid=False)
+    found = compare(a.side, b.side, threshold=0.0, across=[axis], invalid=False)
     ids = (a.row.measurement.id, b.row.measurement.id)
     return {
         "axis": axis,
-        "label": told.label,
+        "label": found.label,
         "device": a.row.measurement.cell.device,
         "model": a.row.measurement.cell.model,
-        "a": told.name_a,
-        "b": told.name_b,
+        "a": found.name_a,
+        "b": found.name_b,
         "ids": ids,
-        "by": told.by,
-        "finding": str(told.finding),
-        "time": _told(told.time),
-        "p99": _told(told.p99),
-        "energy": _told(told.energy),
-        "how": told.how,
-        "notes": list(told.notes),
+        "by": found.by,
+        "finding": str(found.finding),
+        "time": told(found.time),
+        "p99": told(found.p99),
+        "energy": told(found.energy),
+        "how": found.how,
+        "notes": list(found.notes),
         "command": f"edgebench compare {ids[0]} {ids[1]} --across {axis}",
     }
 
 
-def _told(ratio: Ratio | None) -> dict[str, Any] | None:
+def told(ratio: Ratio | None) -> dict[str, Any] | None:
+    """As the page has it."""
     if ratio is None:
         return None
     return {"value": short(ratio.value), "low": short(ratio.low), "high": short(ratio.high)}

@@ -56,7 +56,7 @@ def _phases(process: ProcessResult, began_ns: int, pid: int, lane: int) -> Itera
 
 def _inferences(one: Given, process: ProcessResult, began_ns: int, pid: int, lane: int) -> Iterator[Event]:
     latencies = one.of(process.timed)
-    serial = one.measurement.cell.pattern.kind == "serial" and one.summary.streams == 1
+    serial = one.measurement.cell.pattern.closed and one.summary.streams == 1
     parts = {name: one.of(process.parts[name]).tolist() for name in _PARTS if name in process.parts}
     if parts:
         yield _named("thread_name", f"process {process.index}, parts", pid, lane + 1)

@@ -11,9 +11,10 @@ from device_agents.contract import ProcessResult
 from edge.results.interop.given import Given
 
 ABOUT = ("measurement", "device", "model", "framework", "backend", "precision", "batch", "verdict")
-NUMBERS = ("process", "index", "latency_ns", *(f"{part}_ns" for part in ProcessResult.PARTS))
+NUMBERS = ("process", "index", "latency_ns", *(f"{part}_ns" for part in ProcessResult.PARTS), "size_px")
 COLUMNS = (*ABOUT, "phase", *NUMBERS)
-"""Integers are null where a runtime does not tell. `index` counts from 0 within a phase of a process."""
+"""Integers are null where a runtime does not tell. `index` counts from 0 within a phase of a process, `size_px` is one
+side of the images where the load pattern draws it."""
 
 
 def blocks(given: Sequence[Given]) -> Iterator[dict[str, Any]]:
@@ -25,9 +26,10 @@ def blocks(given: Sequence[Given]) -> Iterator[dict[str, Any]]:
             for phase, place in (("warmup", process.warmup), ("timed", process.timed)):
                 parts = process.parts if phase == "timed" else {}
                 columns = {f"{name}_ns": one.of(parts[name]) if name in parts else None for name in ProcessResult.PARTS}
+                sizes = one.of(process.sizes) if process.sizes and phase == "timed" else None
                 yield {
                     **about, "phase": phase, "process": process.index, "index": np.arange(place.count),
-                    "latency_ns": one.of(place), **columns,
+                    "latency_ns": one.of(place), **columns, "size_px": sizes,
                 }  # fmt: skip
 
 

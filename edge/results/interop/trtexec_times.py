@@ -58,7 +58,7 @@ def _records(one: Given, process: ProcessResult, begin_ns: int) -> Iterator[str]
     latencies = one.of(process.timed)
     parts = {name: one.of(place).tolist() for name, place in process.parts.items()}
     nothing = [0] * len(latencies)
-    serial = one.measurement.cell.pattern.kind == "serial"
+    serial = one.measurement.cell.pattern.closed
     columns = zip(
         starts_ns(process, latencies, serial=serial),
         parts.get("enqueue", nothing),

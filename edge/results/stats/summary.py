@@ -13,6 +13,8 @@ from device_agents.contract import JobResult, ProcessResult
 from edge.results.stats.intervals import bootstrap95, half_width
 from edge.results.stats.percentiles import SUPPORT, bound, percentile, supported
 from edge.results.stats.shape import Kinds, kinds, trimmed_mean
+from edge.results.stats.shares import Share
+from edge.results.stats.sizes import OfSize, drawn, levelled, of_sizes
 from edge.results.stats.soak import Soak, soaked
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ class Summary:
     taken apart, `counts` those of a rate: summed over processes, but the largest `wake_lag_ns` and the first `seed`.
     `trimmed_ns` is the mean of the middle 80 %, `bounds_ns` what a percentile does not exceed at 99 % confidence by
     LoadGen's early stopping, `p99_own` the p99 of a process, `p99_bootstrap_ns` the pooled one's interval by drawing
-    processes, `kinds` what shows two speeds, `soak` what a load of that pattern has shown.
+    processes, `kinds` what shows two speeds, `soak` what a load of that pattern has shown, `sizes` the figures of each
+    size where they were drawn: spread, drift and kinds are then of latencies over the median of their size.
     """
 
     samples: int
@@ -69,10 +72,16 @@ class Summary:
     p99_bootstrap_ns: tuple[float, float] | None = None
     kinds: Kinds | None = None
     soak: Soak | None = None
+    sizes: tuple[OfSize, ...] = ()
 
     @property
     def within_run(self) -> bool:
         return self.processes == 1
+
+    @property
+    def late(self) -> Share | None:
+        """The answers later than the time-out of a rate; None without one."""
+        return Share(self.counts["late"], self.samples) if "timeout_ns" in self.counts and self.samples else None
 
 
 def summarise(result: JobResult, samples_ns: Samples, batch: int, soak_bound: float | None = None) -> Summary:
@@ -81,6 +90,8 @@ def summarise(result: JobResult, samples_ns: Samples, batch: int, soak_bound: fl
     runs = [samples_ns[p.timed.offset : p.timed.offset + p.timed.count] for p in result.processes]
     pooled = np.concatenate(runs)
     medians = [float(percentile(run, 50.0)) for run in runs]
+    level = levelled(result, samples_ns)
+    levels = [float(np.median(run)) for run in level]
     elapsed_s = sum(process.elapsed_ns for process in result.processes) / 1e9
     streams = result.switches.get("streams", 1)
     alone = not isinstance(streams, int) or streams <= 1
@@ -94,11 +105,11 @@ def summarise(result: JobResult, samples_ns: Samples, batch: int, soak_bound: fl
         p95_ns=supported(pooled, 95.0) if alone else None,
         p99=p99,
         throughput_per_s=batch * len(pooled) / elapsed_s,
-        spread=float(np.std(medians, ddof=1) / np.mean(medians)) if len(medians) > 1 else None,
-        drift=max((drift(run) for run in runs), key=abs),
+        spread=float(np.std(levels, ddof=1) / np.mean(levels)) if len(levels) > 1 else None,
+        drift=max((drift(run) for run in level), key=abs),
         load_ns=float(np.median([process.load_ns for process in result.processes])),
         first_inference_ns=float(np.median([process.first_inference_ns for process in result.processes])),
-        within=_within(runs),
+        within=_within(level),
         parts=_parts(result.processes, samples_ns),
         counts=_counts(result.processes),
         streams=int(streams) if isinstance(streams, int) else 1,
@@ -107,8 +118,9 @@ def summarise(result: JobResult, samples_ns: Samples, batch: int, soak_bound: fl
         bounds_ns=_bounds(pooled) if alone else {},
         p99_own=p99_own,
         p99_bootstrap_ns=bootstrap95(runs, 99.0) if alone and len(pooled) >= SUPPORT[99.0] else None,
-        kinds=kinds(pooled) if alone else None,
+        kinds=kinds(np.concatenate(level)) if alone else None,
         soak=None if soak_bound is None else soaked(runs, elapsed_s / len(runs), soak_bound),
+        sizes=of_sizes(drawn(result, samples_ns)),
     )
 
 

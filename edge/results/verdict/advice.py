@@ -15,7 +15,7 @@ ADVICE = {
     "clocks_floating": "lock the clocks (jetson_clocks, nvidia-smi -lgc) or set the governor to performance",
     "too_hot": "let it cool down, give it air, or measure with pauses between",
     "incomplete_state": "see `edgebench devices doctor`: what is not read cannot be judged",
-    "not_waited": "leave out the option wait=false, which is there to show what it does",
+    "not_waited": "leave out the option wait=false where it was given; else mend the backend's `wait`, which does not",
     "foreign": "measure it with edgebench: only what was watched can be judged",
 }
 """A sentence a rule."""

@@ -18,7 +18,7 @@ _RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
-RULES = 2
+RULES = 3
 """Raised when a rule changes, or a figure that is derived from samples: what was judged by others is judged anew."""
 
 

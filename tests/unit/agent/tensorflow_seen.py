@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from device_agents.backends.tensorflow import Backend
-from device_agents.contract import NETWORK_FILE, FileEntry, JobSpec, Network, TensorSpec, dumps
+from device_agents.contract import NETWORK_FILE, FileEntry, JobSpec, LoadPattern, Network, TensorSpec, dumps
 from device_agents.errors import DeviceError
 from device_agents.formats import savedmodel
 from tests.jobs import job_spec
@@ -27,6 +27,14 @@ SPEC = job_spec(
     inputs=(TensorSpec("images", "float32", (2, 3, 8, 8)),),
     outputs=(TensorSpec("logits", "float32", (2, 4)),),
     batch=2,
+)
+
+
+DRAWN = replace(
+    SPEC,
+    outputs=(TensorSpec("logits", "float32", (2, 3)),),
+    graph_inputs=(TensorSpec("images", "float32", ("batch", 3, "height", "width")),),
+    pattern=LoadPattern("sizes", sizes=(4, 8, 12)),
 )
 
 
@@ -44,6 +52,35 @@ def save(out: Path) -> np.ndarray:
         savedmodel.flatten(Path(folder), out)
     (out / NETWORK_FILE).write_text(dumps(Network(("logits",), channels_last=("images",))))
     return holder.matrix.numpy()
+
+
+def save_free(out: Path) -> None:
+    """Channels-last images of any size to the mean of each channel."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="input_0")])
+    def run(input_0: Any) -> dict[str, Any]:
+        return {"output_0": tf.reduce_mean(input_0, axis=(1, 2)) * holder.one}
+
+    holder = tf.Module()
+    holder.one = tf.Variable(1.0)
+    with tempfile.TemporaryDirectory(dir=out) as folder:
+        tf.saved_model.save(holder, folder, signatures={"serving_default": run})
+        savedmodel.flatten(Path(folder), out)
+    (out / NETWORK_FILE).write_text(dumps(Network(("logits",), channels_last=("images",))))
+
+
+def drawn(path: Path, **options: Any) -> dict[str, Any]:
+    """Slots of three sizes, in any order."""
+    backend = loaded(path, DRAWN, **options)
+    batches = [np.random.default_rng(side).random((2, 3, side, side), np.float32) for side in DRAWN.pattern.sizes]
+    for slot, images in enumerate(batches):
+        backend.bind({"images": images}, slot)
+    errors = []
+    for slot in (2, 0, 1, 0, 2):
+        backend.enqueue(slot)
+        backend.wait(slot)
+        errors.append(float(np.abs(backend.outputs(slot)["logits"] - batches[slot].mean(axis=(2, 3))).max()))
+    return {"off": max(errors), "counted": {name: one.value for name, one in backend.readings().items()}}
 
 
 def loaded(path: Path, spec: JobSpec = SPEC, **options: Any) -> Backend:
@@ -90,6 +127,10 @@ def main(folder: Path) -> dict[str, Any]:
         "provider": refusal(path, provider="cuda"),
         "size": refusal(path, replace(SPEC, inputs=(replace(SPEC.inputs[0], shape=(2, 3, 9, 9)),))),
     }
+    free = folder / "free"
+    free.mkdir()
+    save_free(free)
+    seen["drawn"] = {mode: drawn(free / savedmodel.GRAPH, mode=mode) for mode in ("graph", "xla")}
     path.write_bytes(b"no graph")
     seen["refused"]["damaged"] = refusal(path)
     return seen

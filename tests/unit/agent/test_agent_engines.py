@@ -154,7 +154,7 @@ class TestAnEngineThatWasGiven:
         wanted, cache = self.given(tmp_path), Engines(tmp_path)
         use = cache.given(wanted, made_of(wanted, Runtime(), ORIN))
         assert (use.reused, use.why) == (True, "built by orin-1")
-        assert Work(wanted, tmp_path / "jobs" / "job", 0, 0).engine_file.read_bytes() == b"plan"
+        assert Work(wanted, tmp_path / "jobs" / "job", 0).engine_file.read_bytes() == b"plan"
 
     def test_is_refused_when_its_bytes_are_others(self, tmp_path: Path) -> None:
         wanted = self.given(tmp_path)

@@ -17,8 +17,8 @@ from device_agents.backends.base import check_request
 from device_agents.backends.pytorch import Backend
 from device_agents.contract import NETWORK_FILE, JobSpec, LoadPattern, Precision, dumps
 from device_agents.errors import DeviceError
-from device_agents.pt.compiling import Counted
-from tests.torch_weights import NETWORK, SIDE, SPEC, save, squeezenet
+from device_agents.pt.compiling import Counted, compiled
+from tests.torch_weights import DRAWN, NETWORK, SIDE, SPEC, computes_every_size, save, squeezenet
 
 torch = pytest.importorskip("torch", reason="no PyTorch: install edgebench[pytorch]")
 pytest.importorskip("torchvision", reason="no torchvision: install edgebench[pytorch]")
@@ -128,6 +128,8 @@ class TestOnTheProcessor:
     [
         ({"mode": "quick"}, "option mode does not know 'quick'"),
         ({"compile_mode": "max-autotune"}, "are for mode=compile"),
+        ({"dynamic": True}, "are for mode=compile"),
+        ({"mode": "compile", "dynamic": "always"}, "option dynamic is true, false or automatic, got 'always'"),
         ({"dtype": "fp8"}, "the option dtype is bf16"),
         ({"channels_last": "yes"}, "channels_last is true or false"),
         ({"threads": -1}, "threads takes a whole number"),
@@ -215,6 +217,53 @@ class TestWhatIsCounted:
         network(torch.zeros(3))
         assert counted.readings()["recompiles"].value == 1
 
+    def test_every_size_is_compiled_however_many_there_are(self) -> None:
+        """Dynamo's own limit is 8 graphs of a function: beyond it falls back to Python."""
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        counted = Counted()
+        with torch._dynamo.config.patch({}):
+            compiled(torch, torch.nn.Identity(), "default", sizes=12)
+            network = torch.compile(torch.nn.Softmax(dim=-1), backend="eager", dynamic=False)
+            for size in range(2, 14):
+                network(torch.zeros(size))
+        counted.compiled()
+        assert counted.readings()["compilations"].value == 12
+
+
+class TestDrawnSizes:
+    def test_eager_computes_every_size(self, network: Any, weights: Path) -> None:
+        backend = loaded(weights, DRAWN)
+        computes_every_size(backend, network)
+        assert backend.readings() == {}
+
+    @pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no C++ compiler for Inductor")
+    def test_what_is_compiled_for_them_is_compiled_before_and_counted(self, weights: Path) -> None:
+        """By itself torch.compile takes the first size alone, and any as soon as there is a second."""
+        done = subprocess.run(
+            [sys.executable, "-c", COMPILE_SIZES, str(weights)], capture_output=True, text=True, timeout=300,
+            check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == ["automatic", "2", "0"]
+
+
+COMPILE_SIZES = """
+import sys
+from pathlib import Path
+from dataclasses import replace
+from device_agents.contract import LoadPattern
+from tests.torch_weights import DRAWN, computes_every_size, squeezenet
+from tests.unit.agent.test_agent_pytorch import loaded
+
+weights = Path(sys.argv[1])
+spec = replace(DRAWN, pattern=LoadPattern("sizes", sizes=(32, 64)))
+backend = loaded(weights, spec, mode="compile", provider="cpu")
+backend.compile(weights.parent / "kept", weights.parent)
+computes_every_size(backend, squeezenet(), (32, 64))
+told = backend.readings()
+print(backend.switches()["dynamic"], told["compilations"].value, told["recompiles"].value)
+"""
 
 COMPILE = """
 import sys

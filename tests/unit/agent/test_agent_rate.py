@@ -16,6 +16,7 @@ import pytest
 from device_agents import loops, measure
 from device_agents.backends.base import Backend
 from device_agents.calibration import KnownDelay
+from device_agents.codec import SchemaViolation
 from device_agents.contract import LoadPattern, Timing
 
 TICK_NS = 500
@@ -151,7 +152,7 @@ class TestACamera:
         self, clock: Clock, per_s: float
     ) -> None:
         """Before the n-th frame comes there were n, and a nanosecond later there is one more."""
-        camera = loops.Camera(KnownDelay(), 1, per_s)
+        camera = loops.Camera(KnownDelay(), 1, LoadPattern("rate", per_s))
         begin = camera.restart()
         for frame in range(1, 5_000):
             due = begin + round(frame * 1e9 / per_s)
@@ -251,3 +252,52 @@ class TestOnTheRealClock:
         assert found.counts["wake_lag_ns"] >= 0
         assert found.counts["arrivals"] == len(found.timed) + found.counts["dropped"] + found.counts["waiting"]
         assert found.elapsed_ns >= 0.5e9
+
+
+class TestATimeOut:
+    @pytest.mark.parametrize(("arrivals", "service_ms", "timeout_ms"), [("", 40, 45), (",poisson", 20, 50)])
+    def test_counts_the_answers_after_it_and_keeps_them_all(
+        self, clock: Clock, arrivals: str, service_ms: int, timeout_ms: int
+    ) -> None:
+        """Of a camera whose frames wait, and of requests that queue: some are in time and some are not."""
+        pattern = LoadPattern.parse(f"rate:30{arrivals},timeout:{timeout_ms}ms")
+        long = replace(NO_WARMUP, duration_s=20)
+        found, plain = (
+            measure.measure(Device(clock, lambda _: service_ms * MS), 1, one, long)
+            for one in (pattern, replace(pattern, timeout_s=0.0))
+        )
+        late = sum(sample > timeout_ms * MS for sample in found.timed)
+        assert found.counts["late"] == late
+        assert 0 < late < len(found.timed)
+        assert found.counts["timeout_ns"] == timeout_ms * MS
+        assert len(found.timed) == found.counts["arrivals"] - found.counts["dropped"] - found.counts["waiting"]
+        assert len(found.timed) == len(plain.timed), "the load is the same, late or not"
+        assert plain.counts["late"] == sum(sample > 1e9 / 30 for sample in plain.timed)
+        assert "timeout_ns" not in plain.counts
+
+    @pytest.mark.parametrize(
+        ("text", "timeout_s"),
+        [
+            ("rate:30,timeout:50ms", 0.05),
+            ("rate:30,poisson,timeout:1.5s", 1.5),
+            ("rate:0.5,timeout:250us", 250e-6),
+            ("rate:5,timeout:1234.5678ms", 1.2345678),
+        ],
+    )
+    def test_is_read_and_written(self, text: str, timeout_s: float) -> None:
+        pattern = LoadPattern.parse(text)
+        assert pattern.timeout_s == pytest.approx(timeout_s)
+        assert LoadPattern.parse(str(pattern)) == pattern
+
+    @pytest.mark.parametrize(
+        "text", ["rate:30,timeout:50", "rate:30,timeout:ms", "rate:30,timeout:50ms,poisson", "rate:30,timeout:0ms!",
+                 "rate:30,late:50ms", "rate:30,timeout:2h"]
+    )  # fmt: skip
+    def test_that_is_none_is_refused_in_a_sentence(self, text: str) -> None:
+        with pytest.raises(SchemaViolation, match="is no rate; write rate:30, rate:30,poisson or rate:30,timeout:50ms"):
+            LoadPattern.parse(text)
+
+    def test_belongs_to_a_rate_and_ends_within_an_hour(self) -> None:
+        for wrong in ({"kind": "serial", "timeout_s": 0.05}, {"kind": "rate", "per_s": 30.0, "timeout_s": 4000.0}):
+            with pytest.raises(SchemaViolation, match="a time-out is that of a rate"):
+                LoadPattern(**wrong)  # type: ignore[arg-type]

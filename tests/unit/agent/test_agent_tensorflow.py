@@ -52,6 +52,12 @@ def test_tracing_again_is_counted(seen: Any) -> None:
     assert seen["retraces"] == [0, 1]
 
 
+@pytest.mark.parametrize(("mode", "counted"), [("graph", {"retraces": 0}), ("xla", {"retraces": 0, "compilations": 3})])
+def test_drawn_sizes_are_one_graph_and_an_xla_program_each(seen: Any, mode: str, counted: dict[str, int]) -> None:
+    assert seen["drawn"][mode]["off"] < 1e-5
+    assert seen["drawn"][mode]["counted"] == counted
+
+
 @pytest.mark.parametrize(
     ("what", "why"),
     [

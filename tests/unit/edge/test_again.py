@@ -15,9 +15,10 @@ OTHER = Cell(
     pattern=LoadPattern("rate", 30.0), timing=Timing.quick(), options={"streams": 2, "spin": False}, hot_input=True,
     transfers=False, profiles=({"batch": DimRange(1, 8, 32)},), check_with="trtexec", engines="per-class",
     size=(384, 320), lock_clocks=True, power_mode="MAXN", persistence=True, shared=True, inputs="a" * 64, repeat=1,
-    build=2,
+    build=2, static=True, cold=True, dataset="b" * 64,
 )  # fmt: skip
-UNTOLD = {"inputs", "repeat", "build"}  # own files are known by hash, what is counted has no option
+UNTOLD = {"inputs", "dataset", "repeat", "build", "static"}
+"""Own files are known by hash, what is counted has no option, and a static engine comes beside drawn sizes."""
 
 
 def test_each_field_of_a_request_is_in_its_command() -> None:

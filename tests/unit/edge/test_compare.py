@@ -122,6 +122,9 @@ class TestUnlikeThings:
         assert caught.value.message == "device is orin-1 and orin-2; power_mode is MAXN and 15W"
         assert caught.value.fix.endswith("--across device --across power_mode")
 
+    def test_labelled_images_afterwards_make_no_timing_unlike(self) -> None:
+        assert compared(sided(*TEN), scaled(1.0, dataset="d" * 64)).finding is Finding.NO_DIFFERENCE
+
     def test_what_one_side_does_not_know_is_a_note(self) -> None:
         one = compared(sided(*TEN), scaled(1.0, identity={"gpu": "Orin"}, artifact="c" * 64))
         assert "known of one side alone: gpu" in one.notes

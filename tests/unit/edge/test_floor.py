@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from device_agents.contract import Precision
+from device_agents.contract import LoadPattern, Precision
 from edge.results.energy import NotKnown
 from edge.results.floor import COMPUTE, MEMORY, Floor, floor
 from export.artifact import GraphFacts
@@ -48,6 +48,7 @@ def test_leaves_memory_out_where_the_cache_is_not_known() -> None:
         ({"peak": replace(PEAK, power_mode="15W")}, "power mode MAXN"),
         ({"graph": replace(GRAPH, macs=None, unknown={"macs": "a loop of unknown length"})}, "a loop"),
         ({"precision": Precision.INT8}, "INT8"),
+        ({"pattern": LoadPattern.parse("sizes:224-512")}, "sizes were drawn"),
     ],
 )
 def test_is_not_known_without_what_it_is_made_of(changes: dict[str, Any], why: str) -> None:

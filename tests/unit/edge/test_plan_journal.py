@@ -47,8 +47,9 @@ def test_defaults_are_part_of_what_an_id_means() -> None:
     give the field another name instead."""
     timing = (5, 1.0, 50, 60.0, 2.0, 150, 120.0)
     assert astuple(Timing()) == timing
-    pattern, engines = ("serial", 0.0, False, 0.0), (0, (), None, None, "own", None, False, None, False, False)
-    assert astuple(cell())[6:] == ("pretrained", pattern, timing, {}, False, True, 0, *engines)
+    pattern = ("serial", 0.0, False, 0.0, (), 0.0)
+    engines = (0, (), None, None, "own", None, False, None, False, False, False, False)
+    assert astuple(cell())[6:] == ("pretrained", pattern, timing, {}, False, True, 0, *engines, None)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_defaults_are_part_of_what_an_id_means() -> None:
     [{"batch": 8}, {"device": "other"}, {"precision": Precision.FP16}, {"timing": Timing.quick()}, {"repeat": 1},
      {"options": {"threads": 1}}, {"weights": "random"}, {"build": 1}, {"profiles": ({"batch": DimRange(1, 8, 32)},)},
      {"inputs": "d" * 64}, {"check_with": "trtexec"}, {"engines": "per-class"}, {"pattern": LoadPattern("rate", 30.0)},
-     {"size": (320, 512)}],
+     {"size": (320, 512)}, {"dataset": "d" * 64}, {"pattern": LoadPattern("rate", 30.0, timeout_s=0.05)}],
 )  # fmt: skip
 def test_whatever_is_asked_otherwise_is_another_cell(change: dict[str, object]) -> None:
     assert cell(**change).id != cell().id

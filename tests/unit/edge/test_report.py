@@ -11,6 +11,7 @@ import pytest
 
 from device_agents.contract import (
     SCHEMA,
+    Accuracy,
     Controlled,
     DimRange,
     EngineReport,
@@ -32,7 +33,7 @@ from edge.planning.plan import Cell
 from edge.report.rows import Row, as_json, lotteries_as_json, read
 from edge.report.table import measurements, notes
 from edge.results.lottery import build_lottery
-from edge.results.store import Measurement, Origin, OwnInputs, Store
+from edge.results.store import LabelledImages, Measurement, Origin, OwnInputs, Store
 from edge.results.verdict import Status
 from profiles.schema import Thresholds
 from tests.made import shown
@@ -121,8 +122,57 @@ class TestARate:
         assert any(note.startswith(told) for note in notes([made]))
         assert "rate:30" in measurements([made, row()], ids=False)
 
+    def test_with_a_time_out_tells_the_share_of_late_answers_and_its_interval(self) -> None:
+        counts = {**self.COUNTS, "timeout_ns": 50 * MS}
+        made = row(pattern=LoadPattern.parse("rate:30,timeout:50ms"), process={"counts": counts})
+        of = made.summary.samples
+        share = f"{20 / of:.1%}"
+        told = f"of {of} answers later than 50.00 ms"
+        assert "late is longer than the time-out" in shown(made)
+        (line,) = [line for line in shown(made).splitlines() if line.startswith("late answers")]
+        assert share in line
+        assert told in line
+        assert any(f"20 late (2%), 180 dropped (18%), 20 waiting (2%); {share} (" in note and told in note
+                   for note in notes([made]))  # fmt: skip
+        found = as_data(made)["late_answers"]
+        assert (found["count"], found["of"]) == (20, of)  # type: ignore[index]
+        assert found["low"] < 20 / of < found["high"]  # type: ignore[index]
+        assert "rate:30,timeout:50ms" in measurements([made], ids=False)
+
+    def test_without_one_has_no_such_share(self) -> None:
+        made = row(pattern=LoadPattern("rate", 30.0), process={"counts": self.COUNTS})
+        assert as_data(made)["late_answers"] is None
+        assert "late answers" not in shown(made)
+
     def test_has_no_column_where_all_is_serial(self) -> None:
         assert "pattern" not in measurements([row()], ids=False)
+
+
+class TestAccuracy:
+    ORIGIN = {"labelled": LabelledImages("f" * 64, 60, "by the lines of classes.txt", "shorter side to 256")}
+
+    def test_stands_beside_speed_with_its_interval(self) -> None:
+        made = row(process={"accuracy": Accuracy(60, 42, 54, 1000)}, origin=self.ORIGIN)
+        told = "top-1 70.0% (57.5% to 80.1%), top-5 90.0% (79.9% to 95.3%) of 60 images"
+        assert told in shown(made)
+        assert "classes by the lines of classes.txt; shorter side to 256" in shown(made)
+        assert any(note.endswith(told) for note in notes([made, row()]))
+        header, first, second, *_ = measurements([made, row()], ids=False).splitlines()
+        assert "top-1" in header
+        assert "70.0%" in first
+        assert "%" not in second
+        found = as_data(made)["accuracy"]
+        assert (found["images"], found["top1"]["count"], found["top5"]["share"]) == (60, 42, 0.9)  # type: ignore[index]
+
+    def test_of_five_classes_has_no_top_5(self) -> None:
+        made = row(process={"accuracy": Accuracy(60, 42, 60, 5)}, origin=self.ORIGIN)
+        assert as_data(made)["accuracy"]["top5"] is None  # type: ignore[index]
+        assert "top-5" not in shown(made)
+
+    def test_that_nobody_asked_for_is_not_shown(self) -> None:
+        assert as_data(row())["accuracy"] is None
+        assert "top-1" not in measurements([row()], ids=False)
+        assert "accuracy" not in shown(row())
 
 
 class TestASoak:

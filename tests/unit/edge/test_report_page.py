@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from device_agents.contract import Precision
+from device_agents.contract import Accuracy, Precision
 from edge.report.page.distribution import percentiles, quantiles_ms
 from edge.report.page.document import MOST, Reader
 from edge.report.page.html import offline
 from edge.report.page.numbers import in_script
 from edge.report.page.timeline import timeline
 from edge.results.watched import Watched
+from export.artifact import Store
 from profiles.errors import ConfigError
-from tests.report_lab import Made, S, add
+from tests import free_sizes
+from tests.report_lab import Made, S, add, answered
 
 MB = 1_000_000
 HOSTILE = '</script><img src=x onerror="window.broken=1"><!-- \u2028 {{data}}'
@@ -118,6 +120,14 @@ class TestDocument:
         assert found[0]["time"]["low"] < found[0]["time"]["value"] == pytest.approx(1.5, rel=1e-3)
         assert found[0]["command"] == "edgebench compare aaaa1 aaaa2 --across framework"
 
+    def test_has_accuracy_and_late_answers_where_they_are_known(self, reader: Reader) -> None:
+        made = answered(Made("aaaa1"), Accuracy(60, 42, 54, 1000), 20, 50_000_000)
+        one, other = document(reader, made, Made("aaaa2"))["cells"]
+        assert (one["top1"]["share"], one["top5"]["share"], one["late"]["share"]) == (0.7, 0.9, 0.02)
+        assert one["top1"]["told"].startswith("top-1 70.0% (57.5% to 80.1%), top-5 90.0%")
+        assert one["late"]["told"] == "2.0% (1.3% to 3.1%) of 1000 answers later than 50.00 ms"
+        assert (other["top1"], other["top5"], other["late"]) == (None, None, None)
+
     def test_compares_no_invalid_measurement(self, reader: Reader) -> None:
         assert document(reader, Made("aaaa1"), Made("aaaa2", framework="tensorflow", slower=0.5))["ratios"] == []
 
@@ -159,6 +169,13 @@ class TestDocument:
     def test_of_more_than_a_page_holds_is_refused(self, reader: Reader) -> None:
         with pytest.raises(ConfigError, match="1,001 measurements"):
             reader.document(["x"] * (MOST + 1), [])
+
+    def test_of_another_size_than_operations_were_counted_at_has_no_floor(self, reader: Reader) -> None:
+        there = free_sizes.adopted(Store(reader.artifacts))
+        sized = [Made("aaaa1", artifact=there.id, size=(96, 96)), Made("aaaa2", artifact=there.id, size=(48, 64))]
+        floors = [cell["floor"] for cell in document(reader, *sized)["cells"]]
+        assert floors[0] == {"why": "its operations were counted at 48x64"}
+        assert floors[1]["ms"] > 0
 
     def test_of_an_artifact_that_is_gone_says_why_there_is_no_floor(self, reader: Reader) -> None:
         (cell,) = document(reader, Made("aaaa1", precision=Precision.FP32))["cells"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.contract import Precision
+from device_agents.contract import Precision, Timing
 from edge.inventory.devices import Fleet
 from edge.planning.choosing import Choices, Survey
 from edge.planning.plan import Cell
@@ -17,7 +17,7 @@ from edge.sweeps.plan_file import load_sweep
 from export.artifact import Artifact, Store
 from profiles.errors import ConfigError
 from profiles.load import sweep_plan, sweep_plan_names
-from tests.plans import artifact, device
+from tests.plans import answered, artifact, device
 
 FLEET = Fleet({name: device(name, profile) for name, profile in (
     ("orin-1", "jetson-agx-orin-64gb"), ("nano-1", "jetson-orin-nano-8gb"), ("a100-1", "a100-80gb"),
@@ -193,12 +193,87 @@ def test_with_another_builder_it_is_another_sweep(tmp_path: Path) -> None:
     assert identity(sweep, DEVICES, {"orin-2": "orin-1"}) != identity(sweep, DEVICES, {})
 
 
-def test_the_plans_that_come_with_edgebench_can_be_read(tmp_path: Path) -> None:
-    assert sweep_plan_names()
-    for name in sweep_plan_names():
-        path = sweep_plan(name)
-        assert path is not None
-        assert expand(load_sweep(path), DEVICES, FLEET, Store(tmp_path), Choices(), Survey())
+@pytest.mark.parametrize("name", sweep_plan_names())
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_plans_that_come_with_edgebench_can_be_read(tmp_path: Path, name: str, alone: bool) -> None:
+    local = {"local": device("local", "local")}
+    fleet = Fleet(local if alone else {**FLEET.devices, **local})
+    devices = tuple(fleet.devices.values())
+    assert expand(load_sweep(sweep_plan(name)), devices, fleet, Store(tmp_path), Choices(), Survey())
+
+
+class TestAnInclude:
+    PLAN = (
+        SMALL
+        + """
+        [[include]]
+        models = ["resnet18"]
+        batches = [1]
+        backends = ["pytorch"]
+        options = { mode = "compile" }
+        """
+    )
+
+    def test_may_have_options_of_its_own(self, tmp_path: Path) -> None:
+        found = [cell for cell in cells(tmp_path, self.PLAN) if cell.options]
+        assert {(cell.model, cell.backend, cell.batch) for cell in found} == {("resnet18", "pytorch", 1)}
+        assert {cell.options["mode"] for cell in found} == {"compile"}
+
+    def test_without_them_has_the_plans(self, tmp_path: Path) -> None:
+        plan = "options = { threads = 2 }\n" + self.PLAN.replace('options = { mode = "compile" }', "")
+        assert {cell.options["threads"] for cell in cells(tmp_path, plan)} == {2}
+
+    def test_for_devices_that_are_not_there_is_noted(self, tmp_path: Path) -> None:
+        choices = Choices()
+        plan = self.PLAN + 'devices = "not orin and not a100"\n'
+        assert not [cell for cell in cells(tmp_path, plan, choices) if cell.options]
+        assert "an [[include]] is for not orin and not a100" in choices.notes[0]
+
+
+class TestWhatIsNotThere:
+    def test_is_left_out_and_noted_where_the_plan_says_so(self, tmp_path: Path) -> None:
+        path = tmp_path / "plan.toml"
+        path.write_text(SMALL.replace('["onnxruntime"]', '["onnxruntime", "tensorrt"]') + "if_there = true\n")
+        lacks = Survey({"orin-1": answered(onnxruntime="1.20", tensorrt=None)})
+        choices, sweep = Choices(), load_sweep(path)
+        assert sweep.abilities
+        found = expand(sweep, DEVICES[:1], FLEET, Store(tmp_path / "store"), choices, lacks)
+        assert {cell.backend for cell in found} == {"onnxruntime"}
+        (note,) = choices.notes
+        assert note.startswith("left out on orin-1: tensorrt, which does not run there (ModuleNotFoundError")
+
+    def test_of_int8_is_made_with_what_the_plan_names(self, tmp_path: Path) -> None:
+        int8 = SMALL.replace('["fp16"]', '["int8"]')
+        with pytest.raises(ConfigError, match="what to calibrate on is not known"):
+            cells(tmp_path, int8)
+        assert {cell.precision for cell in cells(tmp_path, int8 + 'calibrate = "random"\n')} == {Precision.INT8}
+        path = tmp_path / "plan.toml"
+        path.write_text(int8 + 'calibrate = "photos"\n')
+        assert load_sweep(path).base.calibrate == str(tmp_path / "photos")
+
+
+class TestTiming:
+    PLAN = SMALL + "[timing]\niterations = 5000\n[quick_timing]\nprocesses = 1\niterations = 11\n"
+
+    def test_is_the_plans_and_of_a_first_look_its_own(self, tmp_path: Path) -> None:
+        path = tmp_path / "plan.toml"
+        path.write_text(self.PLAN)
+        assert load_sweep(path).base.timing.iterations == 5000
+        quick = load_sweep(path, quick=True)
+        assert (quick.base.timing.iterations, quick.base.timing.processes) == (11, 1)
+        assert quick.sha256 != load_sweep(path).sha256
+
+    def test_asked_for_on_the_command_line_is_the_plans_own_quick(self, tmp_path: Path) -> None:
+        path = tmp_path / "plan.toml"
+        path.write_text(SMALL)
+        typed = load_sweep(path, quick=True)
+        assert typed.base.timing == Timing.quick()
+        path.write_text(SMALL + "quick = true\n")
+        assert load_sweep(path).sha256 == typed.sha256
+
+    def test_that_cannot_be_names_its_key(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"key .quick_timing\.processes.: 0 is not between"):
+            cells(tmp_path, SMALL + "[quick_timing]\nprocesses = 0\n")
 
 
 def test_an_estimate_counts_a_model_once_a_device_and_says_what_is_to_be_exported(tmp_path: Path) -> None:

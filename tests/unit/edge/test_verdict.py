@@ -173,6 +173,32 @@ def test_a_call_that_nobody_waited_for_is_no_latency(waited: bool, wanted: list[
     assert broken(verdict(replace(made, result=replace(made.result, switches={"waited": waited})))) == wanted
 
 
+LEFT = "the device worked for 8.00 ms more after the wait had returned, which had taken 0.2 ms"
+CHANGED = "outputs changed after they had been awaited"
+
+
+@pytest.mark.parametrize(
+    ("left_ns", "awaited_ns", "outputs", "wanted"),
+    [
+        (8_000_000, 200_000, "settled", LEFT),
+        (8_000_000, 200_000, "changed", LEFT),
+        (None, None, "changed", CHANGED),
+        (30_000, 10_000_000, "settled", ""),
+        (15_000, 40_000, "settled", ""),
+        (None, None, "settled", ""),
+    ],
+)
+def test_a_wait_that_returned_early_is_told_by_the_first_use(
+    left_ns: int | None, awaited_ns: int | None, outputs: str, wanted: str
+) -> None:
+    left = Reading(unknown="no other way") if left_ns is None else Reading(left_ns, "device")
+    state = {"left_after_wait_ns": left, "outputs_after_wait": Reading(outputs, "read twice")}
+    found = verdict(measurement(state={**state, **({} if awaited_ns is None else {"awaited_ns": Reading(awaited_ns)})}))
+    told = [finding.reason for finding in found.broken if finding.rule == "not_waited"]
+    assert [reason.startswith(wanted) for reason in told] == ([True] if wanted else [])
+    assert ("not_waited" in [held.rule for held in found.held]) == (not wanted)
+
+
 @pytest.mark.parametrize("name", ["recompiles", "retraces"])
 def test_what_was_compiled_while_it_was_timed_is_flagged(name: str) -> None:
     made = measurement()

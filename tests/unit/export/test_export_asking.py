@@ -73,17 +73,32 @@ class TestWhatAFrameworkRunsItself:
         with pytest.raises(ConfigError, match="pytorch itself runs fp32 and fp16, not int8"):
             self.native(self.REF, precision=Precision.INT8)
 
-    @pytest.mark.parametrize("given", [{"pixels": "uint8"}, {"io": "fp32"}, {"size": (DimRange(64, 96, 128),) * 2}])
+    @pytest.mark.parametrize("given", [{"pixels": "uint8"}, {"io": "fp32"}])
     def test_is_not_made_as_only_a_graph_can_be(self, given: dict[str, object]) -> None:
         with pytest.raises(ConfigError, match="pytorch runs its network as it is"):
             self.native(self.REF, options=Options(**given))  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="pytorch runs its network as it is"):
             self.native(self.REF, bounds=(DimRange(1, 1, 8),))
 
+    def test_takes_a_range_of_sizes(self) -> None:
+        side = DimRange(64, 96, 128)
+        request = self.native(self.REF, options=Options(size=(side, side)))
+        assert isinstance(request, ExportRequest)
+        assert request.profiles == ({"height": side, "width": side},)
+
     def test_is_never_code_of_the_operator_s(self, tmp_path: Path) -> None:
         for ref in (factory(tmp_path), of_kind(tmp_path, "pt2")):
             with pytest.raises(ConfigError, match="a model of your own is code, which no device runs"):
                 self.native(ref, weights="pretrained")
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "torchvision:vit_h_14", "torchvision:maxvit_t"])
+def test_a_network_of_one_size_takes_no_range(name: str) -> None:
+    one, more = DimRange(384, 384, 384), DimRange(224, 224, 384)
+    with pytest.raises(ConfigError, match=f"{name}: it has positions for the patches of one size"):
+        asked(parse_model(name), size=(one, more))
+    assert asked(parse_model(name), size=(one, one)).size == (one, one)
+    assert asked(parse_model("torchvision:swin_t"), size=(more, more)).size == (more, more)
 
 
 def test_a_program_says_its_inputs_and_not_its_pixels(tmp_path: Path) -> None:

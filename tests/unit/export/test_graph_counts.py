@@ -25,6 +25,8 @@ def test_all_is_that_of_one_sample_whatever_the_batch(tmp_path: Path, batch: int
     assert (found.input_bytes, found.output_bytes) == (3 * 8 * 8 * 4, 10 * 4)
     assert found.weight_bytes == found.parameters * 4
     assert found.least_bytes(2) == found.weight_bytes + 2 * (768 + 40)
+    assert found.activation_bytes == (3 * 96 + 10) * 4  # what a node makes counts, whether anybody reads it or not
+    assert found.most_bytes(2) == found.weight_bytes + 2 * (768 + 1192)
     assert found.unknown == {}
 
 

@@ -71,7 +71,7 @@ def test_black_and_white_bound_the_values_of_an_input() -> None:
         ({"input": {"mean": [0.5, 0.5, "x"]}}, "key 'input.mean[2]': expected a number, got 'x'"),
         (
             {"framework": {}},
-            "unknown key 'framework' (did you mean 'frameworks'?); allowed: description, frameworks, input",
+            "unknown key 'framework' (did you mean 'frameworks'?); allowed: cost, description, frameworks, input",
         ),
     ],
 )

@@ -1,0 +1,1 @@
+"""PyTorch or TensorFlow: the decision matrix of what was measured."""
