@@ -64,8 +64,8 @@ def capture(network: Any, entry: catalog.Entry) -> dict[str, Any]:
     try:
         torch.compile(network, backend="eager", fullgraph=True)(image)
     except Exception as error:  # noqa: BLE001  whatever Dynamo raises is why
-        torch._dynamo.reset()  # noqa: SLF001
-        told = torch._dynamo.explain(network)(image)  # noqa: SLF001
+        torch._dynamo.reset()
+        told = torch._dynamo.explain(network)(image)
         reason = _line(told.break_reasons[0].reason) if told.break_reasons else ""
         counted = {"graphs": told.graph_count, "breaks": told.graph_break_count, "reason": reason}
         return {**counted, "error": _line(str(error))}

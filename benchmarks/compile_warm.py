@@ -14,7 +14,7 @@ def _warm() -> None:
     layer = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.BatchNorm2d(1), torch.nn.ReLU()).eval()
     with torch.inference_mode():
         torch.compile(layer, backend="eager", fullgraph=True)(torch.zeros(1, 1, 2, 2))
-    torch._dynamo.reset()  # noqa: SLF001
+    torch._dynamo.reset()
     torch.set_num_threads(threads)
 
 

@@ -135,10 +135,10 @@ def held_against_pytorch(backend: Backend) -> dict[str, float]:
         import torch
     except ImportError:
         return {}
-    runner = backend._runner  # noqa: SLF001 - the stream on which it computes is nobody else's to know
+    runner = backend._runner  # the stream on which it computes is nobody else's to know
     if not isinstance(runner, StreamRunner) or not torch.cuda.is_available():
         return {}
-    return {"events_over_pytorch": statistics.median(beside_pytorch(backend, runner._streams.compute.handle))}  # noqa: SLF001
+    return {"events_over_pytorch": statistics.median(beside_pytorch(backend, runner._streams.compute.handle))}
 
 
 def made(folder: Path) -> Path:
