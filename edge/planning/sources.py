@@ -258,8 +258,8 @@ class ArtifactSource:
 
     def _make(self, wanted: _Wanted) -> Artifact | ExportError:
         ref, request = self._refs[wanted.model], self._request
-        if request.weights is None or wanted.precision is Precision.INT8:
-            there = self._find(wanted)
+        if request.weights is None or wanted.precision is Precision.INT8 or not installed(wanted.framework):
+            there = self._find(wanted)  # by another version of the framework, maybe
             if there is not None:
                 return there
         export = export_model if wanted.opset is None else functools.partial(export_model, opset=wanted.opset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -359,6 +360,17 @@ class TestAFramework:
         request = Request((str(tmp_path / "net.pt2"),), backends=("pytorch",))
         with pytest.raises(ConfigError, match=r"net: a model of your own is code, which no device runs"):
             make_plan(request, [LOCAL], store, Choices())
+
+    def test_that_is_not_installed_gives_what_it_gave_elsewhere(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A store that came from another machine: nothing can be exported here, and nothing need be."""
+        there = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow" else there(name))
+        made = stored(store, precision=Precision.FP32, framework="tensorflow", weights="random")
+        request = Request(("resnet18",), framework="tensorflow", weights="random", backends=("onnxruntime",))
+        (cell,) = make_plan(request, [LOCAL], store, Choices()).cells
+        assert ArtifactSource(request, store, silent)(cell).id == made.id
 
     def test_gets_the_artifact_of_its_form_and_every_other_backend_the_graph(self, store: Store) -> None:
         weights = stored(store, precision=Precision.FP32, format=Format.SAFETENSORS)
