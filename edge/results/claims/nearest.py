@@ -38,10 +38,13 @@ class Near:
 
 def nearest(claim: Claim, among: Measurements) -> Iterator[Near]:
     """For each device, by name, the one in which least differs that matters; of those VALID ones first, then those
-    that differ least in all else, then the newest. Of a ratio, of pairs."""
+    that differ least in all else, then the newest. Of a ratio, of pairs. Other frameworks say nothing of a claim."""
     wanted, baseline = claim.conditions, claim.other_side
+    frameworks = {side.framework for side in (wanted, baseline) if side is not None}
     by_device: dict[str, list[Measurement]] = {}
     for one in among.all:
+        if None not in frameworks and one.cell.framework not in frameworks:
+            continue
         if one.cell.model == wanted.model and bool(one.cell.pattern.sizes) == (claim.measure == OVERHEAD):
             by_device.setdefault(one.cell.device, []).append(one)
     for _, its in sorted(by_device.items()):

@@ -83,7 +83,6 @@ class TestBesideMeasurements:
             ({"profile": "a100-80gb"}, {}, "device a100-80gb, claimed jetson-agx-orin-64gb"),
             ({"batch": 8}, {"batch": 1}, "batch 8, claimed 1"),
             ({}, {"precision": Precision.FP32}, "precision fp16, claimed fp32"),
-            ({"framework": "tensorflow"}, {}, "framework tensorflow, claimed pytorch"),
             ({"backend": "onnxruntime"}, {}, "backend onnxruntime, claimed tensorrt"),
             ({"size": (384, 320)}, {"size": "224"}, "size 384x320, claimed 224x224"),
             ({"options": {"streams": 2}}, {"options": {"streams": 1}}, "streams 2, claimed 1"),
@@ -100,6 +99,9 @@ class TestBesideMeasurements:
         assert found.verdict is Verdict.NOT_COMPARABLE
         assert found.against[0].why == differs
         assert isinstance(found.against[0].figure, Figure)
+
+    def test_another_framework_says_nothing_of_a_claim(self, tmp_path: Path) -> None:
+        assert held(tmp_path, claim(), Made("aaaa1", framework="tensorflow")).verdict is Verdict.NOT_MEASURED
 
     def test_versions_and_fewer_iterations_are_named_and_do_not(self, tmp_path: Path) -> None:
         wanted = {"runtime": "10.30", "iterations": 5000, "warmup": 1000}
