@@ -1,7 +1,8 @@
 """Execution providers: which one a job gets, its settings as ONNX Runtime takes them, and the session that has them.
 
 Sources: onnxruntime.ai/docs/execution-providers/{CUDA,TensorRT}-ExecutionProvider.html and the option names in the
-libraries of onnxruntime-gpu 1.31. Never run on a GPU by us: tests/gpu shows it where there is one.
+libraries of onnxruntime-gpu 1.31. tests/gpu shows CUDA's where there is a GPU; it passed on an H100. TensorRT's never
+ran.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The pytorch backend on a real GPU: its parts, its outputs, and CUDA graphs of torch.compile. Has never run where it
-was written: there was no GPU."""
+"""The pytorch backend on a real GPU: its parts, its outputs, and CUDA graphs of torch.compile."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """cuda.py and the load patterns around PyTorch's own kernels on a real GPU: a second witness beside onnxruntime.
 
 PyTorch computes in memory and on a stream of ours, so that streams, events, pinned memory, copies and a captured graph
-are all in the path that is timed. Has never run where it was written: there was no GPU.
+are all in the path that is timed.
 """
 
 from __future__ import annotations
