@@ -19,7 +19,7 @@ SETTLED, CHANGED = "settled", "changed"
 
 _ROUNDS = 5
 _LONG_ENOUGH_NS = 500_000_000  # of a slow model fewer rounds do
-_LATER_S = 0.2  # between two readings of outputs, where nobody can say when the device is done
+_LATER_S = 0.1  # between two readings of outputs, where nobody can say when the device is done
 
 
 def look(backend: Backend, inputs: Arrays, spec: JobSpec, slot: int) -> Dict[str, Reading]:

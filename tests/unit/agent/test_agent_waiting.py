@@ -16,7 +16,7 @@ from tests.jobs import job_spec
 
 SPEC = job_spec(inputs=(TensorSpec("x", "float32", (2, 3)),), outputs=(TensorSpec("y", "float32", (2, 3)),), batch=2)
 INPUTS = {"x": np.arange(6, dtype=np.float32).reshape(2, 3)}
-WORK_S = 0.04
+WORK_S = 0.02
 
 
 class Threaded(base.Backend):
