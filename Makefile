@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -36,8 +37,8 @@ demo: $(venv) ## ResNet-18 from PyTorch and from TensorFlow, exported, timed on 
 	@echo
 	@echo "Go on: $(bin)/edgebench results list    $(bin)/edgebench init    $(bin)/edgebench deploy --help"
 
-test: $(venv) ## the tests; each tier says why it skips
-	$(bin)/python -m pytest
+test: $(venv) ## the tests, in two processes; each tier says why it skips
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: lint test ## everything that must pass before a commit
 
