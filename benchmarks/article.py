@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +34,7 @@ class Story:
     """One thing that its programs do otherwise than its text. `name` is how the files of both versions begin."""
 
     name: str
+    title: str
     text: str
     lesson: str
 
@@ -40,17 +42,20 @@ class Story:
 STORIES = (
     Story(
         "fp16_input",
+        "FP16 images, FP32 weights",
         "The PyTorch program casts the images to FP16 and leaves the weights in FP32.",
         "`--precision fp16` casts both, and the outputs are held against the FP32 ones before and after timing.",
     ),
     Story(
         "fold_quantize",
+        "Compiled by name",
         "It asks torch.compile for an option that there is none of, within a `try` that falls back to eager mode, and "
         "goes on to report the figure as compiled.",
         "`--option mode=compile` fails where compiling does, and counts graph breaks and recompilations.",
     ),
     Story(
         "not_awaited",
+        "A clock that does not wait",
         "The TensorFlow program times calls whose results nobody reads, 100 of them where the text says 5,000. On a "
         "processor TensorFlow computes within the call, so both loops agree there; on a GPU the call returns early.",
         "An inference ends when its outputs are on the host; what does not wait is found out at its first use and is "
@@ -58,16 +63,19 @@ STORIES = (
     ),
     Story(
         "fp32_images",
+        "FP16 that is FP32",
         "It sets the policy mixed_float16, whose weights stay FP32, and feeds FP32 images.",
         "The FP16 artifact of Keras has the policy float16; `not_fp16` is a rule of the verdict.",
     ),
     Story(
         "tf_trt",
+        "No model at all",
         "The edge program converts with `input_saved_model_dir=None`.",
         "One way for both frameworks: ONNX, judged, then an engine that the device builds itself.",
     ),
     Story(
         "timeout",
+        "A setting that there is none of",
         "The distributed program sets torch.distributed.timeout.",
         "No inference needs it: fleets are reached by SSH, with a time-out for every call.",
     ),
@@ -106,9 +114,7 @@ def run(path: Path) -> dict[str, object]:
 
 
 def head() -> str:
-    import tensorflow
-    import torch
-
+    torch, tensorflow = metadata.version("torch"), metadata.version("tensorflow")
     return f"""# The article's table
 
 edgebench began as an answer to ["Internals: PyTorch 2.5.0's 2026 Optimizations vs. TensorFlow 2.17.0 for Computer
@@ -124,12 +130,12 @@ comparable. The weights are random: no time depends on them.
 
 Three programs are printed with the table, and they do not do what its text says. Each slip below is reduced to the
 statement that matters, in our words, in [examples/article](examples/article), and was run here (torch
-{torch.__version__}, tensorflow {tensorflow.__version__}, {os.cpu_count()} processors, no GPU).
+{torch}, tensorflow {tensorflow}, {os.cpu_count()} processors, no GPU).
 """
 
 
 def told(story: Story, said: dict[str, dict[str, object]]) -> str:
-    lines = [f"### {story.text}\n", "| version | what it does |", "|---|---|"]
+    lines = [f"### {story.title}\n\n{story.text}\n", "| version | what it does |", "|---|---|"]
     for version in ("printed", "mended"):
         found = said.get(f"{story.name}_{version}.py")
         file = next(PROGRAMS.glob(f"{story.name}_{version}.*"))
@@ -151,7 +157,8 @@ def claims(title: str, folder: str) -> str:
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(done.stderr)
-    return f"### On {title}\n\n{done.stdout.strip()}\n"
+    text = done.stdout.strip().replace("\n####", "\n\n####")
+    return f"### On {title}\n\n{text}\n"
 
 
 if __name__ == "__main__":
