@@ -14,11 +14,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Deque, Dict, List, Optional, Tuple
 
-from device_agents import loops
+from device_agents import patterns
 from device_agents.backends.base import Backend
 from device_agents.calibration import KnownDelay
 from device_agents.contract import LoadPattern, ProcessResult, Timing
-from device_agents.loops import Loop, Samples, Tape, slots_needed
+from device_agents.loops import Loop, Samples, Tape
+from device_agents.patterns import slots_needed
 
 __all__ = ["Samples", "Timed", "measure", "slots_needed", "timer_overhead_ns"]
 
@@ -63,7 +64,7 @@ def measure(backend: Backend, slots: int, pattern: LoadPattern, timing: Timing, 
 
     Errors: ValueError for fewer than `slots_needed(backend, pattern)`.
     """
-    loop = loops.create(backend, slots, pattern, seed)
+    loop = patterns.create(backend, slots, pattern, seed)
     gc.collect()
     gc.disable()
     try:
@@ -99,7 +100,7 @@ def timer_overhead_ns(kind: str = "serial", in_flight: int = 2, inferences: int 
     sizes add nothing."""
     nothing = KnownDelay()
     nothing.in_flight = in_flight
-    loop = loops.create(nothing, in_flight, LoadPattern(kind if kind == "pipelined" else "serial"), 0)
+    loop = patterns.create(nothing, in_flight, LoadPattern(kind if kind == "pipelined" else "serial"), 0)
     samples: Samples[int] = array("q")
     for _ in range(inferences // 10):
         loop.window(0)

@@ -12,9 +12,10 @@ from edge.agent.connect import connect
 from edge.inventory.devices import Device
 from edge.places import Places
 from edge.planning.choosing import Survey
+from edge.planning.own_data import data_source, labelled_source
 from edge.planning.plan import Plan
 from edge.planning.request import Request
-from edge.planning.sources import ArtifactSource, data_source, labelled_source
+from edge.planning.sources import ArtifactSource
 from edge.releases import making
 from edge.report.rows import Row, Rows
 from edge.results.store import Store
@@ -106,8 +107,8 @@ def deploy(
             results=results,
             artifacts=artifacts,
             progress=progress,
-            data=data_source(request, artifact, artifacts, progress) if request.inputs else None,
-            labelled=labelled_source(request, artifact, artifacts, progress) if request.dataset else None,
+            data=data_source(request, artifact, artifacts, progress),
+            labelled=labelled_source(request, artifact, artifacts, progress),
             survey=survey,
             rebuild=plan.rebuild,
             policy=policy,

@@ -22,11 +22,11 @@ from device_agents.contract.job import (
     DataSet,
     JobSpec,
     JobStatus,
-    LoadPattern,
     Timing,
 )
 from device_agents.contract.labelled import Accuracy, Labelled
 from device_agents.contract.network import NETWORK_FILE, Network
+from device_agents.contract.pattern import LoadPattern
 from device_agents.contract.release import (
     CURRENT,
     PREVIOUS,

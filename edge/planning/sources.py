@@ -1,5 +1,4 @@
-"""Where a model of a plan comes from: which frameworks and weights, and the artifact of every cell, and the
-operator's own data for it."""
+"""Where a model of a plan comes from: which frameworks and weights, and the artifact of every cell."""
 
 from __future__ import annotations
 
@@ -7,7 +6,6 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from device_agents.contract import Dim, DimRange, Precision
 from edge.planning import choosing, sizes
@@ -22,19 +20,11 @@ from export.api import Options, export_model, find_any, frameworks_of, installed
 from export.artifact import Artifact, Format, Store, sha256_file
 from export.asking import OWN_WEIGHTS, content_of
 from export.models import ONNX, ModelRef
-from profiles.errors import ConfigError, EdgebenchError, ExportError
+from profiles.errors import ConfigError, ExportError
 from profiles.progress import Progress
-from profiles.schema import ImageInput
-
-if TYPE_CHECKING:
-    from edge.planning.data import Prepared
-    from edge.planning.labelled import PreparedImages
 
 ALL = "all"
 DYNAMIC = "dynamic"
-
-_ASKED = "onnxruntime"
-"""The backend whose artifact answers on the operator's machine."""
 
 
 class Sources:
@@ -334,64 +324,3 @@ def model_size(ref: ModelRef) -> Size | None:
         return None
     height, width = ref.profile.input.shape[-2:]
     return height, width
-
-
-def data_source(
-    request: Request, artifact: Callable[[Cell], Artifact], store: Store, progress: Progress
-) -> Callable[[Cell], Prepared]:
-    """What makes the operator's data ready for the artifact of a cell, with the answers of the FP32 export for a
-    reference where the data brings none. Errors, of the result: ConfigError for data that does not fit."""
-    from edge.planning.data import prepare
-
-    ready: dict[tuple[str, Size | None], Prepared] = {}
-
-    def data(cell: Cell) -> Prepared:
-        its = artifact(cell)
-        if request.inputs is None:
-            raise RuntimeError("no data was named")
-        key = its.id, cell.size
-        if key not in ready:
-            sized, image = _sized(its, cell)
-            fp32 = _fp32(cell, artifact)
-            ready[key] = prepare(request.inputs, sized, store, fp32=fp32, image=image, progress=progress)
-        return ready[key]
-
-    return data
-
-
-def labelled_source(
-    request: Request, artifact: Callable[[Cell], Artifact], store: Store, progress: Progress
-) -> Callable[[Cell], PreparedImages]:
-    """What makes the operator's labelled images ready for the artifact of a cell. Errors, of the result: ConfigError
-    for images or labels that do not fit."""
-    from edge.planning.labelled import prepare
-
-    ready: dict[tuple[str, Size | None], PreparedImages] = {}
-
-    def labelled(cell: Cell) -> PreparedImages:
-        its = artifact(cell)
-        if request.dataset is None:
-            raise RuntimeError("no labelled images were named")
-        key = its.id, cell.size
-        if key not in ready:
-            sized, image = _sized(its, cell)
-            ready[key] = prepare(request.dataset, sized, store, image=image, progress=progress)
-        return ready[key]
-
-    return labelled
-
-
-def _sized(artifact: Artifact, cell: Cell) -> tuple[Artifact, ImageInput | None]:
-    """The artifact, and the image that it takes, at the cell's size. Errors: RunError."""
-    size = cell.size or sizes.own(artifact)
-    image = artifact.images[0] if artifact.images else None
-    if image is not None and size is not None:
-        image = replace(image, shape=(*image.shape[:-2], *size))
-    return sizes.at_size(artifact, cell.size, f"{cell.model}, artifact {artifact.short_id}"), image
-
-
-def _fp32(cell: Cell, artifact: Callable[[Cell], Artifact]) -> Artifact | None:
-    try:
-        return artifact(replace(cell, precision=Precision.FP32, backend=_ASKED))
-    except EdgebenchError:
-        return None

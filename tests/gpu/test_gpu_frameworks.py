@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from device_agents.backends.pytorch import Backend
+from device_agents.contract import JobSpec
 from tests.torch_weights import DRAWN, SIDE, SPEC, computes_every_size, save, squeezenet
 
 torch = pytest.importorskip("torch", reason="no PyTorch: install edgebench[pytorch]")
@@ -29,18 +30,25 @@ WAYS: list[dict[str, Any]] = [
 ]
 
 
+def loaded(spec: JobSpec, folder: Path, transfers: bool, options: dict[str, Any]) -> tuple[Any, Backend]:
+    """The network on the processor, and the backend that computes it on the GPU, compiled where that is asked."""
+    network = squeezenet()
+    backend = Backend()
+    backend.start()
+    backend.load(
+        save(network.state_dict(), folder), replace(spec, transfers=transfers, options={"provider": "cuda", **options})
+    )
+    if backend.compiles:
+        backend.compile(folder, folder)
+    return network, backend
+
+
 @pytest.mark.parametrize("transfers", [True, False])
 @pytest.mark.parametrize("options", WAYS, ids=str)
 def test_slots_are_answered_as_on_the_processor_and_taken_apart(
     tmp_path: Path, options: dict[str, Any], transfers: bool
 ) -> None:
-    network = squeezenet()
-    backend = Backend()
-    backend.start()
-    path = save(network.state_dict(), tmp_path)
-    backend.load(path, replace(SPEC, transfers=transfers, options={"provider": "cuda", **options}))
-    if backend.compiles:
-        backend.compile(tmp_path, tmp_path)
+    network, backend = loaded(SPEC, tmp_path, transfers, options)
     random = np.random.default_rng(0)
     batches = [{"images": random.random((2, 3, SIDE, SIDE), np.float32)} for _ in range(3)]
     for slot, batch in enumerate(batches):
@@ -66,13 +74,7 @@ def test_slots_are_answered_as_on_the_processor_and_taken_apart(
 def test_drawn_sizes_are_computed_each_and_compiled_before(
     tmp_path: Path, options: dict[str, Any], transfers: bool
 ) -> None:
-    network = squeezenet()
-    backend = Backend()
-    backend.start()
-    path = save(network.state_dict(), tmp_path)
-    backend.load(path, replace(DRAWN, transfers=transfers, options={"provider": "cuda", **options}))
-    if backend.compiles:
-        backend.compile(tmp_path, tmp_path)
+    network, backend = loaded(DRAWN, tmp_path, transfers, options)
     computes_every_size(backend, network)
     told = backend.readings()
     assert not told or told["recompiles"].value == 0

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 
-from device_agents import loops, measure
+from device_agents import arrivals, loops, measure
 from device_agents.backends.base import Backend
 from device_agents.calibration import KnownDelay
 from device_agents.codec import SchemaViolation
@@ -49,6 +49,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
+    monkeypatch.setattr(arrivals, "time", made)
     monkeypatch.setattr(loops, "time", made)
     monkeypatch.setattr(measure, "time", made)
     return made
@@ -152,7 +153,7 @@ class TestACamera:
         self, clock: Clock, per_s: float
     ) -> None:
         """Before the n-th frame comes there were n, and a nanosecond later there is one more."""
-        camera = loops.Camera(KnownDelay(), 1, LoadPattern("rate", per_s))
+        camera = arrivals.Camera(KnownDelay(), 1, LoadPattern("rate", per_s))
         begin = camera.restart()
         for frame in range(1, 5_000):
             due = begin + round(frame * 1e9 / per_s)
