@@ -111,10 +111,11 @@ def find_any(
     content: str | None = None,
     like: tuple[str, str] = ("full", "float"),
     serves: Callable[[Artifact], bool] | None = None,
+    prefers: Callable[[Artifact], bool] = lambda _: True,
     format: Format = Format.ONNX,  # noqa: A002 - the artifact's word
 ) -> Artifact | None:
     """The artifact of this model in the store, of that format, with these weights, None for any: pretrained before
-    random before files, and the newest of its kind. A user's file is matched by its `content`
+    random before files, then what it `prefers`, and the newest of its kind. A user's file is matched by its `content`
     (export.asking.content_of), a factory's model by its name. `max_opset` is the highest opset that it may have, None
     for any; `like` are the head and the pixels that it must have; `serves` says which will do. Damaged artifacts, and
     those whose makers' code has changed, are passed over."""
@@ -133,7 +134,7 @@ def find_any(
     ]
     order = {"pretrained": 2, "random": 1}
     # Oldest first, and max() keeps the first of equals: reversed, the newest wins.
-    return max(reversed(fits), key=lambda artifact: order.get(artifact.weights, 0), default=None)
+    return max(reversed(fits), key=lambda one: (order.get(one.weights, 0), prefers(one)), default=None)
 
 
 def write_copy(artifact: Artifact, folder: Path) -> Path:

@@ -286,9 +286,13 @@ class _Wanted:
 
 
 def _finder(store: Store, ref: ModelRef) -> Callable[..., Artifact | None]:
-    """export.cache.find_any, of the form in which the operator's own model was exported."""
-    options, content = options_of(ref), content_of(ref) if ref.is_file else None
-    return functools.partial(find_any, store, ref, content=content, like=(options.head, options.pixels))
+    """export.cache.find_any, of the form in which the operator's own model was exported, and rather for images of the
+    model's own size than for those of another that it was exported for, too."""
+    options, content, size = options_of(ref), content_of(ref) if ref.is_file else None, model_size(ref)
+    like = options.head, options.pixels
+    return functools.partial(
+        find_any, store, ref, content=content, like=like, prefers=lambda one: size in (None, sizes.own(one))
+    )
 
 
 def _fixed(size: Size | None, ref: ModelRef) -> Options:

@@ -43,7 +43,7 @@ def test_two_copies_of_the_sources_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_is_small_enough_to_ship_over_any_link() -> None:
-    assert len(bundle.build().data) < 250_000
+    assert len(bundle.build().data) < 300_000
 
 
 def test_holds_the_agent_and_nothing_else() -> None:

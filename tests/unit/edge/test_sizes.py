@@ -234,6 +234,15 @@ class TestAPlan:
         assert cell.size == (48, 64)
         assert "size 48x64 of resnet18/pytorch (what the artifact that is there is for)" in lines
 
+    def test_prefers_what_is_for_the_model_s_own_size_to_what_came_later(self, store: Store) -> None:
+        fixed = stored(store, precision=Precision.FP32, images=(ImageInput(),))
+        free_sizes.adopted(store)
+        (cell,), lines = self.cells(store)
+        assert cell.size is None
+        assert not any(line.startswith("size") for line in lines)
+        request = Request(("resnet18",), framework="pytorch")
+        assert ArtifactSource(request, store, silent)(replace(cell, backend="onnxruntime")).id == fixed.id
+
     @pytest.mark.parametrize("images", [(), (ImageInput(),)])
     def test_says_nothing_of_the_model_s_own_size(self, store: Store, images: tuple[ImageInput, ...]) -> None:
         """And a cell of it has the id that it had before there were sizes."""
