@@ -111,9 +111,13 @@ def _cell(row: Row, way: str, framework: str, one: Environment, read: Read | Non
     if read is None:
         why = "not measured in this environment"
         return Cell(NotKnown(why), command=_command(one.asked, way, framework))
+    status, measurement = str(read.verdict.status), read.measurement.id
+    why = row.never(read.measurement.cell)
+    if why:
+        return Cell(NotKnown(why), status, measurement)
     figure = row.of(read, among)
     command = _with(read.measurement.cell, row) if isinstance(figure, NotKnown) and row.needs else ""
-    return Cell(figure, str(read.verdict.status), read.measurement.id, command)
+    return Cell(figure, status, measurement, command)
 
 
 def _command(asked: Asked, way: str, framework: str) -> str:

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from device_agents.contract import LoadPattern, Precision
+from edge.planning.plan import Cell as Asked
 from edge.results.claims.measures import MEASURED, Figure, Of, around, cold_s, cost, ratio, top1, warm_s
 from edge.results.claims.reading import Measurements, Read
 from edge.results.decision.environments import COMPILED, identity_of
 from edge.results.energy import NotKnown
 from edge.results.likeness import request_key
 from edge.results.verdict import Status
+from export.models import parse_model, takes_one_size
 from profiles.claim_schema import OVERHEAD
+from profiles.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Row:
-    """`ways` are those that have it, all where it is empty; `needs` is in what a request differs that brings it."""
+    """`ways` are those that have it, all where it is empty; `needs` is in what a request differs that brings it;
+    `never` says why a request has none whatever is measured, "" where it may have one."""
 
     name: str
     unit: str
     of: Of
     ways: tuple[str, ...] = ()
     needs: Mapping[str, Any] = field(default_factory=dict)
+    never: Callable[[Asked], str] = lambda _: ""
 
 
 def _compile_s(read: Read, _: Measurements) -> Figure | NotKnown:
@@ -50,6 +55,14 @@ def _drawn(read: Read, among: Measurements) -> Figure | NotKnown:
                 return found
             why = found.reason
     return NotKnown(why)
+
+
+def _of_one_size(asked: Asked) -> str:
+    try:
+        ref = parse_model(asked.model)
+    except ConfigError:  # the operator's own, which is not there
+        return ""
+    return f"{asked.model} takes images of one size" if takes_one_size(ref) else ""
 
 
 def _same(one: Read, other: Read) -> bool:
@@ -93,7 +106,7 @@ ROWS: tuple[Row, ...] = (
     Row("loading, cold", "s", cold_s, needs={"cold": True}),
     Row("loading, warm", "s", warm_s),
     Row("memory", "MB", _scaled(MEASURED["memory_bytes"], 1e-6)),
-    Row("drawn sizes", "% more", _scaled(_drawn, 100.0), needs={"pattern": _SIZES, "size": None}),
+    Row("drawn sizes", "% more", _scaled(_drawn, 100.0), needs={"pattern": _SIZES, "size": None}, never=_of_one_size),
     Row("top-1", "% right", _scaled(top1, 100.0)),
     Row("cost", "a million images", cost),
     Row("energy", "J an image", MEASURED["energy_j_per_image"]),

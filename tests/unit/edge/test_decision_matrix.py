@@ -57,6 +57,13 @@ def test_both_frameworks_stand_beside_one_another_with_a_ratio(tmp_path: Path) -
     assert found.versions == {"pytorch": "2.9", "tensorflow": "2.9"}
 
 
+def test_a_network_of_one_size_is_not_told_to_draw_others(tmp_path: Path) -> None:
+    (found,) = of(tmp_path, Native("aaaa1", "pytorch", "eager", 10.0, model="vit_b_16"))
+    drawn = line(found, "as it is", "drawn sizes").cells["pytorch"]
+    assert drawn.figure == NotKnown("vit_b_16 takes images of one size")
+    assert drawn.command == ""
+
+
 def test_what_was_not_measured_has_the_command_that_would(tmp_path: Path) -> None:
     (found,) = of(tmp_path, Native("aaaa1", "pytorch", "compile", 6.0))
     eager = line(found, "as it is", "median").cells["pytorch"]
