@@ -70,8 +70,9 @@ def list_results(
         return
     for mistake in damaged:
         typer.echo(f"edgebench: {mistake}", err=True)
-    if not found:
+    if not found and not damaged:
         typer.echo(_nothing(any(one is not None for one in (device, model, verdict, run, since))))
+    if not found:
         return
     typer.echo(table.measurements(found, ids=True, width=console_width()))
     if picked.total > last:

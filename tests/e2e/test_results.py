@@ -43,6 +43,14 @@ def test_list_without_a_match_says_so(operator: Operator, store: Store) -> None:
     assert (answer.code, answer.out) == (0, "no measurement is so; `edgebench results list` shows those there are\n")
 
 
+def test_what_cannot_be_read_is_no_empty_store(operator: Operator, store: Store) -> None:
+    for name in store.ids():
+        (store.folder(name) / RESULT).write_text("{")
+    answer = operator.run("results", "list")
+    assert answer.out == ""
+    assert answer.err.count("not valid JSON") == 2
+
+
 def test_a_query_is_a_table_json_or_csv(operator: Operator, store: Store) -> None:
     pytest.importorskip("duckdb", reason="pip install 'edgebench[query]'")
     sql = "SELECT id, batch FROM measurements ORDER BY batch"

@@ -15,7 +15,7 @@ from edge.results.again import deploy_command
 from edge.results.claims.measures import Figure, ratio
 from edge.results.claims.reading import Measurements, Read
 from edge.results.decision.environments import AS_IS, COMPILED, FRAMEWORKS, MODES, Environment, environments
-from edge.results.decision.rows import MEDIAN, ROWS, Row
+from edge.results.decision.rows import EVERYTHING, MEDIAN, ROWS, Row
 from edge.results.energy import NotKnown
 from edge.results.store import Measurement
 from edge.results.verdict import Status
@@ -100,7 +100,8 @@ def _best(its: Sequence[Measurement], among: Measurements) -> Read | None:
 def _lines(
     way: str, one: Environment, reads: Mapping[tuple[str, str], Read | None], among: Measurements
 ) -> Iterator[Line]:
-    for row in ROWS:
+    nobody = all(reads.get((way, name)) is None for name in FRAMEWORKS)
+    for row in (EVERYTHING,) if nobody else ROWS:
         if row.ways and way not in row.ways:
             continue
         cells = {name: _cell(row, way, name, one, reads.get((way, name)), among) for name in FRAMEWORKS}
@@ -142,4 +143,4 @@ def _quotient(row: Row, cells: Mapping[str, Cell], reads: Sequence[Read | None])
         found = ratio(base, other)
         return found if isinstance(found, Figure) else None
     values = [cell.figure.value for cell in (first, second) if isinstance(cell.figure, Figure)]
-    return Figure(values[1] / values[0]) if values[0] else None
+    return Figure(values[1] / values[0]) if min(values) > 0 and not row.is_difference else None

@@ -22,7 +22,8 @@ from profiles.errors import ConfigError
 @dataclass(frozen=True)
 class Row:
     """`ways` are those that have it, all where it is empty; `needs` is in what a request differs that brings it;
-    `never` says why a request has none whatever is measured, "" where it may have one."""
+    `never` says why a request has none whatever is measured, "" where it may have one. What `is_difference` may be
+    about 0 or below, and has no ratio."""
 
     name: str
     unit: str
@@ -30,6 +31,7 @@ class Row:
     ways: tuple[str, ...] = ()
     needs: Mapping[str, Any] = field(default_factory=dict)
     never: Callable[[Asked], str] = lambda _: ""
+    is_difference: bool = False
 
 
 def _compile_s(read: Read, _: Measurements) -> Figure | NotKnown:
@@ -98,6 +100,9 @@ MEDIAN = "median"
 _SIZES = LoadPattern.parse("sizes:224-512")
 _OF_DRAWN = ("pattern", "size", "options", "static")
 
+EVERYTHING = Row("everything", "", lambda _read, _among: NotKnown("not measured"))
+"""Of a way in which nobody ran in this environment."""
+
 ROWS: tuple[Row, ...] = (
     Row(MEDIAN, "ms", MEASURED["latency_median_ms"]),
     Row("p99", "ms", MEASURED["latency_p99_ms"]),
@@ -106,7 +111,8 @@ ROWS: tuple[Row, ...] = (
     Row("loading, cold", "s", cold_s, needs={"cold": True}),
     Row("loading, warm", "s", warm_s),
     Row("memory", "MB", _scaled(MEASURED["memory_bytes"], 1e-6)),
-    Row("drawn sizes", "% more", _scaled(_drawn, 100.0), needs={"pattern": _SIZES, "size": None}, never=_of_one_size),
+    Row("drawn sizes", "% more", _scaled(_drawn, 100.0), needs={"pattern": _SIZES, "size": None}, never=_of_one_size,
+        is_difference=True),
     Row("top-1", "% right", _scaled(top1, 100.0)),
     Row("cost", "a million images", cost),
     Row("energy", "J an image", MEASURED["energy_j_per_image"]),

@@ -247,6 +247,12 @@ class TestShares:
         assert "deploy --dataset DIR" in found.against[0].why
 
 
+def test_what_takes_more_is_not_told_as_less_than_nothing() -> None:
+    one = claim(20, "% less", "time_ratio", baseline=Conditions(batch=1))
+    assert report.measured(one, Figure(0.8)) == "20 % less"
+    assert report.measured(one, Figure(1.434, 1.4, 1.468)) == "43.4 % more ±3.4"
+
+
 class TestDrawnSizes:
     """Overhead over the same sizes measured alone, as docs of drawn sizes have it."""
 

@@ -66,13 +66,19 @@ def test_a_network_of_one_size_is_not_told_to_draw_others(tmp_path: Path) -> Non
 
 def test_what_was_not_measured_has_the_command_that_would(tmp_path: Path) -> None:
     (found,) = of(tmp_path, Native("aaaa1", "pytorch", "compile", 6.0))
-    eager = line(found, "as it is", "median").cells["pytorch"]
+    (eager,) = [one.cells["pytorch"] for one in found.lines if one.way == "as it is"]
     assert isinstance(eager.figure, NotKnown)
     assert eager.command.endswith("--backend pytorch --precision fp16 --batch 1 --weights random --option mode=eager")
     xla = line(found, "compiled", "median").cells["tensorflow"]
     assert "--backend tensorflow" in xla.command
     assert "mode=xla" in xla.command
     assert line(found, "compiled", "median").ratio is None
+
+
+def test_a_way_that_nobody_ran_is_one_row(tmp_path: Path) -> None:
+    (found,) = of(tmp_path, Native("aaaa1", "pytorch", "compile", 6.0))
+    assert [one.name for one in found.lines if one.way == "as it is"] == ["everything"]
+    assert [note for note in report.notes(found) if note.startswith("PyTorch as it is: not measured in this")]
 
 
 def test_compiling_is_a_row_of_what_is_compiled(tmp_path: Path) -> None:
