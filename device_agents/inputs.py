@@ -97,7 +97,7 @@ class Golden:
 
     def _limit(self, name: str, limit: float, check: str) -> float:
         """Of an output that the job gives none of its own, where `limit` is that of the worst that the gate saw."""
-        if differences.is_whole(self.outputs[name]):
+        if name in self.outputs and differences.is_whole(self.outputs[name]):
             return max(limit, differences.WHOLE_LIMITS[self.precision])
         return differences.LIMITS[self.precision] if check == "detection" else limit
 

@@ -1,8 +1,11 @@
-"""Final boxes of a detector, compared as they match and not by their place: near-equal scores swap places freely. One
+"""Boxes of a detector, compared as they match and not by their place: near-equal scores swap places freely. One
 definition for the gate of an export and for the device.
 
 Boxes are (x1, y1, x2, y2) in pixels, samples first and padded to a fixed number with score 0. In the order of its
 scores each of the reference's boxes takes the free box of the same label that overlaps it most, by half at least.
+
+What a detector of two stages has before its NMS are rows of proposals, which are chosen by scores that may be almost
+equal, too: each is held against the one that is nearest to it.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ _AT_THE_CUT = 0.05
 """Of the range of a sample's scores: boxes this near to the last one may as well have been cut off."""
 
 _FINAL = ("boxes", "scores", "labels")
+_PROPOSED = ("class_logits", "boxes")
+PROPOSALS = "proposals"
+_NEAR = 0.5  # of the variance, on average over all that is said of a proposal; of two unlike ones it is 2
 _KNOWN = (*_FINAL, "masks", "keypoints")
 """What has a measure of its own."""
 
@@ -62,9 +68,25 @@ def are_final(outputs: "Mapping[str, Array]") -> bool:
     return outputs["boxes"].ndim == 3 and outputs["scores"].ndim == outputs["labels"].ndim == 2
 
 
+def are_proposals(outputs: "Mapping[str, Array]") -> bool:
+    """Whether these are class_logits (N, P, K) and boxes (N, P, K, 4) of proposals, class 0 being the background."""
+    if not set(_PROPOSED) <= set(outputs):
+        return False
+    logits, boxes = (outputs[name] for name in _PROPOSED)
+    return boxes.ndim == 4 and boxes.shape[:3] == logits.shape and logits.shape[2] > 1
+
+
+def are_matched(outputs: "Mapping[str, Array]") -> bool:
+    """Whether `compare` is for them."""
+    return are_final(outputs) or are_proposals(outputs)
+
+
 def compare(reference: "Mapping[str, Array]", outputs: "Mapping[str, Array]") -> Compared:
-    """Errors: ValueError when there is nothing to match, naming the output, or what is not finite or of another
-    form."""
+    """Of proposals the errors are of what matched ones say, relative to its spread, and of `proposals`, the share of
+    those that match none. Errors: ValueError when there is nothing to match, naming the output, or what is not finite
+    or of another form."""
+    if are_proposals(reference):
+        return _compare_proposals(reference, outputs)
     padded = _padded(reference, outputs)
     _check(reference, outputs, padded)
     tally = _Tally()
@@ -86,6 +108,43 @@ def iou(boxes: "Array", others: "Array") -> "Array":
     areas, other_areas = (np.clip(one[:, 2:] - one[:, :2], 0, None).prod(axis=1) for one in (boxes, others))
     union = areas[:, None] + other_areas[None] - shared
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+
+
+def _compare_proposals(reference: "Mapping[str, Array]", outputs: "Mapping[str, Array]") -> Compared:
+    import numpy as np
+
+    _check(reference, outputs, _PROPOSED)
+    pairs: "Dict[str, List[Tuple[Array, Array]]]" = {name: [] for name in _PROPOSED}
+    found = total = 0
+    for sample in range(len(reference["boxes"])):
+        theirs, ours = ({name: one[name][sample] for name in _PROPOSED} for one in (reference, outputs))
+        left, right = _same(theirs, ours)
+        for name in _PROPOSED:
+            pairs[name].append((theirs[name][left], ours[name][right]))
+        found, total = found + len(left), total + max(len(theirs["boxes"]), len(ours["boxes"]))
+    if not found:
+        raise ValueError("none of the proposals is one of the framework's, so nothing can be compared")
+    others = {name: array for name, array in reference.items() if name not in _PROPOSED}
+    errors = {name: differences.error(array, np.asarray(outputs[name])) for name, array in others.items()}
+    errors.update({name: _of_matched(its) for name, its in pairs.items()})
+    return Compared({**errors, PROPOSALS: 1.0 - found / total}, {"matched": found / total}, "")
+
+
+def _same(theirs: "Dict[str, Array]", ours: "Dict[str, Array]") -> "Tuple[Array, Array]":
+    """Places of the proposals that are the same: nearest to one another of all, in what is said of them, and nearer
+    than one's spread."""
+    import numpy as np
+
+    spreads = {name: float(theirs[name].std()) or 1.0 for name in _PROPOSED}
+    rows, others = (
+        np.concatenate([one[name].reshape(len(one[name]), -1) / spreads[name] for name in _PROPOSED], axis=1)
+        for one in (theirs, ours)
+    )
+    apart = (rows**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)[None] - 2 * rows @ others.T
+    nearest = apart.argmin(axis=1)
+    left = np.flatnonzero(apart.argmin(axis=0)[nearest] == np.arange(len(rows)))
+    left = left[apart[left, nearest[left]] < _NEAR * rows.shape[1]]
+    return left, nearest[left]
 
 
 def _padded(reference: "Mapping[str, Array]", outputs: "Mapping[str, Array]") -> List[str]:

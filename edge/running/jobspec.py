@@ -183,9 +183,15 @@ def _deadline_s(cell: Cell, task: str, *, builds: bool, profiles: bool) -> float
 
 
 def _is_detection(artifact: Artifact) -> bool:
-    """Whether its outputs are final boxes, in the order of scores that may be almost equal."""
-    outputs = {tensor.name for tensor in artifact.outputs}
-    return artifact.task == "detection" and {"boxes", "scores", "labels"} <= outputs
+    """Whether its outputs are boxes whose order is a matter of scores that may be almost equal: final ones, or those of
+    the classes of proposals."""
+    final = {"boxes", "scores", "labels"} <= {tensor.name for tensor in artifact.outputs}
+    return artifact.task == "detection" and (final or _are_proposals(artifact))
+
+
+def _are_proposals(artifact: Artifact) -> bool:
+    ranks = {tensor.name: len(tensor.shape) for tensor in artifact.outputs}
+    return (ranks.get("class_logits"), ranks.get("boxes")) == (3, 4)
 
 
 def _limits(artifact: Artifact, cell: Cell) -> dict[str, float]:
@@ -195,8 +201,10 @@ def _limits(artifact: Artifact, cell: Cell) -> dict[str, float]:
     if _in_bf16(cell):
         return {one.name: _BF16_LIMIT for one in artifact.outputs if one.dtype.startswith("float")}
     by_boxes = _is_detection(artifact)
-    own = boxes.LIMITS[artifact.precision] if by_boxes else {}
+    own = boxes.LIMITS[artifact.precision] if by_boxes and not _are_proposals(artifact) else {}
     limits = {one.name: own.get(one.name, _plain_limit(one, artifact.precision)) for one in artifact.outputs}
+    if _are_proposals(artifact):
+        limits |= boxes.OF_PROPOSALS[artifact.precision]
     parity = artifact.parity
     if not isinstance(parity, Parity):
         return limits

@@ -7,7 +7,7 @@ samples, as float16 where that loses nothing, and for each output
     part:<name>      n, and the shape of a whole sample
     spread:<name>    of those values, over all samples that the export was judged by: what an error is relative to
 
-Final boxes of a detector are matched whole: only their samples are fewer.
+Boxes of a detector are matched whole: only their samples are fewer.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ _LEAST_OF_OUTPUTS = 256 << 10  # bytes a sample
 _WHOLE = 4096  # values of an output that is never taken apart: the scores of a classifier
 
 
-def save(path: Path, inputs: Arrays, outputs: Arrays, *, room: int = ROOM, final_boxes: bool = False) -> bool:
-    """Write a golden file of `room` bytes or little more. Whether it holds a part only."""
+def save(path: Path, inputs: Arrays, outputs: Arrays, *, room: int = ROOM, whole: bool = False) -> bool:
+    """Write a golden file of `room` bytes or little more, with samples as a `whole`, or with a part of each. Whether it
+    holds a part only."""
     if _bytes(inputs) + _bytes(outputs) <= room:
         golden.save(path, inputs, outputs)
         return False
     small = {name: _narrow(array) for name, array in inputs.items()}
     count = len(next(iter(inputs.values())))
-    if final_boxes:
+    if whole:
         kept = _most_found(outputs, _fitting(room, (_bytes(small) + _bytes(outputs)) / count, count))
         arrays = {f"output:{name}": array[kept] for name, array in outputs.items()}
     else:
@@ -67,6 +68,8 @@ def _narrow(array: NDArray[Any]) -> NDArray[Any]:
 
 def _most_found(outputs: Arrays, count: int) -> NDArray[Any]:
     """The samples with the most boxes, in order: where nothing was found, there is nothing to compare."""
+    if "scores" not in outputs:
+        return np.arange(count)
     found = (outputs["scores"] > 0).sum(axis=1)
     return np.sort(np.argsort(-found, kind="stable")[:count])
 

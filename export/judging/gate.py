@@ -258,7 +258,7 @@ def _write_golden(
             out / name,
             *pair,
             room=shipped.ROOM // len(samples),
-            final_boxes=task == "detection" and boxes.are_final(pair[1]),
+            whole=task == "detection" and boxes.are_matched(pair[1]),
         )
         for name, pair in samples.items()
     ]

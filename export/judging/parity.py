@@ -1,8 +1,8 @@
 """Whether an exported graph computes what its framework does: the gate that every export passes or is not made.
 
 How far off an output is, device_agents.formats.differences says, the framework's FP32 output being the reference.
-Final boxes of a detector are judged as they match instead (export.judging.boxes): their order is that of scores which
-may be almost equal.
+Boxes of a detector are judged as they match instead (export.judging.boxes): their order, or which proposals there are,
+is a matter of scores that may be almost equal.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ _AT_ONCE_BYTES = 5 << 20  # of inputs: eight images of 224 x 224 in float32
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found between two sets of outputs. `errors` are by output; with `by_boxes` those of the boxes. `whole`
-    are the outputs of whole numbers that have no measure of their own."""
+    """What was found between two sets of outputs. `errors` are by output, and of proposals by the share that match
+    none; with `by_boxes` those of final boxes. `whole` are the outputs of whole numbers that have no measure of their
+    own."""
 
     errors: Mapping[str, float]
     cosines: Mapping[str, float]
@@ -46,7 +47,7 @@ class Comparison:
     whole: frozenset[str] = frozenset()
 
     def limit(self, output: str, precision: Precision) -> float:
-        own = boxes.LIMITS[precision] if self.by_boxes else {}
+        own = boxes.LIMITS[precision] if self.by_boxes else boxes.OF_PROPOSALS[precision]
         return own.get(output, (WHOLE_LIMITS if output in self.whole else LIMITS)[precision])
 
     def over_limit(self, precision: Precision) -> bool:
@@ -54,7 +55,7 @@ class Comparison:
 
     def measure(self, output: str) -> str:
         """What the error of the output is of, for sentences."""
-        own = boxes.MEASURES if self.by_boxes else {}
+        own = boxes.MEASURES if self.by_boxes else {boxes.PROPOSALS: boxes.MEASURES[boxes.PROPOSALS]}
         return own.get(output, "of its whole numbers, which differ" if output in self.whole else "of its spread")
 
 
@@ -64,7 +65,7 @@ def compare(reference: Arrays, outputs: Arrays, task: str = "other") -> Comparis
     every sample: nothing could be found then."""
     if set(reference) != set(outputs):
         raise ParityError(f"the graph's outputs are {sorted(outputs)}, the framework's {sorted(reference)}")
-    if task == "detection" and boxes.are_final(reference):
+    if task == "detection" and boxes.are_matched(reference):
         return _by_boxes(reference, outputs)
     errors = {name: _named_error(name, reference[name], outputs[name]) for name in reference}
     if not any(differences.varies(array) for array in reference.values()):
@@ -229,14 +230,15 @@ def _by_boxes(reference: Arrays, outputs: Arrays) -> Comparison:
         found = boxes.compare(reference, outputs)
     except ValueError as error:
         raise ParityError(str(error)) from None
-    cosines = {name: _cosine(reference["scores"], outputs["scores"]) for name in found.errors}
+    told = "scores" if "scores" in reference else "class_logits"
+    cosines = {name: _cosine(reference[told], outputs[told]) for name in found.errors}
     further = {name: array for name, array in reference.items() if name not in boxes.MEASURES}
     return Comparison(
         found.errors,
         cosines,
         _samples(reference),
         found.agreement,
-        by_boxes=True,
+        by_boxes=boxes.are_final(reference),
         note=found.note,
         whole=_whole(further),
     )

@@ -29,6 +29,7 @@ from export.precision.nodes import (
 from export.precision.overflow import FLOAT16_MAX
 
 _FLOAT, _HALF = 1, 10  # TensorProto.FLOAT and .FLOAT16
+_INTEGERS = (6, 7)  # TensorProto.INT32 and .INT64
 _SMALLEST = 6e-8  # above 0 in FP16: an epsilon must not become 0
 
 _READS_ANY = ("Cast", "Shape", "Size", "IsInf", "IsNaN")
@@ -63,7 +64,7 @@ def convert(model: Any, keep: Collection[str] = (), io: str = "model") -> list[s
     if not told:
         return []
     names = ", ".join(f"{count} {op}" if count > 1 else op for op, count in sorted(told.items()))
-    return [f"computed in FP32, as these have no other form or work on shapes: {names}"]
+    return [f"computed in FP32, as these have no other form, or work on shapes or indices: {names}"]
 
 
 class _Plan:
@@ -71,7 +72,7 @@ class _Plan:
 
     By rule: nodes with bodies and what handles sequences (TensorRT runs them apart anyhow), operators outside of ONNX's
     standard, whatever ONNX defines without FP16 (Range, NonMaxSuppression), what is invalid in FP16 or not read by
-    TensorRT, and numbers made of shapes, which are beyond 2048 no longer whole in FP16.
+    TensorRT, and numbers made of shapes and of indices, which are beyond 2048 no longer whole in FP16.
     """
 
     def __init__(self, model: Any, keep: frozenset[str]) -> None:
@@ -79,6 +80,8 @@ class _Plan:
         self.types = element_types(model)
         self._model = model
         self._of_shapes: set[str] = set()
+        self._of_indices: set[str] = set()
+        self._sorted = _sorted(model.graph)
         self._constants = {tensor.name for tensor in model.graph.initializer}
         self.wide: set[str] = set()
         self.by_rule: set[str] = set()
@@ -109,6 +112,9 @@ class _Plan:
         if self._is_of_shapes(node):
             self._of_shapes.update(node.output)
             return True
+        if self._is_of_indices(node):
+            self._of_indices.update(node.output)
+            return True
         if _is_fp32_alone(node):
             return True
         schema = self.schema(node)
@@ -123,6 +129,13 @@ class _Plan:
         values = node.input[:1] if node.op_type in _MOVERS else node.input  # the others say where to, or how often
         names = [name for name in values if name and name not in self._constants]
         return bool(names) and self._of_shapes.issuperset(names)
+
+    def _is_of_indices(self, node: Any) -> bool:
+        """Whole numbers that are sorted as floats, as where no integers can be: what makes and what moves them."""
+        source = node.input[0] if node.input else ""
+        if node.op_type == "Cast":
+            return self.types.get(source) in _INTEGERS and node.output[0] in self._sorted
+        return node.op_type in (*_MOVERS, "TopK") and source in self._of_indices
 
     def _is_float(self, node: Any) -> bool:
         names = () if node.op_type in _READS_ANY else (*node.input, *node.output)
@@ -233,6 +246,19 @@ class _Conversion:
             self.made[cast] = int(wanted or 0)
             self.done.append(_cast(name, cast, int(wanted or 0)))
         return cast
+
+
+def _sorted(graph: Any) -> set[str]:
+    """What TopK reads, and what that was moved from."""
+    makers = {name: node for node in graph.node for name in node.output}
+    found = set()
+    for node in graph.node:
+        maker: Any = node if node.op_type == "TopK" else None
+        while maker is not None and maker.input and maker.input[0] not in found:
+            found.add(maker.input[0])
+            maker = makers.get(maker.input[0])
+            maker = maker if maker is not None and maker.op_type in (*_MOVERS, "TopK") else None
+    return found
 
 
 def _is_fp32_alone(node: Any) -> bool:

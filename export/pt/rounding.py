@@ -10,7 +10,8 @@ from typing import Any
 @contextlib.contextmanager
 def rounded(module: Any) -> Iterator[None]:
     """Within the block the module has weights that FP16 holds, and what an operator computes is rounded to FP16: sums
-    are of FP32 inside of it, as tensor cores have them. Inputs and outputs stay FP32."""
+    are of FP32 inside of it, as tensor cores have them. Inputs and outputs stay FP32, and indices that are sorted as
+    floats are not rounded, as they are FP32 in graphs, too (export.precision.fp16)."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_map_only
@@ -22,6 +23,8 @@ def rounded(module: Any) -> Iterator[None]:
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             outputs = func(*args, **(kwargs or {}))
             written = [result.alias_info for result in func._schema.returns]  # noqa: SLF001 - where torch says it
+            if func is torch.ops.aten.topk.default or _counts(func, args):
+                return outputs
             if not any(written):
                 return tree_map_only(torch.Tensor, narrowed, outputs)
             for alias, output in zip(
@@ -30,6 +33,10 @@ def rounded(module: Any) -> Iterator[None]:
                 if alias is not None and alias.is_write and isinstance(output, torch.Tensor):
                     output.copy_(narrowed(output))  # in place; a view has what it is of, which was rounded before
             return outputs
+
+    def _counts(func: Any, args: Any) -> bool:
+        """Whether it makes floats of whole numbers."""
+        return func is torch.ops.aten._to_copy.default and not args[0].is_floating_point()  # noqa: SLF001
 
     with as_type(module, torch.float16), as_type(module, torch.float32), Rounding():
         yield

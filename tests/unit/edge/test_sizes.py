@@ -168,8 +168,17 @@ class TestTheCheckOfADetector:
     def limits(self) -> dict[str, float]:
         return {one.name: boxes.LIMITS[Precision.FP16][one.name] for one in self.BOXES}
 
+    def test_matches_proposals_and_limits_the_share_that_match_none(self) -> None:
+        outputs = (
+            TensorSpec("class_logits", "float32", ("batch", 1000, 91)),
+            TensorSpec("boxes", "float32", ("batch", 1000, 91, 4)),
+        )
+        made = spec(None, artifact(task="detection", head="raw", outputs=outputs), precision=Precision.FP16)
+        assert made.check == "detection"
+        assert made.limits == {"class_logits": 0.02, "boxes": 0.02, "proposals": 0.1}
+
     @pytest.mark.parametrize("changes", [{"task": "detection", "head": "raw"}, {"outputs": BOXES}, {}])
-    def test_is_of_final_boxes_alone(self, changes: dict[str, object]) -> None:
+    def test_is_of_boxes_alone(self, changes: dict[str, object]) -> None:
         assert spec(None, artifact(**changes)).check == "relative"
 
 

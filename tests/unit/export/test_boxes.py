@@ -190,6 +190,44 @@ def test_scores_of_keypoints_may_be_as_far_off_as_keypoints(off: float, passes: 
     assert compared.measure("keypoint_scores") == "of their spread over matched boxes"
 
 
+def proposals() -> dict[str, np.ndarray]:
+    """Of the same places, 6 classes; the likeliest class is the label, and each class has a box of its own nearby."""
+    low = np.stack(np.meshgrid(np.arange(6) * 150.0, np.arange(5) * 150.0), axis=-1).reshape(1, FOUND, 1, 2)
+    low = low + RANDOM.uniform(0, 20, (SAMPLES, FOUND, 6, 2))
+    found = np.concatenate([low, low + RANDOM.uniform(80, 120, (SAMPLES, FOUND, 6, 2))], axis=3)
+    return {"class_logits": RANDOM.normal(0, 3, (SAMPLES, FOUND, 6)), "boxes": found}
+
+
+def test_proposals_of_which_one_is_another_are_compared_as_they_match() -> None:
+    """A near tie of objectness: the rest moves on by a row."""
+    reference = proposals()
+    other = {name: np.roll(array, 1, axis=1) for name, array in reference.items()}
+    other["boxes"][:, 0] += 5000
+    compared = compare(reference, other, "detection")
+    assert compared.agreement == {"matched": pytest.approx(1 - 1 / FOUND)}
+    assert compared.errors == {"class_logits": 0.0, "boxes": 0.0, "proposals": pytest.approx(1 / FOUND)}
+    judge(compared, Precision.FP16)
+    with pytest.raises(ParityError, match=r"'proposals' is off by 3.33e-02 of them, which match none"):
+        judge(compared, Precision.FP32)
+
+
+@pytest.mark.parametrize("name", ["class_logits", "boxes"])
+def test_proposals_that_are_off_do_not_pass(name: str) -> None:
+    reference = proposals()
+    off = {
+        "class_logits": RANDOM.normal(0, 0.3, (SAMPLES, FOUND, 6)),
+        "boxes": RANDOM.normal(0, 9, (SAMPLES, FOUND, 6, 4)),
+    }
+    with pytest.raises(ParityError, match="over the limit"):
+        judge(compare(reference, {**reference, name: reference[name] + off[name]}, "detection"), Precision.FP16)
+
+
+def test_proposals_that_are_not_finite_are_an_error() -> None:
+    reference = proposals()
+    with pytest.raises(ParityError, match="not finite"):
+        compare(reference, {**reference, "boxes": reference["boxes"] * np.nan}, "detection")
+
+
 def test_raw_heads_are_compared_by_their_spread() -> None:
     raw = {"class_logits": RANDOM.normal(size=(4, 50, 9)), "box_regression": RANDOM.normal(size=(4, 50, 4))}
     assert not boxes.are_final(raw)

@@ -121,7 +121,7 @@ def test_of_a_detector_the_samples_with_boxes_are_kept_and_whole(tmp_path: Path)
     scores[[3, 6], :5] = 0.9
     boxes = np.tile(np.float32([1, 1, 9, 9]), (8, 30, 1))
     outputs = {"boxes": boxes, "scores": scores, "labels": np.ones((8, 30), np.int64)}
-    assert shipped.save(tmp_path / "golden.npz", {"x": IMAGES}, outputs, room=1000, final_boxes=True)
+    assert shipped.save(tmp_path / "golden.npz", {"x": IMAGES}, outputs, room=1000, whole=True)
     found = inputs.read_golden(tmp_path / "golden.npz", spec(boxes=(30, 4), scores=(30,), labels=(30,)))
     assert np.array_equal(found.inputs["x"].astype(np.float32), IMAGES[[3, 6]])
     assert found.compare([{name: array[[3, 6]] for name, array in outputs.items()}], 1e-3, "detection").passed

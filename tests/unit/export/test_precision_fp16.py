@@ -173,7 +173,7 @@ def test_bodies_read_outer_tensors_in_fp32() -> None:
     ]
     model = floats(nodes, {"one": np.float32(1), "w": np.arange(4, dtype=np.float32)})
     expected = [run(model, x=scale * X) for scale in (0.1, 10)]
-    assert fp16.convert(model) == ["computed in FP32, as these have no other form or work on shapes: If"]
+    assert fp16.convert(model) == ["computed in FP32, as these have no other form, or work on shapes or indices: If"]
     kinds = types(model)
     assert (kinds["a"], kinds["chosen"], kinds["y"]) == (TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.FLOAT16)
     for scale, values in zip((0.1, 10), expected, strict=True):
@@ -253,7 +253,7 @@ FP32_ALONE: dict[str, Callable[[], Any]] = {
 def test_what_is_invalid_in_fp16_or_unread_there_stays_fp32(op: str) -> None:
     model = FP32_ALONE[op]()
     expected = run(model, x=X)
-    assert fp16.convert(model) == [f"computed in FP32, as these have no other form or work on shapes: {op}"]
+    assert fp16.convert(model) == [f"computed in FP32, as these have no other form, or work on shapes or indices: {op}"]
     kinds = types(model)
     (node,) = (node for node in model.graph.node if node.op_type == op)
     assert {kinds[name] for name in node.output if name} == {TensorProto.FLOAT}
@@ -291,10 +291,28 @@ def test_what_onnx_has_in_fp32_alone_stays_so() -> None:
     constants = {"scales": np.float32([1, 2]), "start": np.float32(0), "end": np.float32(8), "step": np.float32(1)}
     model = floats(nodes, constants)
     expected = run(model, x=X)
-    assert fp16.convert(model) == ["computed in FP32, as these have no other form or work on shapes: Range"]
+    assert fp16.convert(model) == ["computed in FP32, as these have no other form, or work on shapes or indices: Range"]
     kinds = types(model)
     assert (kinds["a"], kinds["r"]) == (TensorProto.FLOAT16, TensorProto.FLOAT)
     np.testing.assert_allclose(run(model, x=X.astype(np.float16)), expected, rtol=1e-2)
+
+
+def test_indices_that_are_sorted_as_floats_stay_whole() -> None:
+    """FP16 has no 2049."""
+    nodes = [
+        helper.make_node("TopK", ["x", "k"], ["v", "i"], axis=1),
+        helper.make_node("Cast", ["i"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("TopK", ["f", "k"], ["sorted", "_"], axis=1, largest=0),
+        helper.make_node("Cast", ["sorted"], ["j"], to=TensorProto.INT64),
+        helper.make_node("GatherElements", ["x", "j"], ["y"], axis=1),
+    ]
+    model = graph(nodes, {"k": np.int64([3])}, x=(TensorProto.FLOAT, ["rows", 3000]))
+    x = np.zeros((1, 3000), np.float16)
+    x[0, [2049, 2051, 2999]] = 2, 3, 1
+    assert fp16.convert(model) == ["computed in FP32, as these have no other form, or work on shapes or indices: TopK"]
+    kinds = types(model)
+    assert (kinds["v"], kinds["f"], kinds["sorted"]) == (TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.FLOAT)
+    np.testing.assert_array_equal(run(model, x=x), np.float16([[2, 3, 1]]))
 
 
 def test_constants_end_where_fp16_does_but_infinities_and_epsilons_remain() -> None:

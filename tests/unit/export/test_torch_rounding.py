@@ -40,6 +40,13 @@ def test_it_is_as_far_off_as_torch_s_own_fp16(images: torch.Tensor) -> None:
     assert (found - own).abs().max() <= own_off
 
 
+def test_indices_that_are_sorted_as_floats_stay_whole() -> None:
+    indices = torch.tensor([2049, 70_001, 3])
+    with rounded(torch.nn.Identity()):
+        found = torch.topk(indices.float(), 3, largest=False).values.long()
+    assert found.tolist() == [3, 2049, 70_001]
+
+
 def test_weights_are_afterwards_what_they_were(images: torch.Tensor) -> None:
     net = network()
     with torch.inference_mode():
