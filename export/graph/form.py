@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -200,10 +201,25 @@ def _strip(message: Any) -> None:
 
 def _strip_node(node: Any) -> None:
     _strip(node)
+    if node.op_type == "Einsum":
+        _in_small_letters(node)
     for attribute in node.attribute:
         _strip(attribute)
     for graph in _bodies(node):
         _strip_graph(graph)
+
+
+def _in_small_letters(einsum: Any) -> None:
+    """As ONNX has equations, and TensorRT reads them; torch writes what its user did. Small letters are kept, and where
+    there are more than 26 of both the equation stays as it is."""
+    equation = next((one for one in einsum.attribute if one.name == "equation"), None)
+    if equation is None:
+        return
+    text = equation.s.decode()
+    great = dict.fromkeys(letter for letter in text if letter.isupper())
+    free = [letter for letter in string.ascii_lowercase if letter not in text]
+    if len(great) <= len(free):
+        equation.s = text.translate(str.maketrans(dict(zip(great, free, strict=False)))).encode()
 
 
 def _strip_graph(graph: Any) -> None:

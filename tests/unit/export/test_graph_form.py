@@ -73,6 +73,17 @@ def test_what_tells_of_the_machine_is_dropped() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "wanted"), [("B G H, B G J -> B a J", "b c d, b c e -> b a e"), ("bij,bjk->bik", "bij,bjk->bik")]
+)
+def test_equations_are_in_small_letters(written: str, wanted: str) -> None:
+    """torchvision's MaxViT writes great ones, which TensorRT does not read."""
+    nodes = [small.node("Einsum", ["x", "w"], ["y"], equation=written)]
+    model = small.graph(nodes, {"x": [2, 3, 4]}, {"y": [2, None, None]}, {"w": small.random(2, 3, 5)})
+    graph.sanitise(model)
+    assert model.graph.node[0].attribute[0].s.decode() == wanted
+
+
+@pytest.mark.parametrize(
     ("opset", "stamped", "kept"),
     [(17, 14, 8), (18, 10, 8), (18, 7, 7), (19, 14, 9), (20, 10, 9), (21, 14, 10), (0, 14, 8)],
 )
