@@ -215,7 +215,8 @@ with random weights. Made by `python benchmarks/coverage.py` on two cores withou
 - **FP32, FP16, INT8**: the graph passed ONNX's checker, and the parity gate against the framework's own FP32 outputs.
   The figure is its error, relative to how much outputs differ between samples ([how](measuring.md)). It may be 1e-3 in
   FP32; 2e-2 in FP16, or twice what the framework itself is off in FP16, which stands beside it then (a raw detector
-  of two stages chooses a few other proposals in FP16: the same ones are compared); 0.5 in INT8, which is calibrated on random data here: that says nothing of accuracy on images.
+  of two stages chooses a few other proposals in FP16: the same ones are compared); 0.5 in INT8, which is calibrated on
+  random data here: that says nothing of accuracy on images.
 - **engine**: TensorRT-RTX builds the FP16 graph for sm86. None was run.
 - **raw**: a detector without its NMS, which is what TensorRT takes; with it, it is FP32 and for onnxruntime.
 - **seconds**: of all columns together, two models at a time.
