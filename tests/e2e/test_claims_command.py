@@ -83,7 +83,7 @@ def test_a_users_own_claims_are_held_against_what_was_measured(operator: Operato
 def test_the_article_needs_no_name_and_no_measurement(operator: Operator) -> None:
     told = operator.run("report", "--claims")
     assert told.code == 0, told.err
-    assert "16 not measured" in told.out
+    assert "1 not reproduced, 15 not measured" in told.out, "edgebench comes with how many models compile"
     assert "memory-pytorch is absurd" in told.out
     assert operator.run("report", "--matrix").out.startswith("nothing of PyTorch or TensorFlow was measured")
     assert operator.run("report", "--matrix", "--claims", "--json").json["matrices"] == []
