@@ -25,6 +25,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("listing", ["README.md", "docs/tutorial.md"])
+def test_every_how_to_is_checked_here_and_found(listing: str) -> None:
+    pages = set((ROOT / "docs/howto").glob("*.md"))
+    linked = re.findall(r"\]\(((?:docs/)?howto/[^)#]+)", (ROOT / listing).read_text())
+    assert pages <= set(PAGES)
+    assert {((ROOT / listing).parent / target) for target in linked} == pages
+
+
 def _commands() -> list[str]:
     blocks = (block for page in PAGES for block in page.read_text().split("```")[1::2])
     lines = (line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines())
