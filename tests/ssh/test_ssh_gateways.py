@@ -38,7 +38,7 @@ def behind(device: Sshd, *gateways: Sshd) -> SSHTransport:
     """A transport to the device through the gateways, the first one first."""
     via = None
     for gateway in gateways:
-        via = replace(gateway.endpoint, name=f"gateway {gateway.name}", via=via)
+        via = replace(gateway.endpoint, name=f"gateway {gateway.name}", via=via, is_gateway=True)
     return SSHTransport(replace(device.endpoint, via=via))
 
 
@@ -137,8 +137,9 @@ def test_what_a_gateway_cannot_reach_or_may_not(start_sshd: Callable[..., Sshd],
 def test_a_gateway_whose_key_is_not_known_sees_no_login(start_sshd: Callable[..., Sshd], sshd: Sshd) -> None:
     gateway = start_sshd(name="bastion")
     gateway.known_hosts.write_text("")
-    with closing(behind(sshd, gateway)) as transport, pytest.raises(HostKeyError, match="gateway bastion"):
+    with closing(behind(sshd, gateway)) as transport, pytest.raises(HostKeyError, match="gateway bastion") as caught:
         transport.run(["true"], timeout=20)
+    assert f"run `ssh -p {gateway.port} " in str(caught.value), "devices trust is for devices alone"
     assert logins(gateway) == 0
 
 

@@ -156,7 +156,8 @@ def connect(link: Link, deadline: Deadline) -> None:
     with _ended_on_error(link, deadline):
         key = link.open(deadline, [*(_CERTIFIED if certified else ()), *known])
         certificate = certificates.check(link.certificate, known_hosts.plain_name(host))
-        known_hosts.verify(entries, host, key, certificate=certificate, where=endpoint.where, device=endpoint.name)
+        commands = endpoint.trusting(), endpoint.trusting(anew=True)
+        known_hosts.verify(entries, host, key, where=endpoint.where, commands=commands, certificate=certificate)
         link.login(deadline)
 
 

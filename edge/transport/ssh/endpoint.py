@@ -45,6 +45,14 @@ class Endpoint:
     via: Endpoint | None = None
     proxy_command: str | None = None
     bandwidth: float | None = None
+    is_gateway: bool = False
+
+    def trusting(self, *, anew: bool = False) -> str:
+        """The command that keeps its host key, `anew` in the place of another. `devices trust` is for devices alone."""
+        if not self.is_gateway:
+            return f"`edgebench devices trust {self.name}{' --replace' if anew else ''}`"
+        login = f"`ssh -p {self.port} {self.user}@{self.host}`"
+        return f"`ssh-keygen -R '{self.host_key_name}'` and {login}" if anew else f"{login} once"
 
     @property
     def address(self) -> str:
@@ -124,7 +132,8 @@ class _Resolver:
             raise ConfigError("gateways lead to gateways without end", where=str(self.config), fix=fix)
         via: Endpoint | None = None
         for hop in hops:
-            via = self.endpoint(f"gateway {hop.host}", hop, hop.gateways, via, depth + 1)
+            found = self.endpoint(f"gateway {hop.host}", hop, hop.gateways, via, depth + 1)
+            via = replace(found, is_gateway=True)
         return via
 
     def _known_hosts(self, options: Mapping[str, Any]) -> tuple[Path, ...]:

@@ -67,7 +67,7 @@ def _host_key(error: BaseException, endpoint: Endpoint) -> TransportError:
     return HostKeyError(
         f"the host key is not the expected one ({error})",
         where=endpoint.where,
-        fix=f"find out why before you run `edgebench devices trust {endpoint.name} --replace`",
+        fix=f"find out why before you run {endpoint.trusting(anew=True)}",
     )
 
 

@@ -117,11 +117,11 @@ def verify(
     received: HostKey,
     *,
     where: str,
-    device: str,
+    commands: tuple[str, str],
     certificate: HostCertificate | None = None,
 ) -> None:
     """Accept `received` as the key of `host`, or raise HostKeyError with both fingerprints and what to do.
-    `certificate` is what it came with."""
+    `certificate` is what it came with; `commands` keep the key, and keep it in the place of another."""
     known = known_keys(entries, host)
     trusted = authorities(entries, host)
     _refuse_revoked(entries, host, received, certificate, where)
@@ -137,7 +137,7 @@ def verify(
         raise HostKeyError(
             f"the host key of {host} is not known: {received}{''.join(named[:1])}",
             where=where,
-            fix=f"compare it with the device's own and run `edgebench devices trust {device}`",
+            fix=f"compare it with the device's own and run {commands[0]}",
         )
     expected = next((entry for entry in known if entry.key.kind == received.kind), known[0])
     raise HostKeyError(
@@ -145,7 +145,7 @@ def verify(
         f"received {received}; either the device was installed anew, or somebody is between it and you (an attack)",
         where=where,
         fix=f"find out which, for example with `ssh-keygen -lf` on the device's own console, before you run "
-        f"`edgebench devices trust {device} --replace`",
+        f"{commands[1]}",
     )
 
 
