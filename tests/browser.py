@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import shutil
@@ -78,6 +79,12 @@ def chromium() -> Iterator[Browser]:
         missing.append("selenium")
     if missing:
         pytest.skip(f"no browser here: {' and '.join(missing)} not found (apt-get install chromium chromium-driver)")
+    with started() as browser:
+        yield browser
+
+
+@contextlib.contextmanager
+def started() -> Iterator[Browser]:
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 

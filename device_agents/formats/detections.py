@@ -137,7 +137,9 @@ def _same(theirs: "Dict[str, Array]", ours: "Dict[str, Array]") -> "Tuple[Array,
 
     spreads = {name: float(theirs[name].std()) or 1.0 for name in _PROPOSED}
     rows, others = (
-        np.concatenate([one[name].reshape(len(one[name]), -1) / spreads[name] for name in _PROPOSED], axis=1)
+        np.concatenate([one[name].reshape(len(one[name]), -1) / spreads[name] for name in _PROPOSED], axis=1).astype(
+            float
+        )
         for one in (theirs, ours)
     )
     apart = (rows**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)[None] - 2 * rows @ others.T
