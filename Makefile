@@ -46,6 +46,7 @@ lint: $(venv) ## style, types, import directions
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
+	$(bin)/mypy docs/site
 	$(bin)/lint-imports
 
 docs: $(venv) ## the documentation as a site, in build/site; warnings are errors

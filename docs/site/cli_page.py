@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from markdown_words import cell, code, plain
+from markdown_words import cell, plain
 
 _DEFAULT = re.compile(r"  \[([^\]]*)\]\Z")
+_VALUE = re.compile(r"default: (\(.*\)|[^;]*)(?:; (.*))?")
 _EXAMPLE = re.compile(r"^Example: ", re.MULTILINE)
 
 
@@ -48,11 +49,13 @@ def _table(title: str, parameters: list[Any], context: Any) -> Iterator[str]:
     yield from (f"| {title} | | Default |", "|---|---|---|")
     for names, said in records:
         default = _DEFAULT.search(said)
-        yield f"| {code(names)} | {cell(_DEFAULT.sub('', said))} | {_of(default[1]) if default else ''} |"
+        yield f"| `{names}` | {cell(_DEFAULT.sub('', said))} | {_of(default[1]) if default else ''} |"
     yield ""
 
 
 def _of(default: str) -> str:
-    """A value as code, what stands for one in words. What is not said is not set."""
-    words = [word.strip() for word in default.removeprefix("default: ").split(";")]
-    return ", ".join(word[1:-1] if word.startswith("(") else code(word) for word in words)
+    """A value as code, what stands for one in words; then what is allowed, or that it is required."""
+    found = _VALUE.fullmatch(default)
+    value, allowed = found.groups(default="") if found else ("", default)
+    shown = cell(value[1:-1]) if value.startswith("(") else f"`{value}`" if value else ""
+    return ", ".join(filter(None, [shown, allowed if allowed == "required" else allowed and f"`{allowed}`"]))

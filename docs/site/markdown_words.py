@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import re
 
-_MARKUP = re.compile(r"([*_<\[])")
+_MARKUP = re.compile(r"([*_\[])")
 
 
 def plain(words: str) -> str:
     """Nothing of it is markup, but what stands in backticks."""
     parts = words.split("`")
-    return "`".join(part if index % 2 else _MARKUP.sub(r"\\\1", part) for index, part in enumerate(parts))
+    return "`".join(part if index % 2 else _escaped(part) for index, part in enumerate(parts))
 
 
 def cell(words: str) -> str:
-    """For a table: on one line."""
-    return plain(" ".join(words.split())).replace("|", "\\|")
+    """For a table: on one line. Bars in backticks are no borders to Python-Markdown, others are escaped."""
+    parts = plain(" ".join(words.split())).split("`")
+    return "`".join(part if index % 2 else part.replace("|", "\\|") for index, part in enumerate(parts))
 
 
-def code(words: str) -> str:
-    """For a table, too."""
-    escaped = words.replace("|", "\\|")
-    return f"`{escaped}`"
+def _escaped(words: str) -> str:
+    return _MARKUP.sub(r"\\\1", words.replace("<", "&lt;"))

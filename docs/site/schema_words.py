@@ -21,7 +21,10 @@ _WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 _DURATION = {"description": "A duration: s, min, h or d, such as `30 min`."}
 _BYTES = {"description": "An amount of data: B, kB, MB, GB, KiB, MiB or GiB, such as `50 MB`."}
 _PATTERN = {"description": "serial, pipelined, rate:FPS[,poisson][,timeout:50ms], soak:10m or sizes:224-512."}
-_SIZE = {"description": "Of images, height first: `224` or `384x320`.", "pattern": "^[1-9][0-9]{0,4}(x[1-9][0-9]{0,4})?$"}
+_SIZE = {
+    "description": "Height first: `224` or `384x320`.",
+    "pattern": "^[1-9][0-9]{0,4}(x[1-9][0-9]{0,4})?$",
+}
 _COMMAND = {"description": "A program and its words, run without a shell."}
 _CURRENCY = {"description": "A code of three letters, such as USD.", "pattern": "^[A-Z]{3}$"}
 _PRICE = {"description": "Of an hour of the device.", "exclusiveMinimum": 0, "exclusiveMaximum": 1_000_000}

@@ -10,21 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import schema_files
-from markdown_words import cell, code, plain
+from markdown_words import cell, plain
 
 _ROOT = Path(__file__).parents[2]
 _HEAD = """# Files and their schemas
 
 Every file that you write is TOML, and what is stored is JSON. Each has a
-[JSON Schema](https://json-schema.org/draft/2020-12/json-schema-core), made from the code that reads it. A key that it does not know is an
-error, there as here. An editor that knows schemas of TOML takes one by the file's first line:
+[JSON Schema](https://json-schema.org/draft/2020-12/json-schema-core), made from the code that reads it. A key that the
+schema does not know is an error to edgebench, too. An editor that knows schemas of TOML takes one from a
+file's first line:
 
 ```toml
 #:schema ./fleet.schema.json
 ```
 
-A schema does not know everything. Whether a gateway, a group or a model exists is found out when the file is read, and the
-message names file, key and what is allowed.
+A schema does not know everything. Whether a gateway, a group or a model exists is found out when the file is read,
+and the message names file, key and what is allowed. A result of an older edgebench is
+brought up to date when it is read.
 """
 _BOUNDS = {
     "minimum": "at least {}",
@@ -69,7 +71,7 @@ def _table(table: Mapping[str, Any]) -> Iterator[str]:
     yield from ("| Key | Type | Default | |", "|---|---|---|---|")
     required = table.get("required", ())
     for key, schema in table["properties"].items():
-        default = "required" if key in required else code(_value(schema["default"])) if _told(schema) else ""
+        default = "required" if key in required else f"`{_value(schema['default'])}`" if _told(schema) else ""
         yield f"| `{key}` | {cell(_type(schema))} | {default} | {cell(_said(schema))} |"
     yield ""
 
@@ -87,7 +89,7 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "const" in schema:
         return f"`{_value(schema['const'])}`"
     if "$ref" in schema:
-        return schema["$ref"].rpartition("/")[2]
+        return str(schema["$ref"]).rpartition("/")[2]
     if schema.get("type") == "array":
         return f"list of: {_type(schema['items'])}"
     if schema.get("type") == "object":
