@@ -24,22 +24,17 @@ def text() -> str:
 
 def _sections(command: Any, name: str, parent: Any) -> Iterator[str]:
     context = command.make_context(name.rpartition(" ")[2], [], parent=parent, resilient_parsing=True)
-    yield from (f"## {name}", "", *_said(command.help or ""), "")
+    said, *examples = _EXAMPLE.split((command.help or "").strip())
+    yield from (f"## {name}", "", plain(said.strip()), "")
     if not hasattr(command, "commands"):
         yield from ("```", command.get_usage(context).removeprefix("Usage: "), "```", "")
+    if examples:
+        yield from ("For example:", "", "```", *(example.strip() for example in examples), "```", "")
     shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
     yield from _table("Argument", [one for one in shown if one.param_type_name == "argument"], context)
     yield from _table("Option", [one for one in shown if one.param_type_name == "option"], context)
     for word, inner in getattr(command, "commands", {}).items():
         yield from _sections(inner, f"{name} {word}", context)
-
-
-def _said(help_text: str) -> Iterator[str]:
-    """The help with its examples as code."""
-    said, *examples = _EXAMPLE.split(help_text.strip())
-    yield plain(said.strip())
-    for example in examples:
-        yield from ("", "```", example.strip(), "```")
 
 
 def _table(title: str, parameters: list[Any], context: Any) -> Iterator[str]:
