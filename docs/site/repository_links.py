@@ -1,4 +1,4 @@
-"""Links between files of the repository, as links between pages of the site.
+"""Links between files of the repository, and to pictures, as links of the site.
 
 Documents are read in the repository, too, so their links are paths there.
 """
@@ -19,7 +19,7 @@ PAGES = {
 _FILES = {"benchmarks/gpu/h100-pytorch.json"}
 """Files that are named by a link and are no page: their name stays, without a link."""
 
-_LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
+_LINK = re.compile(r"\[([^\[\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 _ELSEWHERE = re.compile(r"[a-z][a-z+.-]*:")
 _SOURCES = {page: source for source, page in PAGES.items()}
 

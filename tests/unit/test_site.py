@@ -108,6 +108,12 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
         assert not re.findall(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="(?:https?:)?//', page.read_text()), page
 
 
+def test_pictures_are_there(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        for picture in re.findall(r'<(?:img|source)\b[^>]*src(?:set)?="([^"]+)"', page.read_text()):
+            assert picture.startswith(("/", "data:")) or (page.parent / picture).is_file(), f"{page}: {picture}"
+
+
 def test_lists_are_lists(site: Path) -> None:
     """Where a blank line is missing, Python-Markdown makes one paragraph of what GitHub shows as a list."""
     for page in site.rglob("*.html"):
