@@ -7,7 +7,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint clean
+.PHONY: help demo test check lint docs clean
 
 ifdef EDGEBENCH_VENV
 bin := $(EDGEBENCH_VENV)/bin
@@ -46,7 +46,11 @@ lint: $(venv) ## style, types, import directions
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
+	$(bin)/mypy docs/site
 	$(bin)/lint-imports
+
+docs: $(venv) ## the documentation as a site, in build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(bin)/python -m mkdocs build --strict
 
 clean: ## remove the environment, caches and build outputs
 	@[ ! -f $(VENV)/pyvenv.cfg ] || rm -rf $(VENV)

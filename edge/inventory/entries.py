@@ -21,6 +21,8 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,63}\Z")
 
 @dataclass(frozen=True)
 class LocalEntry(RuntimeKeys):
+    """The machine that gives the commands, which is always a device."""
+
     profile: str = LOCAL
     tags: tuple[str, ...] = ()
     workdir: str | None = None
@@ -58,6 +60,8 @@ class _Reach:
 
 @dataclass(frozen=True)
 class GatewayEntry(_Reach):
+    """A host that others are reached through. `host` is its name where it is left out."""
+
     host: str | None = None
 
     def __post_init__(self) -> None:
@@ -67,6 +71,8 @@ class GatewayEntry(_Reach):
 
 @dataclass(frozen=True)
 class Defaults(_Reach, RuntimeKeys):
+    """What devices have that do not say it themselves."""
+
     profile: str | None = None
     tags: tuple[str, ...] | None = None
     workdir: str | None = None
@@ -97,6 +103,8 @@ class Defaults(_Reach, RuntimeKeys):
 
 @dataclass(frozen=True)
 class Entry(Defaults):
+    """A device. `host` is its name where it is left out, so an alias of ~/.ssh/config works."""
+
     host: str | None = None
     builder: bool = False
     serial: str | None = None
@@ -110,16 +118,22 @@ class Entry(Defaults):
 
 @dataclass(frozen=True)
 class GroupEntry(Defaults):
+    """The devices that an expression of --device picks, and what they have that do not say it themselves."""
+
     devices: tuple[str, ...] = field(kw_only=True)
 
 
 @dataclass(frozen=True)
 class _Deploy:
+    """What `edgebench deploy` does without a model."""
+
     models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class FleetEntries:
+    """The tables of a fleet file. Devices, gateways and groups are read one by one."""
+
     defaults: Defaults = field(default_factory=Defaults)
     devices: dict[str, Any] = field(default_factory=dict)
     gateways: dict[str, Any] = field(default_factory=dict)

@@ -141,7 +141,9 @@ class Exclude:
 
 
 @dataclass(frozen=True)
-class _Limits:
+class Limits:
+    """How patient a run is, and what it may cost."""
+
     max_failures: int | None = None
     cell_timeout: str | None = None
     link_retries: int = 3
@@ -188,7 +190,9 @@ class _Limits:
 
 
 @dataclass(frozen=True)
-class _File(Axes):
+class PlanFile(Axes):
+    """The keys of a plan file, each checked by itself."""
+
     weights: str | None = None
     quick: bool = False
     processes: int | None = None
@@ -208,7 +212,7 @@ class _File(Axes):
     shared: bool = False
     timing: Timing = Timing()
     quick_timing: Timing = field(default_factory=Timing.quick)
-    limits: _Limits = field(default_factory=_Limits)
+    limits: Limits = field(default_factory=Limits)
     include: tuple[Axes, ...] = ()
     exclude: tuple[Exclude, ...] = ()
 
@@ -282,7 +286,7 @@ def load_sweep(source: Path, *, weights: str | None = None, quick: bool = False)
     """`weights` and `quick` come before the file's own. Errors: ConfigError that names file, key and what is
     allowed."""
     data = read_toml(source)
-    file = parse(_File, data, where=source)
+    file = parse(PlanFile, data, where=source)
     file = replace(file, weights=weights or file.weights, quick=quick or file.quick)
     models = tuple(dict.fromkeys(name for axes in (file, *file.include) for name in axes.models or ()))
     with located(source):
@@ -309,12 +313,12 @@ def _content(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key not in ("limits", "devices")}
 
 
-def _typed(file: _File) -> dict[str, Any]:
+def _typed(file: PlanFile) -> dict[str, Any]:
     """What the command line may have said; a plan that is quick by itself is the same sweep as one that is told so."""
     return {"weights": file.weights, **({"quick": True} if file.quick else {})}
 
 
-def _base(file: _File, source: Path, models: tuple[str, ...]) -> Request:
+def _base(file: PlanFile, source: Path, models: tuple[str, ...]) -> Request:
     return Request(
         models=models,
         weights=file.weights,
