@@ -10,6 +10,8 @@ but its own file. What stands on standard input is drawn by rich, colours includ
 from __future__ import annotations
 
 import argparse
+import io
+import re
 import sys
 from pathlib import Path
 
@@ -25,6 +27,9 @@ SCREENS: dict[str, tuple[int | None, str, str]] = {
 }  # fmt: skip
 """By the name of the picture: how many pixels the screen is wide, None for a desktop's 1,280, light or dark, and the
 heading that it begins with."""
+
+_MOVES = re.compile(r"\x1b\[\??[0-9;]*[A-LN-Zhl]")  # of the cursor; colours end in m
+_FONTS = re.compile(r"@font-face\s*\{.*?\}", re.DOTALL)  # from the network
 
 
 def main() -> int:
@@ -58,10 +63,12 @@ def terminal(command: str, printed: str, file: Path) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    lines = [f"$ {command}", *printed.splitlines()]
-    console = Console(record=True, width=max(map(len, lines)), file=sys.stderr, force_terminal=True)
-    console.print(Text.from_ansi("\n".join(lines)), no_wrap=True)
-    console.save_svg(str(file), title="edgebench")
+    lines = [Text(f"$ {command}"), *(Text.from_ansi(_MOVES.sub("", line)) for line in printed.splitlines())]
+    console = Console(record=True, width=max(line.cell_len for line in lines), file=io.StringIO(), force_terminal=True)
+    for line in lines:
+        console.print(line, no_wrap=True)
+    drawn = console.export_svg(title="edgebench")
+    file.write_text(_FONTS.sub("", drawn), encoding="utf-8")
 
 
 if __name__ == "__main__":
