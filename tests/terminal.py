@@ -19,6 +19,7 @@ class Shown:
     code: int
 
 
+CTRL_C = b"\x03"
 Answer = Callable[[str], bytes | None]
 """What to type at what was shown since the last answer; None while nothing is asked."""
 
@@ -26,16 +27,19 @@ Answer = Callable[[str], bytes | None]
 def typed(
     argv: Sequence[str], env: Mapping[str, str], answer: Answer, *, cwd: Path | None = None, patience: float = 30.0
 ) -> Shown:
-    """Run a child on a terminal until it ends, or `patience` seconds, after which it is killed."""
+    """Run a child on a terminal until it ends, or `patience` seconds, after which it is killed. Ctrl-C is pressed again
+    where nothing comes of it: Python overlooks one between the prompt that it writes and the line that it reads."""
     pid, terminal = pty.fork()
     if pid == 0:
         if cwd is not None:
             os.chdir(cwd)
         os.execve(argv[0], list(argv), dict(env))
-    shown, asked, end = "", 0, time.monotonic() + patience
+    shown, asked, end, last = "", 0, time.monotonic() + patience, b""
     try:
         while time.monotonic() < end:
-            if not select.select([terminal], [], [], 0.2)[0]:
+            if not select.select([terminal], [], [], 2.0 if last == CTRL_C else 0.2)[0]:
+                if last == CTRL_C:
+                    os.write(terminal, CTRL_C)
                 continue
             try:
                 data = os.read(terminal, 4096)
@@ -44,7 +48,7 @@ def typed(
             shown += data.decode(errors="replace")
             words = answer(shown[asked:])
             if words is not None:
-                asked = len(shown)
+                asked, last = len(shown), words
                 os.write(terminal, words)
     finally:
         os.close(terminal)
