@@ -59,6 +59,11 @@ class Timing:
         return self if processes is None else replace(self, processes=processes)
 
     @staticmethod
+    def chosen(quick: bool) -> Timing:
+        """For a first look, or for a figure."""
+        return Timing.quick() if quick else Timing()
+
+    @staticmethod
     def quick() -> Timing:
         """One process, short: for a first look, labelled `within run`."""
         return Timing(processes=1, warmup_cap_s=2.0, cap_s=4.0)

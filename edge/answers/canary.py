@@ -61,7 +61,7 @@ class Canary:
 
 def request(model: str | None, *, quick: bool) -> Request:
     """The same each time, so that there is a history. Errors: ConfigError for a model that is none."""
-    timing = Timing.quick() if quick else Timing()
+    timing = Timing.chosen(quick)
     framework = "pytorch" if model is None else None
     return Request(
         (model or MODEL,), framework, batches=(1,), weights="random" if model is None else None, timing=timing

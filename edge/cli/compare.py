@@ -201,7 +201,7 @@ def _live(
     store = Store(places().results)
     sides = live.parse_side(a, store), live.parse_side(b, store)
     base = Request(
-        models=live.models(*sides), weights=weights, timing=Timing.quick() if quick else Timing(), processes=1
+        models=live.models(*sides), weights=weights, timing=Timing.chosen(quick), processes=1
     )
     backends = tuple(dict.fromkeys(side.backend for side in sides))
     with drawn() as progress:

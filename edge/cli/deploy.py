@@ -150,7 +150,7 @@ def deploy(
         batches=batches_of(batch) if batch is not None else None,
         weights=weights,
         pattern=pattern,
-        timing=Timing.quick() if quick else Timing(),
+        timing=Timing.chosen(quick),
         processes=processes,
         options=parse_options(option or []),
         hot_input=hot_input,
