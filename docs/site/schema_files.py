@@ -27,14 +27,14 @@ def kinds() -> dict[str, Kind]:
     """By the name of the schema."""
     from edge.inventory.entries import FleetEntries
     from edge.results.store import Measurement
-    from edge.sweeps.plan_file import PlanFile
+    from edge.sweeps.plan_keys import PlanFile
     from profiles.claim_schema import ClaimsFile
     from profiles.schema import DeviceProfile, ModelProfile
 
     devices, models = "profiles/devices/jetson-agx-orin-64gb.toml", "profiles/models/resnet18.toml"
     return {
         "fleet": Kind("fleet.toml", FleetEntries, module="edge.inventory.fleet_file"),
-        "sweep": Kind("The plan of a sweep", PlanFile, module="edge.sweeps.plan_file"),
+        "sweep": Kind("The plan of a sweep", PlanFile, module="edge.sweeps.plan_keys"),
         "claims": Kind("A file of claims", ClaimsFile, module="profiles.claim_schema", named_by_file=True),
         "device-profile": Kind("The profile of a device", DeviceProfile, example=devices, named_by_file=True),
         "model-profile": Kind("The profile of a model", ModelProfile, example=models, named_by_file=True),

@@ -12,7 +12,7 @@ from edge.inventory.entries import Defaults, Entry, FleetEntries, GatewayEntry, 
 from edge.inventory.runtime_keys import ENGINES, ContainerKey, RuntimeKeys
 from edge.results.store import Measurement
 from edge.results.updates import SCHEMA
-from edge.sweeps.plan_file import Axes, Exclude, Limits, PlanFile
+from edge.sweeps.plan_keys import Axes, Exclude, Limits, PlanFile
 from profiles.claim_schema import MEASURES, Claim, ClaimsFile, Conditions, Source
 from profiles.load import device_profile_names
 from profiles.schema import FRAMEWORKS, TASKS, DeviceProfile, FrameworkModel, ImageInput, ModelProfile, Price

@@ -200,9 +200,7 @@ def _live(
 
     store = Store(places().results)
     sides = live.parse_side(a, store), live.parse_side(b, store)
-    base = Request(
-        models=live.models(*sides), weights=weights, timing=Timing.chosen(quick), processes=1
-    )
+    base = Request(models=live.models(*sides), weights=weights, timing=Timing.chosen(quick), processes=1)
     backends = tuple(dict.fromkeys(side.backend for side in sides))
     with drawn() as progress:
         bench = bench_of(base, backends, [the_one(picked(device, fleet, progress))], progress)

@@ -29,8 +29,8 @@ def say_choices(choices: Choices, *, err: bool) -> None:
 
 def as_json(deployment: Deployment, choices: Choices) -> dict[str, object]:
     from edge.report.releases import outcomes_as_json
-    from edge.report.rows import as_json as row_as_json
-    from edge.report.rows import lotteries_as_json
+    from edge.report.row_json import as_json as row_as_json
+    from edge.report.row_json import lotteries_as_json
 
     earlier, others = deployment.report.earlier, deployment.report.others
     return {

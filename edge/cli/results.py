@@ -43,7 +43,7 @@ def list_results(
     """
     from edge.cli.progress import drawn
     from edge.places import places
-    from edge.report import rows, table
+    from edge.report import row_json, rows, table
     from edge.results.catalogue import pick
     from edge.results.store import Store
     from profiles.errors import ResultError
@@ -61,8 +61,8 @@ def list_results(
     if json:
         print_json(
             {
-                "measurements": [rows.as_json(row) for row in found],
-                "lotteries": rows.lotteries_as_json(found),
+                "measurements": [row_json.as_json(row) for row in found],
+                "lotteries": row_json.lotteries_as_json(found),
                 "damaged": [e.info() for e in damaged],
                 "total": picked.total,
             }
@@ -102,7 +102,7 @@ def show(
     """
     from edge.cli.progress import drawn
     from edge.places import places
-    from edge.report import overhead, rows
+    from edge.report import overhead, row_json, rows
     from edge.report.details import details
     from edge.results.store import Store
     from edge.results.watched import Watched
@@ -114,7 +114,7 @@ def show(
     with drawn() as progress:
         over = overhead.stored(row, places().results, progress, invalid=include_invalid)
     if json:
-        print_json({**rows.as_json(row), "overhead": over, "measurement": row.measurement})
+        print_json({**row_json.as_json(row), "overhead": over, "measurement": row.measurement})
         return
     typer.echo(details(row, Watched(stored.result, samples), console_width(), over))
     typer.echo(f"files: {store.folder(row.measurement.id)}")

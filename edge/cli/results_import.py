@@ -74,7 +74,7 @@ def _import_bundle(file: Path, *, json: bool) -> None:
 
 def _import_foreign(file: Path, form: str, asked: Asked, *, json: bool) -> None:
     from edge.places import places
-    from edge.report import rows
+    from edge.report import row_json, rows
     from edge.results.interop.importing import measurement_of
     from edge.results.store import Store
 
@@ -83,7 +83,7 @@ def _import_foreign(file: Path, form: str, asked: Asked, *, json: bool) -> None:
     is_there = store.readable(measurement.id)
     store.add(measurement, samples)
     if json:
-        print_json({"measurement": rows.as_json(rows.read(store, measurement.id)), "is_there": is_there})
+        print_json({"measurement": row_json.as_json(rows.read(store, measurement.id)), "is_there": is_there})
         return
     label = f"{measurement.cell.device} {measurement.cell.label}"
     say(f"{'there already' if is_there else 'imported'}: {label}, measurement {measurement.id}")

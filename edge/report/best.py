@@ -9,8 +9,8 @@ from edge.answers.best import Found, Miss
 from edge.answers.limits import Limit, figures, why_unknown
 from edge.quantities import counted
 from edge.report.columns import Column, Spare, listing
+from edge.report.row_json import as_json as row_as_json
 from edge.report.rows import Row, interval
-from edge.report.rows import as_json as row_as_json
 from edge.results.energy import Energy
 from edge.results.verdict import Status
 

@@ -8,7 +8,7 @@ from edge.answers.canary import Board, Canary
 from edge.quantities import counted
 from edge.report.columns import Column, Spare, listing
 from edge.report.comparison import figure, told
-from edge.report.rows import as_json as row_as_json
+from edge.report.row_json import as_json as row_as_json
 from edge.report.rows import interval
 from edge.results.outliers import FAR, LEAST
 from edge.results.verdict import Status

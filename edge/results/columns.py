@@ -110,7 +110,7 @@ NAMES = tuple(column.name for column in COLUMNS)
 
 def record(row: Row, stored_ns: int) -> Record:
     """The columns of a measurement whose result was written at `stored_ns`, Unix time."""
-    from edge.report.rows import as_json
+    from edge.report.row_json import as_json
 
     measurement, figures = row.measurement, to_json(as_json(row))
     size, imported, energy = figures["size"] or {}, measurement.imported, figures["energy"] or {}

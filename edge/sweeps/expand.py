@@ -16,7 +16,8 @@ from edge.planning.choosing import Choices, Survey
 from edge.planning.make_plan import make_plan
 from edge.planning.models import resolve
 from edge.planning.plan import Cell
-from edge.sweeps.plan_file import Axes, Exclude, Sweep, located
+from edge.sweeps.plan_file import Sweep, located
+from edge.sweeps.plan_keys import Axes, Exclude
 from export.artifact import Store, sha256_file
 from export.asking import content_of
 from profiles.errors import ConfigError

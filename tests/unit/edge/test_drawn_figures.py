@@ -14,7 +14,8 @@ from device_agents.contract import LoadPattern
 from edge.report import overhead as told
 from edge.report.details import details
 from edge.report.page.document import Reader
-from edge.report.rows import Row, as_json
+from edge.report.row_json import as_json
+from edge.report.rows import Row
 from edge.results import overhead
 from edge.results.interop.sample_table import blocks
 from edge.results.samples import check_samples

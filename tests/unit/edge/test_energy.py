@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from device_agents.contract import SCHEMA, JobResult, ProcessResult, SampleRange, Series, Watch
-from edge.report.rows import Row, as_json
+from edge.report.row_json import as_json
+from edge.report.rows import Row
 from edge.report.table import measurements
 from edge.results.energy import Energy, NotKnown, energy
 from edge.results.watched import Watched

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from device_agents.contract import SCHEMA, JobResult, Precision, SchemaViolation, dumps, from_json, to_json
-from edge.report.rows import Row, as_json, read
+from edge.report.row_json import as_json
+from edge.report.rows import Row, read
 from edge.report.table import measurements, notes
 from edge.results.interop import optimum_benchmark, writer
 from edge.results.interop.importing import Asked, measurement_of

@@ -30,7 +30,8 @@ from device_agents.contract import (
     dumps,
 )
 from edge.planning.plan import Cell
-from edge.report.rows import Row, as_json, lotteries_as_json, read
+from edge.report.row_json import as_json, lotteries_as_json
+from edge.report.rows import Row, read
 from edge.report.table import measurements, notes
 from edge.results.lottery import build_lottery
 from edge.results.store import LabelledImages, Measurement, Origin, OwnInputs, Store
