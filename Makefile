@@ -37,8 +37,8 @@ demo: $(venv) ## ResNet-18 from PyTorch and from TensorFlow, exported, timed on 
 	@echo
 	@echo "Go on: $(bin)/edgebench results list    $(bin)/edgebench init    $(bin)/edgebench deploy --help"
 
-test: $(venv) ## the tests, in two processes; each tier says why it skips
-	$(bin)/python -m pytest -n $(WORKERS) --dist loadfile
+test: $(venv) ## the tests, in two processes; each tier says why it skips, and what passed only at the second try is named
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadfile --reruns 1 -rR
 
 check: lint test ## everything that must pass before a commit
 

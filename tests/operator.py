@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,19 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+def interrupted(child: subprocess.Popen[str], patience: float = PATIENCE_S) -> tuple[str, str]:
+    """What a command printed that Ctrl-C ended. It is pressed again where nothing comes of it for long: Python drops a
+    KeyboardInterrupt that happens to be raised in a callback of its own."""
+    end = time.monotonic() + patience
+    while True:
+        os.killpg(child.pid, signal.SIGINT)
+        try:
+            return child.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > end:
+                raise
 
 
 @dataclass

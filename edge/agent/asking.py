@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -26,6 +27,7 @@ def ask_all(
     """What every device answered, and why some did not, by name in the given order. `ask` is called in many threads,
     with a session that is not prepared yet."""
     opened: list[Transport] = []
+    stopped = threading.Event()
     answers: dict[str, T] = {}
     failed: dict[str, EdgebenchError] = {}
 
@@ -33,6 +35,8 @@ def ask_all(
         try:
             with contextlib.closing(connect(device, places)) as transport:
                 opened.append(transport)
+                if stopped.is_set():  # too late for whoever closes them all
+                    return
                 answers[device.name] = ask(Session(device, transport))
         except EdgebenchError as error:
             failed[device.name] = error
@@ -41,6 +45,7 @@ def ask_all(
     try:
         list(pool.map(one, devices))
     finally:  # on Ctrl-C too: a closed transport ends the call that waits on it
+        stopped.set()
         for transport in opened:
             transport.close()
         pool.shutdown(wait=True, cancel_futures=True)

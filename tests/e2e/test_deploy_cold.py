@@ -28,7 +28,9 @@ def test_a_cold_start_its_memory_and_its_cost_are_told_everywhere(priced: Operat
     assert first["total_s"] == pytest.approx(sum(first["parts"].values()))
     assert list(first["parts"]) == ["bind", "first_inference", "import", "interpreter", "load"]  # JSON is sorted
     readings = [one["state"] for one in priced.stored(made["id"])["result"]["processes"]]
-    assert [one["page_cache_share_model"]["value"] for one in readings] == [0.0, 1.0]
+    cold, warm = (one["page_cache_share_model"]["value"] for one in readings)
+    assert cold == 0.0
+    assert warm == pytest.approx(1.0, abs=0.05), "a busy machine may take a few pages back"
     assert first["resident"] < 1
     assert second["page_cache"] == "warm"
     assert made["memory"]["process"] > heavy_onnx.stat().st_size, "it has loaded the model"

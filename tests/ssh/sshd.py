@@ -325,9 +325,10 @@ def _answers_at(port: int) -> bool:
 
 
 def _children(pid: int) -> list[int]:
+    """Those of every thread; none of a process that has just ended."""
     found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
             found += map(int, path.read_text().split())
     return found
 

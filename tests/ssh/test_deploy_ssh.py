@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.operator import Operator
+from tests.operator import Operator, interrupted
 from tests.ssh.proxy import Proxy
 from tests.ssh.sshd import Sshd, wait_until
 
@@ -131,9 +130,8 @@ def test_ctrl_c_ends_a_probe_at_once(operator: Operator, start_sshd: Start) -> N
     server.freeze()
     child = operator.start("devices", "probe", "board")
     wait_until(lambda: _connected_to(server.port), "the probe has connected")
-    os.killpg(child.pid, signal.SIGINT)
-    _, err = child.communicate(timeout=15)
-    server.thaw()
+    _, err = interrupted(child)
+    server.thaw()  # only now: it has not waited for an answer
     assert child.returncode == 130
     assert "Traceback" not in err
 
@@ -267,8 +265,7 @@ def test_ctrl_c_while_a_model_is_on_its_way(operator: Operator, start_sshd: Star
         child = operator.start("deploy", heavy_onnx, "--device", "board", "--quick")
         wait_until(lambda: proxy.passed > 10_000_000 or child.poll() is not None, "the upload is on its way", 60)
         proxy.black_hole()
-        os.killpg(child.pid, signal.SIGINT)
-        _, err = child.communicate(timeout=10)
+        _, err = interrupted(child)
     assert child.returncode == 130
     assert "nothing was being measured; what was finished is kept" in err
     assert not list(server.home.rglob("model.onnx")), "half a file has not the name of a whole one"

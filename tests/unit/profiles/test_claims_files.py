@@ -55,7 +55,7 @@ def test_a_ratio_has_a_baseline_that_says_in_what_it_differs(tmp_path: Path) -> 
         ('unit = "ms"', 'unit = "GB"', r"key 'claims\[0\].unit': 'GB' is no unit of latency_mean_ms; allowed: us"),
         ("value = 8", "value = [9, 8]", r"key 'claims\[0\].value': is neither a number nor a range"),
         ("value = 8", "value = -8", r"key 'claims\[0\].value': -8 ms cannot be"),
-        ("value = 8", "value = nan", r"key 'claims\[0\].value': expected"),
+        ("value = 8", "value = nan", r"key 'claims\[0\].value': not a finite number"),
         ("value = 8", 'value = "8 ms"', r"key 'claims\[0\].value': expected a number"),
         ("value = 8\n", "", r"the key 'value' is missing"),
         ('id = "one"', 'id = "One!"', r"key 'claims\[0\].id': 'One!' is not of small letters"),
