@@ -16,6 +16,7 @@ import argparse
 import hashlib
 import json
 import os
+import random
 import sys
 import tempfile
 import time
@@ -23,15 +24,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.operator import Operator, write_model  # noqa: E402
 
+FRAMEWORKS = ("pytorch", "tensorflow")
 MODELS = ("resnet18", "resnet50", "vit_b_16", "mobilenet_v3_large")
 DEVICES = 100
 EVERY = "SELECT * EXCLUDE (figures, identity, produced_by) FROM measurements"
-A_RUN = 500
+A_RUN, A_ROUND = 500, 300  # after so many all devices, models and batches were there
 TIMES = 3
 PATIENCE_S = 7200.0
 BY_DEVICE = "SELECT device, model, count(*) AS n, min(median_ms) FROM measurements GROUP BY ALL LIMIT 10"
@@ -97,8 +101,9 @@ def fill(operator: Operator, count: int) -> None:
         home = measurements / name[:2] / name
         if not home.exists():
             home.mkdir(parents=True)
-            (home / "samples.i64le").write_bytes(samples)
-            (home / "result.json").write_text(json.dumps(another(stored, name, number), indent=1, sort_keys=True))
+            made, its = another(stored, samples, name, number)
+            (home / "samples.i64le").write_bytes(its)
+            (home / "result.json").write_text(json.dumps(made, indent=1, sort_keys=True))
 
 
 def multiply(operator: Operator, times: int) -> None:
@@ -118,12 +123,25 @@ def multiply(operator: Operator, times: int) -> None:
         grown.replace(file)
 
 
-def another(stored: dict[str, Any], name: str, number: int) -> dict[str, Any]:
+def another(stored: dict[str, Any], samples: bytes, name: str, number: int) -> tuple[dict[str, Any], bytes]:
+    """The same at another time on another device, which is faster or slower and holds more or less: no figure of two
+    copies is the same."""
+    factor = random.Random(number).uniform(0.5, 2.0)
+    its = (np.frombuffer(samples, dtype="<i8") * factor).astype("<i8").tobytes()
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(1.76e9 + 60 * number))
     cell = {**stored["cell"], "device": f"device-{number % DEVICES}", "model": MODELS[number % len(MODELS)]}
-    cell["batch"] = 1 << number % 6
-    result = {**stored["result"], "job": name, "started_at": began}
-    return {**stored, "id": name, "run": f"run-{number // A_RUN}", "cell": cell, "result": result}
+    cell["batch"], cell["framework"] = 1 << number % 6, FRAMEWORKS[number // A_ROUND % len(FRAMEWORKS)]
+    processes = [_scaled(process, factor) for process in stored["result"]["processes"]]
+    told = {"job": name, "started_at": began, "processes": processes, "samples_sha256": hashlib.sha256(its).hexdigest()}
+    result = {**stored["result"], **told}
+    return {**stored, "id": name, "run": f"run-{number // A_RUN}", "cell": cell, "result": result}, its
+
+
+def _scaled(process: dict[str, Any], factor: float) -> dict[str, Any]:
+    times = {name: int(factor * process[name]) for name in process if name.endswith("_ns") and name != "began_ns"}
+    seconds = {name: factor * value for name, value in process["seconds"].items()}
+    stages = {name: {held: int(factor * size) for held, size in its.items()} for name, its in process["stages"].items()}
+    return {**process, **times, "seconds": seconds, "stages": stages}
 
 
 def timed(operator: Operator, name: str, command: tuple[str, ...], times: int) -> Row:

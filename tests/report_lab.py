@@ -22,6 +22,7 @@ from device_agents.contract import (
     Watch,
 )
 from edge.planning.plan import Cell
+from edge.report.page.numbers import short
 from edge.results.store import Measurement, Origin, Store
 from profiles.schema import Price, Thresholds
 
@@ -111,3 +112,37 @@ def add(results: Path, *made: Made) -> Store:
     for one in made:
         store.add(one.measurement, one.data)
     return store
+
+
+def many_like(document: dict[str, Any], count: int) -> dict[str, Any]:
+    """A page's document with so many measurements, none of whose figures is that of another; each is in a pair."""
+    first = document["cells"][0]
+    told = {"value": 1.25, "low": 1.125, "high": 1.375}
+    pair = {"axis": "framework", "device": "device-0", "label": "x" * 60, "model": "resnet50", "command": "x" * 80,
+            "a": "pytorch", "b": "tensorflow", "time": told, "p99": told, "energy": None, "finding": "slower",
+            "notes": []}  # fmt: skip
+    cells = [
+        {**_at_another_speed(first, 1 + number / count), "id": f"{number:020x}", "device": f"device-{number % 100}"}
+        for number in range(count)
+    ]
+    pairs = [
+        {**pair, "ids": [f"{2 * number:020x}", f"{2 * number + 1:020x}"]} for number in range(min(count // 2, 1000))
+    ]
+    return {**document, "cells": cells, "ratios": pairs}
+
+
+def _at_another_speed(told: Any, factor: float) -> Any:
+    if isinstance(told, float):
+        return short(told * factor)
+    if isinstance(told, dict):
+        return {name: _at_another_speed(value, factor) for name, value in told.items()}
+    return [_at_another_speed(one, factor) for one in told] if isinstance(told, list) else told
+
+
+def rows(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a table that was packed for the page, as the page unpacks it."""
+    columns = {
+        name: [column["values"][place] for place in column.get("at", range(table["length"]))]
+        for name, column in table["columns"].items()
+    }
+    return [{name: column[index] for name, column in columns.items()} for index in range(table["length"])]

@@ -141,12 +141,15 @@ def _typed(picks: Mapping[str, object]) -> Iterator[str]:
 
 def _write(reader: Reader, ids: Sequence[str], typed: Sequence[str], target: Path, *, show: bool, json: bool) -> None:
     from edge.quantities import counted, told_bytes
+    from edge.report.page.document import MOST_LIVE
     from edge.report.page.html import offline
     from edge.results.formats import part_of
     from profiles.errors import ConfigError, ResultError
 
     if not ids:
         raise ConfigError("no measurement is so", where="report", fix="`edgebench results list` shows those there are")
+    if len(ids) > MOST_LIVE and not json:
+        say(f"reading {len(ids):,} measurements, some 10 ms each ...", err=True)
     document = reader.document(ids, typed)
     page = offline(document).encode()
     try:

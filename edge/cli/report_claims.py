@@ -63,7 +63,7 @@ def _matrices(among: Measurements, *, markdown: bool, quiet: bool) -> list[dict[
     from edge.report import matrix as report
     from edge.results.decision.matrix import matrices
 
-    found = matrices(among)
+    found = list(matrices(among))
     if not found and not quiet:
         say("nothing of PyTorch or TensorFlow was measured; begin with: edgebench sweep article --device local --quick")
     for one in found if not quiet else ():

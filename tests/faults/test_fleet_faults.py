@@ -73,7 +73,7 @@ class Chaos:
             number: (draw.choice(["reset", "freeze", "kill the worker"]), draw.randrange(4, 60))
             for number in draw.sample(range(len(servers)), FAILING)
         }
-        self.ended = threading.Event()
+        self.ended, self.striking = threading.Event(), threading.Lock()
         self.threads = []
         for number, (fault, moment) in self.faults.items():
             if fault == "kill the worker":
@@ -84,9 +84,14 @@ class Chaos:
         for thread in self.threads:
             thread.start()
 
-    @staticmethod
-    def _at(moment: int, act: Callable[[], None]) -> Callable[[int], None]:
-        return lambda piece: act() if piece == moment else None
+    def _at(self, moment: int, act: Callable[[], None]) -> Callable[[int], None]:
+        def strike(piece: int) -> None:
+            if piece == moment:
+                with self.striking:
+                    if not self.ended.is_set():
+                        act()
+
+        return strike
 
     def _kill_worker(self, server: Sshd) -> None:
         while not self.ended.wait(0.02):
@@ -96,7 +101,8 @@ class Chaos:
                 return
 
     def end(self, servers: list[Sshd], proxies: list[Proxy]) -> None:
-        self.ended.set()
+        with self.striking:  # a server that is being frozen would be so after the thaw
+            self.ended.set()
         for thread in self.threads:
             thread.join()
         for server, proxy in zip(servers, proxies, strict=True):

@@ -11,6 +11,7 @@ from pathlib import Path
 from edge.report import standing
 from edge.report.page.document import Reader
 from edge.report.page.numbers import in_script
+from edge.report.page.packing import packed
 from edge.results.store import Store
 from edge.sweeps import runs
 
@@ -55,7 +56,7 @@ class Source:
         with self._making:
             if self._document is None or self._document[0] != ids:
                 found = self._reader.document(ids, self._command, live=True)
-                self._document = (ids, in_script(found).encode())
+                self._document = (ids, in_script(packed(found)).encode())
             return self._document[1]
 
     def _ids(self, clock: float) -> tuple[str, ...]:

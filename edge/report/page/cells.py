@@ -28,6 +28,15 @@ _SLOWEST = 5
 
 
 @dataclass(frozen=True)
+class Detail:
+    """How much a page holds of each measurement: `points` of the curve of its distribution; when `whole`, its time line
+    and its slowest layers, too."""
+
+    points: int
+    whole: bool = True
+
+
+@dataclass(frozen=True)
 class Entry:
     """`told` goes to the page as it is; `row` is for comparisons and the environment, which need no samples. `side` is
     None where another tool kept none."""
@@ -37,13 +46,19 @@ class Entry:
     side: Side | None
 
 
-def read_entry(store: Store, graphs: Graphs, measurement_id: str, points: int) -> Entry:
-    """`points` are those of the curve of its distribution. Errors: ResultError for what is missing or damaged."""
+def read_entry(store: Store, graphs: Graphs, measurement_id: str, detail: Detail) -> Entry:
+    """Errors: ResultError for what is missing or damaged."""
     measurement = store.get(measurement_id)
     samples = store.samples_ns(measurement)
     row = Row.from_samples(measurement, samples)
     return Entry(
-        told={**_what(row), **_figures(row), **_drawn(row, samples, points), **_engine(row, graphs), **_around(row)},
+        told={
+            **_what(row),
+            **_figures(row),
+            **_drawn(row, samples, detail),
+            **_engine(row, graphs, detail),
+            **_around(row),
+        },
         row=row,
         side=side([row], [samples]) if measurement.result.processes else None,
     )
@@ -97,20 +112,20 @@ def _around(row: Row) -> dict[str, Any]:
     return {"loading": starts(row), "memory": memory(row), "cost": cost(row)}
 
 
-def _drawn(row: Row, samples: Samples, points: int) -> dict[str, Any]:
+def _drawn(row: Row, samples: Samples, detail: Detail) -> dict[str, Any]:
     processes = row.measurement.result.processes
     if not processes:
         return {"quantiles": [], "percentiles": [], "time": None}
     timed = np.concatenate([samples[p.timed.offset : p.timed.offset + p.timed.count] for p in processes])
     alone = row.summary.median is not None  # where inferences overlap a latency is none
     return {
-        "quantiles": quantiles_ms(timed, points) if alone else [],
+        "quantiles": quantiles_ms(timed, detail.points) if alone else [],
         "percentiles": percentiles(timed) if alone else [],
-        "time": timeline(processes, samples, Watched(row.measurement.result, samples)),
+        "time": timeline(processes, samples, Watched(row.measurement.result, samples)) if detail.whole else None,
     }
 
 
-def _engine(row: Row, graphs: Graphs) -> dict[str, Any]:
+def _engine(row: Row, graphs: Graphs, detail: Detail) -> dict[str, Any]:
     layers = layers_of(row.measurement.result)
     shares = precision_shares(layers)
     median = row.summary.median
@@ -123,7 +138,7 @@ def _engine(row: Row, graphs: Graphs) -> dict[str, Any]:
         },
         "slowest": [
             {"name": layer.name[:120], "precision": layer.precision, "share": short(share)}
-            for layer, share in slowest(layers, _SLOWEST)
+            for layer, share in slowest(layers, _SLOWEST if detail.whole else 0)
         ],
         "floor": graphs.floor(row.measurement, median.value_ns if median else None),
     }  # fmt: skip

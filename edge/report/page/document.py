@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 from edge import version
 from edge.report import claims, matrix
-from edge.report.page.cells import Entry, read_entry
+from edge.report.page.cells import Detail, Entry, read_entry
 from edge.report.page.environment import environment
 from edge.report.page.graphs import Graphs
 from edge.report.page.overheads import overheads
@@ -26,10 +27,12 @@ from profiles.claim_schema import ClaimsFile
 from profiles.errors import ConfigError, ResultError
 from profiles.load import compile_coverage
 
-MOST = 1_000
-"""Measurements in one page: more make a file that no browser likes."""
+MOST, MOST_LIVE = 10_000, 1_000
+"""Measurements in one page: more make a file that no browser likes. One that is live is made anew with each."""
 
-_MANY, _FINE, _COARSE = 100, 200, 64  # measurements; points of a distribution up to so many, and beyond
+_DETAILS = {100: Detail(points=200), MOST_LIVE: Detail(points=64), MOST: Detail(points=64, whole=False)}
+"""By the most measurements of a page that has it."""
+_MATRICES = 100
 
 
 @dataclass
@@ -40,29 +43,34 @@ class Reader:
     results: Path
     artifacts: Path
     claims: ClaimsFile | None = None
-    _read: dict[tuple[str, int], Entry] = field(default_factory=dict)
+    _read: dict[tuple[str, Detail], Entry] = field(default_factory=dict)
 
     def document(self, ids: Sequence[str], command: Sequence[str], *, live: bool = False) -> dict[str, Any]:
         """Of these measurements, which `command` chose. Damaged ones are left out, and named. Errors: ConfigError for
         too many."""
-        if len(ids) > MOST:
-            message = f"{len(ids):,} measurements are more than the {MOST:,} that one page holds"
-            raise ConfigError(message, where="report", fix=f"choose with --run, --device or --last {MOST}")
-        entries, damaged = self._entries(ids, _FINE if len(ids) <= _MANY else _COARSE)
+        most = MOST_LIVE if live else MOST
+        if len(ids) > most:
+            message = f"{len(ids):,} measurements are more than the {most:,} that one page holds"
+            raise ConfigError(message, where="report", fix=f"choose with --run, --device or --last {most}")
+        detail = next(detail for most, detail in _DETAILS.items() if len(ids) <= most)
+        entries, damaged = self._entries(ids, detail)
         compared, refused = ratios(entries)
         among = Measurements(Store(self.results), [entry.row.measurement for entry in entries])
+        beside = list(itertools.islice(matrices(among), _MATRICES + 1))
         return {
             "edgebench": version(),
             "made_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
             "command": shlex.join(command),
             "live": live,
+            "whole": detail.whole,
             "cells": [entry.told for entry in entries],
             "ratios": compared,
             "not_compared": refused,
             "overheads": overheads(entries, Store(self.results).samples_ns),
             "environment": environment([entry.row for entry in entries]),
             "claims": self._claims(among),
-            "matrices": [matrix.for_page(one) for one in matrices(among)],
+            "matrices": [matrix.for_page(one) for one in beside[:_MATRICES]],
+            "more_matrices": len(beside) > _MATRICES,
             "damaged": damaged,
         }
 
@@ -73,14 +81,14 @@ class Reader:
         found = check(self.claims.whole, among, networks, compile_coverage())
         return claims.for_page(found, self.claims)
 
-    def _entries(self, ids: Sequence[str], points: int) -> tuple[list[Entry], list[str]]:
+    def _entries(self, ids: Sequence[str], detail: Detail) -> tuple[list[Entry], list[str]]:
         store, graphs = Store(self.results), Graphs(self.artifacts)
         found, damaged = [], []
         for one in ids:
             try:
-                key = (one, points)
+                key = (one, detail)
                 if key not in self._read:
-                    self._read[key] = read_entry(store, graphs, one, points)
+                    self._read[key] = read_entry(store, graphs, one, detail)
                 found.append(self._read[key])
             except ResultError as error:
                 damaged.append(str(error))

@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Any
 
 from edge.report.page.numbers import in_script
+from edge.report.page.packing import packed
 from profiles.errors import ConfigError
 
 HTML, CSS, JS = "page.html", "page.css", "page.js"
@@ -42,7 +43,7 @@ def offline(document: Mapping[str, Any]) -> str:
     return filled(
         policy=f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         style=f"<style>{asset(CSS)}</style>",
-        data=f'<script type="application/json" id="data">{in_script(document)}</script>',
+        data=f'<script type="application/json" id="data">{in_script(packed(document))}</script>',
         scripts=f"<script>{plotly}</script>\n<script>{script}</script>",
     )
 

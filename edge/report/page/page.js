@@ -3,6 +3,7 @@
   // Strings of devices and files reach the page as text alone: no markup is ever made of them.
   const AXES = ["device", "model", "framework", "backend", "precision", "batch", "verdict"];
   const MOST_SERIES = 12, MOST_ROWS = 40;
+  const MOST_DRAWN = 500; // measurements in a plot or a table; the overview has all
   const PAPER = 680; // pixels of an A4 or letter page within its margins
   const WIDE = 5; // times the median: outliers so far up take a logarithmic axis
   const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "star", "pentagon", "hexagon"];
@@ -29,6 +30,7 @@
   const figure = (value, digits = 3) =>
     value === null || value === undefined ? "" : Math.abs(value) >= 1000
       ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)));
+  const counted = (all) => all.length.toLocaleString("en");
   const percent = (found) => (found ? `${figure(100 * found.share)} %` : "");
   function estimate(found, samples) {
     if (!found) return `- (n=${samples})`;
@@ -106,7 +108,7 @@
     if (!column) return cells;
     const of = column[2] || column[1];
     const known = cells.filter((cell) => of(cell) !== null && of(cell) !== undefined);
-    const rest = cells.filter((cell) => !known.includes(cell));
+    const rest = cells.filter((cell) => of(cell) === null || of(cell) === undefined);
     known.sort((a, b) => (state.down ? -1 : 1) * compareValues(of(a), of(b)));
     return [...known, ...rest];
   }
@@ -128,14 +130,15 @@
     const struck = cell.verdict === "INVALID" && FIGURES.includes(name) && told;
     return el("td", { class: number ? "number" : "name" }, struck ? el("s", {}, told) : told);
   }
-  function drawRows(cells) {
+  function drawRows(all) {
+    const cells = sorted(all).slice(0, MOST_DRAWN);
     const columns = COLUMNS.filter(([, text]) => cells.some((cell) => text(cell) !== ""));
-    const rows = sorted(cells).map((cell) => el("tr", { class: cell.verdict, "data-id": cell.id },
+    const rows = cells.map((cell) => el("tr", { class: cell.verdict, "data-id": cell.id },
       el("td", {}, el("button", {
         type: "button", "aria-label": `Look at ${cell.device} ${cell.label}`, onclick: () => choose(cell.id, true),
       }, cell.id.slice(0, 8))),
       ...columns.map((column) => valueCell(cell, column))));
-    put("rows", el("caption", {}, `${cells.length} measurements; - (n=…): that many samples do not support the figure`),
+    put("rows", el("caption", {}, `${cells.length < all.length ? `The first ${cells.length} in this order of ` : ""}${counted(all)} measurements; - (n=…): that many samples do not support the figure`),
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "look at"), ...columns.map(([name, , number]) => head(name, number)))),
       el("tbody", {}, ...rows));
     again("measurements", state.doc.command);
@@ -151,9 +154,13 @@
   // --- the overview
 
   function drawMatrix(cells) {
-    const models = unique(cells.map((cell) => cell.model)), devices = unique(cells.map((cell) => cell.device));
-    table("matrix", "Devices by models", ["device", ...models], devices.map((device) => [device, ...models.map((model) =>
-      best(cells.filter((cell) => cell.device === device && cell.model === model)))]));
+    const models = unique(cells.map((cell) => cell.model)), places = new Map(grouped(cells, (cell) => cell.device));
+    const devices = unique(places.keys()), some = devices.slice(0, MOST_DRAWN);
+    table("matrix", `Devices by models${some.length < devices.length ? `: the first ${some.length} of ${devices.length} devices` : ""}`,
+      ["device", ...models], some.map((device) => {
+        const its = new Map(grouped(places.get(device), (cell) => cell.model));
+        return [device, ...models.map((model) => best(its.get(model) || []))];
+      }));
   }
   function best(cells) {
     if (!cells.length) return el("span", { class: "soft" }, "-");
@@ -218,7 +225,11 @@
   }
   function grouped(cells, name) {
     const groups = new Map();
-    for (const cell of cells) groups.set(name(cell), [...(groups.get(name(cell)) || []), cell]);
+    for (const cell of cells) {
+      const found = name(cell), its = groups.get(found);
+      if (its) its.push(cell);
+      else groups.set(found, [cell]);
+    }
     return [...groups];
   }
   const look = (index) => ({ color: inks()[index % inks().length], symbol: SYMBOLS[index % SYMBOLS.length], size: 8 });
@@ -310,8 +321,9 @@
     }
   }
   function drawOne(cells) {
-    const chosen = cells.find((cell) => cell.id === state.chosen) || drawable(cells)[0] || cells[0];
-    put("chosen", ...cells.map((cell) => el("option", { value: cell.id }, `${cell.device} ${cell.label} · ${cell.id.slice(0, 8)} ${cell.verdict}`)));
+    const chosen = cells.find((cell) => cell.id === state.chosen) || drawable(cells)[0] || cells[0], some = cells.slice(0, MOST_DRAWN);
+    if (chosen && !some.includes(chosen)) some.push(chosen);
+    put("chosen", ...some.map((cell) => el("option", { value: cell.id }, `${cell.device} ${cell.label} · ${cell.id.slice(0, 8)} ${cell.verdict}`)));
     put("about");
     if (!chosen) return;
     $("chosen").value = chosen.id;
@@ -330,7 +342,7 @@
     drawTime(chosen);
     table("percentiles", "Percentiles of all samples", ["percentile", "ms", "samples that it needs"],
       chosen.percentiles.map((one) => [`p${one.p}`, one.ms === null ? "not supported" : figure(one.ms, 4), one.needs.toLocaleString("en")]));
-    table("slowest", chosen.slowest.length ? "By their share of all layers' time" : "The runtime timed no layers.",
+    table("slowest", chosen.slowest.length ? "By their share of all layers' time" : state.doc.whole ? "The runtime timed no layers." : TOO_MANY,
       chosen.slowest.length ? ["layer", "precision", "share"] : [],
       chosen.slowest.map((one) => [one.name, one.precision, `${figure(100 * one.share)} %`]));
     again("one", chosen.again, `edgebench results show ${chosen.id}`);
@@ -346,6 +358,7 @@
     return `${figure(cell.floor.ms)} ms, set by ${cell.floor.bound}${times}${cell.floor.memory ? ` (memory left out: ${cell.floor.memory})` : ""}`;
   }
 
+  const TOO_MANY = "Left out of a page of so many measurements: make one of this measurement alone, edgebench report --html FILE ID.";
   const PANELS = [["clock", (t) => t.name.endsWith("_clock")], ["temperature", (t) => t.name === "temperature"],
     ["power", (t) => t.name === "power"], ["held back", (t) => t.name.startsWith("throttled_")]];
   const spread = (from, to, count, at) => Array.from({ length: count }, (_, index) => from + ((to - from) * (index + at)) / count);
@@ -364,7 +377,7 @@
       more[`yaxis${row + 2}`] = { title: { text: tracks[0].unit || name }, domain: [top - slot + 0.04, top], ...unit };
     });
     const seen = panels.map(([name]) => name).join(", ");
-    draw("plot-time", traces.length ? `Latencies over time${seen ? `, with ${seen}` : ""}` : "No samples were kept.", traces, more);
+    draw("plot-time", traces.length ? `Latencies over time${seen ? `, with ${seen}` : ""}` : state.doc.whole ? "No samples were kept." : TOO_MANY, traces, more);
     const unknown = time && time.began ? Object.entries(time.unknown).map(([name, why]) => `${name.replace(/_/g, " ")}: ${why}`) : [];
     put("time-caption", time ? "Lines are medians of equal stretches of a process, dots the slowest inference in each; below them what the device did at the same time."
       + (time.began ? "" : " When the processes began is not known: they stand one after another, and what the device did is left out.")
@@ -547,6 +560,7 @@
       const rows = lined(one.headline, one.lines);
       return [el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": one.headline }, rows), listed(one.notes)];
     }));
+    if (state.doc.more_matrices) $("matrices").append(el("p", { class: "soft" }, `More than the first ${state.doc.matrices.length} tables are left out: choose fewer measurements.`));
     if (!found.length) put("matrices", el("p", { class: "soft" }, "Nothing of either framework is here."));
   }
   function drawClaims(cells) {
@@ -576,13 +590,26 @@
   // --- the whole
 
   function drawAll() {
-    const cells = shown();
-    put("count", `${cells.length} of ${state.doc.cells.length} measurements`);
-    for (const one of [drawMatrix, drawRows, drawBatch, drawPareto, drawDistribution, drawOne, drawRatios, drawSizes, drawDecision, drawClaims, drawLayers, drawFloors, drawStarts, drawMemory, drawCosts, drawEnvironment]) one(cells);
+    const all = shown(), some = all.slice(0, MOST_DRAWN);
+    const few = some.length < all.length ? `; plots and tables have the first ${some.length}, the overview has all: filters show others` : "";
+    put("count", `${counted(all)} of ${counted(state.doc.cells)} measurements${few}`);
+    for (const one of [drawMatrix, drawRows, drawOne, drawRatios, drawDecision, drawClaims]) one(all);
+    for (const one of [drawBatch, drawPareto, drawDistribution, drawSizes, drawLayers, drawFloors, drawStarts, drawMemory, drawCosts, drawEnvironment]) one(some);
   }
-  function show(doc) {
-    state.doc = doc;
-    put("made", `${doc.cells.length} measurements · edgebench ${doc.edgebench} · ${doc.made_at} · `, el("code", {}, doc.command));
+  // What packing.py has packed: columns of rows, and for each device what it has of each line of the environment.
+  function rowsOf(table) {
+    const rows = Array.from({ length: table.length }, () => ({}));
+    for (const [name, { values, at }] of Object.entries(table.columns)) rows.forEach((row, index) => { row[name] = values[at ? at[index] : index]; });
+    return rows;
+  }
+  function unpacked(doc) {
+    const devices = rowsOf(doc.environment.devices);
+    const told = (index) => Object.fromEntries(devices.filter((one) => one[index]).map((one) => [one.name, one[index]]));
+    return { ...doc, cells: rowsOf(doc.cells), environment: rowsOf(doc.environment.rows).map((line, index) => ({ ...line, devices: told(index) })) };
+  }
+  function show(packed) {
+    const doc = state.doc = unpacked(packed);
+    put("made", `${counted(doc.cells)} measurements · edgebench ${doc.edgebench} · ${doc.made_at} · `, el("code", {}, doc.command));
     put("damaged", ...doc.damaged.map((why) => el("li", {}, `Left out: ${why}`)));
     drawFilters();
     drawAll();

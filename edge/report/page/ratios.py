@@ -17,20 +17,27 @@ from profiles.errors import ConfigError
 AXES = ("framework", "backend")
 
 
+MOST = 1_000
+"""Pairs in one page."""
+
+
 def ratios(entries: Sequence[Entry]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Of the newest of each request that is not INVALID; and sentences on what was alike and not compared."""
+    """Of the newest of each request that is not INVALID; and sentences on what was alike and not compared, and on how
+    many pairs are beyond the first `MOST`."""
     sound = [one for one in entries if one.side is not None and one.row.verdict.status is not Status.INVALID]
+    pairs = [(axis, *pair) for axis in AXES for its in _alike(sound, axis) for pair in itertools.combinations(its, 2)]
     found, refused = [], []
-    for axis in AXES:
-        for group in _alike(sound, axis):
-            for a, b in itertools.combinations(group, 2):
-                try:
-                    found.append(_ratio(axis, a, b))
-                except ConfigError as error:
-                    cell, other = a.row.measurement.cell, b.row.measurement.cell
-                    refused.append(f"{cell.device} {cell.label} and {other.label}: {error.message}")
+    for axis, a, b in pairs[:MOST]:
+        try:
+            found.append(_ratio(axis, a, b))
+        except ConfigError as error:
+            cell, other = a.row.measurement.cell, b.row.measurement.cell
+            refused.append(f"{cell.device} {cell.label} and {other.label}: {error.message}")
     found.sort(key=lambda one: (AXES.index(one["axis"]), one["device"], one["label"]))
-    return found, list(dict.fromkeys(refused))
+    beyond = (
+        [f"{len(pairs) - MOST:,} pairs beyond the first {MOST:,}: choose fewer measurements"] if pairs[MOST:] else []
+    )
+    return found, [*beyond, *dict.fromkeys(refused)]
 
 
 def _alike(entries: Iterable[Entry], axis: str) -> list[list[Entry]]:

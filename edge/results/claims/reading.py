@@ -1,8 +1,9 @@
-"""Measurements as claims need them: judged, with their samples, each read once."""
+"""Measurements as claims need them: judged, with their samples, each judged once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Read:
-    """A measurement with what is derived from its samples, and all of these (int64 ns)."""
+    """A measurement with what is derived from its samples; `load` reads these (int64 ns): kept, those of thousands of
+    measurements are gigabytes."""
 
     judged: Judged
-    samples: Samples
+    load: Callable[[], Samples]
 
     @property
     def measurement(self) -> Measurement:
@@ -37,9 +39,10 @@ class Read:
 
     @property
     def runs(self) -> list[Samples]:
-        """The timed samples of each process."""
+        """The timed samples of each process. Errors: ResultError."""
+        samples = self.load()
         places = [process.timed for process in self.measurement.result.processes]
-        return [self.samples[place.offset : place.offset + place.count] for place in places]
+        return [samples[place.offset : place.offset + place.count] for place in places]
 
 
 class Measurements:
@@ -86,8 +89,7 @@ class Measurements:
 
     def samples(self, measurement: Measurement) -> Samples:
         """Of one that `read` has. Errors: ResultError."""
-        read = self._read.get(measurement.id)
-        return self._store.samples_ns(measurement) if read is None else read.samples
+        return self._store.samples_ns(measurement)
 
     def _judged(self, measurement: Measurement) -> Read | None:
         try:
@@ -95,4 +97,4 @@ class Measurements:
         except ResultError as error:
             self.damaged.append(str(error))
             return None
-        return Read(Judged.from_samples(measurement, samples), samples)
+        return Read(Judged.from_samples(measurement, samples), functools.partial(self._store.samples_ns, measurement))

@@ -57,14 +57,11 @@ class Matrix:
     unlike: tuple[str, ...] = ()
 
 
-def matrices(among: Measurements) -> list[Matrix]:
-    """Of all that was measured of the two frameworks under a load of one inference after the other."""
-    found = environments(among.all)
-    made: list[Matrix] = []
-    for key in sorted(found):
-        several = found[key]
-        made += [_matrix(one, several[0], among) for one in several]
-    return made
+def matrices(among: Measurements) -> Iterator[Matrix]:
+    """Of all that was measured of the two frameworks under a load of one inference after the other; each is made when
+    it is asked for."""
+    for _, several in sorted(environments(among.all).items()):
+        yield from (_matrix(one, several[0], among) for one in several)
 
 
 def _matrix(one: Environment, first: Environment, among: Measurements) -> Matrix:

@@ -36,7 +36,7 @@ class Native(Made):
 
 def of(tmp_path: Path, *made: Made) -> list[Matrix]:
     store: Store = add(tmp_path, *made)
-    return matrices(Measurements.named(store, [one.measurement.id for one in made]))
+    return list(matrices(Measurements.named(store, [one.measurement.id for one in made])))
 
 
 def line(matrix: Matrix, way: str, name: str) -> Line:

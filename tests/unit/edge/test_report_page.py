@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,16 +11,18 @@ import numpy as np
 import pytest
 
 from device_agents.contract import Accuracy, Precision
+from edge.report.page import ratios
 from edge.report.page.distribution import percentiles, quantiles_ms
-from edge.report.page.document import MOST, Reader
+from edge.report.page.document import MOST, MOST_LIVE, Reader
 from edge.report.page.html import offline
 from edge.report.page.numbers import in_script
+from edge.report.page.packing import packed, table
 from edge.report.page.timeline import timeline
 from edge.results.watched import Watched
 from export.artifact import Store
 from profiles.errors import ConfigError
 from tests import free_sizes
-from tests.report_lab import Made, S, add, answered
+from tests.report_lab import Made, S, add, answered, many_like, rows
 
 MB = 1_000_000
 HOSTILE = '</script><img src=x onerror="window.broken=1"><!-- \u2028 {{data}}'
@@ -166,9 +167,17 @@ class TestDocument:
         assert [cell["id"] for cell in found["cells"]] == ["aaaa1"]
         assert "bbbb1" in found["damaged"][0]
 
-    def test_of_more_than_a_page_holds_is_refused(self, reader: Reader) -> None:
-        with pytest.raises(ConfigError, match="1,001 measurements"):
-            reader.document(["x"] * (MOST + 1), [])
+    @pytest.mark.parametrize(("live", "most"), [(False, MOST), (True, MOST_LIVE)])
+    def test_of_more_than_a_page_holds_is_refused(self, reader: Reader, live: bool, most: int) -> None:
+        with pytest.raises(ConfigError, match=f"{most + 1:,} measurements are more than the {most:,}"):
+            reader.document(["x"] * (most + 1), [], live=live)
+
+    def test_says_how_many_pairs_it_left_out(self, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ratios, "MOST", 1)
+        made = [Made(f"aaaa{number}", framework=name) for number, name in enumerate(("onnx", "pytorch", "tensorflow"))]
+        found = document(reader, *made)
+        assert len(found["ratios"]) == 1
+        assert found["not_compared"] == ["2 pairs beyond the first 1: choose fewer measurements"]
 
     def test_of_another_size_than_operations_were_counted_at_has_no_floor(self, reader: Reader) -> None:
         there = free_sizes.adopted(Store(reader.artifacts))
@@ -193,7 +202,7 @@ class TestPage:
         plain = Markup(offline(document(reader, Made("aaaa2"))))
         hostile = Markup(offline(found))
         assert hostile.tags == plain.tags
-        assert json.loads(hostile.data)["cells"][0]["device"] == HOSTILE
+        assert rows(json.loads(hostile.data)["cells"])[0]["device"] == HOSTILE
 
     def test_needs_nothing_from_elsewhere(self, reader: Reader) -> None:
         page = offline(document(reader, Made("aaaa1")))
@@ -203,22 +212,50 @@ class TestPage:
 
     def test_of_a_hundred_measurements_is_six_megabytes_at_most(self, reader: Reader) -> None:
         found = document(reader, Made("aaaa1", count=2000))
-        assert len(offline(_times(found, 100)).encode()) <= 6 * MB
+        assert len(offline(many_like(found, 100)).encode()) <= 6 * MB
 
     def test_of_a_thousand_is_twenty_five_at_most(self, reader: Reader) -> None:
         add(reader.results, Made("aaaa1", count=2000))
         coarse = reader.document(["aaaa1"] * 101, [])
         assert len(coarse["cells"][0]["quantiles"]) == 64
-        assert len(offline(_times(coarse, 1000)).encode()) <= 25 * MB
+        assert coarse["cells"][0]["time"]
+        assert len(offline(many_like(coarse, 1000)).encode()) <= 25 * MB
+
+    def test_of_ten_thousand_is_no_larger_and_has_no_time_lines(self, reader: Reader) -> None:
+        add(reader.results, Made("aaaa1", count=2000))
+        coarse = reader.document(["aaaa1"] * 1001, [])
+        assert not coarse["whole"]
+        cell = coarse["cells"][0]
+        assert (len(cell["quantiles"]), cell["time"], cell["slowest"]) == (64, None, [])
+        assert len(offline(many_like(coarse, 10_000)).encode()) <= 25 * MB
 
 
-def _times(found: dict[str, Any], count: int) -> dict[str, Any]:
-    """As many cells as that, all like the first, each with a pair that it is compared in."""
-    more = copy.copy(found)
-    more["cells"] = [found["cells"][0]] * count
-    pair = {"axis": "framework", "label": "x" * 60, "ids": ["a" * 16, "b" * 16], "command": "x" * 80, "time": [1.0] * 3}
-    more["ratios"] = [pair] * count
-    return more
+class TestPacked:
+    def test_names_stand_once_and_so_does_what_repeats(self) -> None:
+        found = table([{"id": f"{number:04}", "device": "orin"} for number in range(1000)])
+        text = json.dumps(found)
+        assert (text.count("id"), text.count("orin")) == (1, 1)
+        assert rows(found) == [{"id": f"{number:04}", "device": "orin"} for number in range(1000)]
+
+    def test_keeps_apart_what_python_takes_for_equal(self) -> None:
+        told = [{"value": value} for value in (1, True, 1.0, None, 0, False, [], {}, "1", "") * 3]
+        assert [repr(row) for row in rows(table(told))] == [repr(row) for row in told]
+
+    def test_is_the_document(self, reader: Reader) -> None:
+        made = (Made("aaaa1"), Made("bbbb1", device="orin-2", identity={"power_mode": "15W"}))
+        found = document(reader, *made)
+        sent = packed(found)
+        assert rows(sent["cells"]) == json.loads(json.dumps(found["cells"]))
+        (one, two) = rows(sent["environment"]["devices"])
+        assert (one["name"], two["name"]) == ("orin-1", "orin-2")
+        lines = [
+            {**line, "devices": {its["name"]: its[str(at)] for its in (one, two) if its[str(at)]}}
+            for at, line in enumerate(rows(sent["environment"]["rows"]))
+        ]
+        assert lines == found["environment"]
+
+    def test_of_nothing_is_nothing(self) -> None:
+        assert rows(table([])) == []
 
 
 def test_json_in_a_script_ends_no_script() -> None:

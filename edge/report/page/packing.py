@@ -1,0 +1,40 @@
+"""A page's data in little room: names stand once and not in every row, and so does what many rows have alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def packed(document: Mapping[str, Any]) -> Json:
+    """The document as it is sent; `unpacked` of page.js undoes it."""
+    return {
+        **document,
+        "cells": table(document["cells"]),
+        "environment": {"rows": table(document["environment"], apart="devices"), "devices": _devices(document)},
+    }
+
+
+def table(rows: Sequence[Json], apart: str = "") -> Json:
+    """Rows with the same names as columns, but for the column `apart`. Of a column whose values repeat, each value is
+    there once, and `at` has the place of each row's."""
+    names = [name for name in rows[0] if name != apart] if rows else []
+    return {"length": len(rows), "columns": {name: _column([row[name] for row in rows]) for name in names}}
+
+
+def _column(values: Sequence[Any]) -> Json:
+    places: dict[str, int] = {}
+    at = [places.setdefault(json.dumps(value), len(places)) for value in values]
+    if 2 * len(places) > len(values):
+        return {"values": list(values)}
+    return {"values": [json.loads(text) for text in places], "at": at}
+
+
+def _devices(document: Mapping[str, Any]) -> Json:
+    """For each device what it has of each line, in their order; None for what it lacks."""
+    lines = [line["devices"] for line in document["environment"]]
+    names = sorted({name for line in lines for name in line})
+    return table([{"name": name, **{str(i): line.get(name) for i, line in enumerate(lines)}} for name in names])

@@ -1,0 +1,1 @@
+"""Documents as tests: their commands are run."""
