@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,8 +142,14 @@ def _at_another_speed(told: Any, factor: float) -> Any:
 
 def rows(table: dict[str, Any]) -> list[dict[str, Any]]:
     """Of a table that was packed for the page, as the page unpacks it."""
-    columns = {
-        name: [column["values"][place] for place in column.get("at", range(table["length"]))]
-        for name, column in table["columns"].items()
-    }
+    columns = {name: _values(column) for name, column in table["columns"].items()}
     return [{name: column[index] for name, column in columns.items()} for index in range(table["length"])]
+
+
+def _values(column: dict[str, Any]) -> list[Any]:
+    if "fields" in column:
+        return rows(column["fields"])
+    if "items" in column:
+        items = iter(rows(column["items"]))
+        return [list(itertools.islice(items, count)) for count in column["counts"]]
+    return [column["values"][place] for place in column.get("at", range(len(column["values"])))]

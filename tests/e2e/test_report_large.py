@@ -10,7 +10,7 @@ from tests.browser import Browser
 from tests.report_lab import Made, add, many_like
 
 pytestmark = pytest.mark.leaves("the browser serves all tests of the module")
-DRAWN = 500
+DRAWN = 200
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_a_filter_reaches_all_of_them(browser: Browser, page: str) -> None:
 
 
 def test_what_is_sorted_is_all_of_them(browser: Browser, page: str) -> None:
-    """The longest median is that of the last, which the first five hundred have not."""
+    """The longest median is that of the last, which the first 200 have not."""
     browser.open(page, MOST)
     for _ in range(2):
         browser.driver.execute_script("document.querySelector('#rows [data-column=\"median ms\"]').click()")

@@ -32,7 +32,7 @@ MOST, MOST_LIVE = 10_000, 1_000
 
 _DETAILS = {100: Detail(points=200), MOST_LIVE: Detail(points=64), MOST: Detail(points=64, whole=False)}
 """By the most measurements of a page that has it."""
-_MATRICES = 100
+_MATRICES = 20
 
 
 @dataclass

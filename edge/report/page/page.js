@@ -2,8 +2,8 @@
 (() => {
   // Strings of devices and files reach the page as text alone: no markup is ever made of them.
   const AXES = ["device", "model", "framework", "backend", "precision", "batch", "verdict"];
-  const MOST_SERIES = 12, MOST_ROWS = 40;
-  const MOST_DRAWN = 500; // measurements in a plot or a table; the overview has all
+  const MOST_SERIES = 12;
+  const MOST_DRAWN = 200; // measurements in a plot or a table; the overview has all
   const PAPER = 680; // pixels of an A4 or letter page within its margins
   const WIDE = 5; // times the median: outliers so far up take a logarithmic axis
   const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "star", "pentagon", "hexagon"];
@@ -12,6 +12,7 @@
     dark: ["#7ab7ff", "#ffae70", "#7ee2a0", "#e3a3ea", "#ff9aa8", "#e0d060", "#6fdbe0", "#d7a58a"],
   };
   const state = { doc: null, sort: "", down: false, chosen: "", printing: false };
+  const mostBars = () => (state.doc.whole ? 40 : 20);
   const $ = (id) => document.getElementById(id);
 
   // --- text and elements
@@ -202,6 +203,7 @@
   }
   function draw(id, label, traces, more, series = 0) {
     const place = $(id);
+    waiting.delete(id);
     if (!traces.length) {
       if (place.data) Plotly.purge(place);
       place.removeAttribute("role");
@@ -212,7 +214,24 @@
     if (!place.data) place.replaceChildren();
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", label);
-    Plotly.react(place, traces, layout(more, series), { responsive: true, displaylogo: false, displayModeBar: false });
+    const go = () => Plotly.react(place, traces, layout(more, series), { responsive: true, displaylogo: false, displayModeBar: false });
+    if (state.doc.whole || state.printing) go();
+    else later(id, go);
+  }
+  // Of many measurements, a plot at a time once the rest has been painted; one that is asked for anew meanwhile is drawn once.
+  const waiting = new Map();
+  function later(id, go) {
+    if (!waiting.size) requestAnimationFrame(() => setTimeout(() => { performance.mark("readable"); drawNext(); }));
+    waiting.set(id, go);
+  }
+  function drawNext() {
+    const [first] = waiting;
+    if (first) {
+      waiting.delete(first[0]);
+      first[1]();
+    }
+    if (waiting.size) setTimeout(drawNext);
+    else document.body.dataset.drawn = String(state.doc.cells.length);
   }
 
   // What tells series apart: of their axes only those in which they differ.
@@ -413,13 +432,14 @@
     const found = state.doc.ratios.filter((one) => one.ids.every((id) => ids.has(id)));
     found.forEach((one, index) => { one.row = index + 1; });
     for (const axis of ["framework", "backend"]) drawForest(axis, found.filter((one) => one.axis === axis));
-    table("ratio-rows", `${found.length} pairs`, found.length ? ["row", "compared", "second / first", "time", "p99", "energy", "finding", "made again by"] : [],
-      found.map((one) => [one.row, `${one.device} ${one.label}`, pair(one), toldRatio(one.time), toldRatio(one.p99), toldRatio(one.energy),
+    const some = found.slice(0, MOST_DRAWN);
+    table("ratio-rows", `${some.length < found.length ? `The first ${some.length} of ` : ""}${found.length} pairs`, found.length ? ["row", "compared", "second / first", "time", "p99", "energy", "finding", "made again by"] : [],
+      some.map((one) => [one.row, `${one.device} ${one.label}`, pair(one), toldRatio(one.time), toldRatio(one.p99), toldRatio(one.energy),
         [one.finding, ...one.notes].join("; "), el("code", {}, one.command)]));
     put("refused", ...state.doc.not_compared.map((why) => el("li", {}, `Not compared: ${why}`)));
   }
   function drawForest(axis, found) {
-    const some = found.slice(0, MOST_ROWS).reverse(), end = (ratio, side) => (ratio[side] === null ? 0 : Math.abs(ratio[side] - ratio.value));
+    const some = found.slice(0, mostBars()).reverse(), end = (ratio, side) => (ratio[side] === null ? 0 : Math.abs(ratio[side] - ratio.value));
     const traces = some.length ? [{
       x: some.map((one) => one.time.value), y: some.map((_, index) => index), mode: "markers", hoverinfo: "text",
       text: some.map((one) => plain(`${one.device} ${one.label}: ${pair(one)} ${toldRatio(one.time)}, ${one.finding}`)), marker: { color: inks()[0], size: 9 },
@@ -448,7 +468,7 @@
   function drawLayers(cells) {
     const known = drawable(cells).filter((cell) => cell.layers), name = namer(known, [...TELLING, "batch"]);
     const precisions = unique(known.flatMap((cell) => cell.layers.shares.map((one) => one.precision)));
-    const rows = known.slice(0, MOST_ROWS).reverse(), share = (cell, precision) => cell.layers.shares.find((one) => one.precision === precision);
+    const rows = known.slice(0, mostBars()).reverse(), share = (cell, precision) => cell.layers.shares.find((one) => one.precision === precision);
     const traces = rows.length ? precisions.map((precision, index) => ({
       name: plain(precision || "not told"), type: "bar", orientation: "h", y: rows.map((_, row) => row), x: rows.map((cell) => (share(cell, precision) || { share: 0 }).share),
       marker: { color: look(index).color, pattern: { shape: ["", "/", "x", "."][index % 4] } }, hoverinfo: "text",
@@ -475,7 +495,7 @@
 
   // Bars on top of one another: `of` gives each row's [part, value, what is told of it].
   function drawStacked(id, label, empty, rows, of, title) {
-    const some = rows.slice(0, MOST_ROWS).reverse(), parts = inOrder(some.map((row) => of(row).map(([part]) => part)));
+    const some = rows.slice(0, mostBars()).reverse(), parts = inOrder(some.map((row) => of(row).map(([part]) => part)));
     const traces = parts.map((part, index) => ({
       name: plain(part), type: "bar", orientation: "h", y: some.map((_, row) => row), hoverinfo: "text", textposition: "none",
       x: some.map((row) => (of(row).find(([name]) => name === part) || [part, 0])[1]),
@@ -599,8 +619,18 @@
   // What packing.py has packed: columns of rows, and for each device what it has of each line of the environment.
   function rowsOf(table) {
     const rows = Array.from({ length: table.length }, () => ({}));
-    for (const [name, { values, at }] of Object.entries(table.columns)) rows.forEach((row, index) => { row[name] = values[at ? at[index] : index]; });
+    for (const [name, column] of Object.entries(table.columns)) {
+      const values = valuesOf(column);
+      rows.forEach((row, index) => { row[name] = values[index]; });
+    }
     return rows;
+  }
+  function valuesOf({ values, at, fields, items, counts }) {
+    if (fields) return rowsOf(fields);
+    if (!items) return at ? at.map((place) => values[place]) : values;
+    const all = rowsOf(items);
+    let from = 0;
+    return counts.map((count) => all.slice(from, from += count));
   }
   function unpacked(doc) {
     const devices = rowsOf(doc.environment.devices);
@@ -613,7 +643,7 @@
     put("damaged", ...doc.damaged.map((why) => el("li", {}, `Left out: ${why}`)));
     drawFilters();
     drawAll();
-    document.body.dataset.drawn = String(doc.cells.length);
+    if (!waiting.size) document.body.dataset.drawn = String(doc.cells.length);
   }
   function printing(on) {
     state.printing = on;

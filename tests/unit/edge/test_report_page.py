@@ -241,6 +241,13 @@ class TestPacked:
         told = [{"value": value} for value in (1, True, 1.0, None, 0, False, [], {}, "1", "") * 3]
         assert [repr(row) for row in rows(table(told))] == [repr(row) for row in told]
 
+    def test_takes_objects_apart_where_all_have_the_same_names(self) -> None:
+        told = [{"one": {"a": number, "b": [{"c": number + at} for at in range(number % 3)]}} for number in range(9)]
+        assert rows(table(told)) == told
+        assert json.dumps(table(told)).count('"c"') == 1
+        odd = [{"one": {"a": 1}}, {"one": {}}, {"one": None}, {"one": [{"a": 1}, {"b": 2}]}, {"one": []}]
+        assert rows(table(odd)) == odd
+
     def test_is_the_document(self, reader: Reader) -> None:
         made = (Made("aaaa1"), Made("bbbb1", device="orin-2", identity={"power_mode": "15W"}))
         found = document(reader, *made)
