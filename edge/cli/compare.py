@@ -81,7 +81,7 @@ def compare(
 
     Example: edgebench compare --baseline main.tar.gz latest --threshold 5% --markdown
 
-    Example: edgebench compare --live resnet18:fp32 resnet18:fp16 --device orin-1
+    Example: edgebench compare --live resnet18:pytorch:fp32 resnet18:pytorch:fp16 --device orin-1
     """
     from edge.quantities import parse_share
     from edge.results.compare import Standing

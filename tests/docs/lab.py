@@ -14,10 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from tests.boards import Board
+from tests.boards import Board, install_sudo
 from tests.operator import SOUND
 from tests.ssh.sshd import Sshd
+from tests.stand_ins import settable_smi
 
 Start = Callable[..., Sshd]
 
@@ -37,8 +39,19 @@ ADDRESSES = {
 }  # fmt: skip
 """Where each is, and its profile."""
 
-PATIENCE_S = 300.0
+_SET = (r"-lgc 1410\,1410", "-rgc", r"-lmc 1593\,1593", "-rmc", "-pm 1", "-pm 0")
+PATIENCE_S = 600.0
 TENSORRT = "10.3.0"
+
+
+def _with_a_gpu(tools: Path) -> None:
+    """nvidia-smi, which names one and sets its clocks, and the sudo that lets it."""
+    program = tools / "nvidia-smi"
+    program.write_text(f"#!{sys.executable} -SE\n{Path(settable_smi.__file__).read_text()}")
+    program.chmod(0o755)
+    (tools / "smi.json").write_text(json.dumps({"uuid": f"GPU-{uuid4()}", "compute_cap": "8.0"}))
+    install_sudo(tools)
+    (tools / "sudoers").write_text("nvidia ALL=(root) NOPASSWD: " + ", ".join(f"{program} {words}" for words in _SET))
 
 
 @dataclass
@@ -68,6 +81,9 @@ class Lab:
             python = board.device.python(sys.executable)
             (server.home / "tensorrt").write_text(TENSORRT)
         server.tool("python3", f'exec "{python}" "$@"')
+        if profile.startswith("a100"):
+            _with_a_gpu(server.folder / "tools")
+            (server.home / "tensorrt").write_text(TENSORRT)
         with (self.home / ".ssh" / "config").open("a") as lines:
             lines.write(f"Host {address}\n  HostName 127.0.0.1\n  Port {server.port}\n  IdentityFile {server.key}\n")
         if known or name.startswith("bastion"):

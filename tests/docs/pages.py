@@ -4,11 +4,12 @@ reader's own (measurements, users), networks that take minutes, and what other t
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.docs.lab import Lab
+from tests.docs.lab import TENSORRT, Lab
 from tests.labelled import pictures
 from tests.operator import write_model
 
@@ -33,9 +34,9 @@ _NAMES_MEASUREMENTS = ("edgebench compare ", "edgebench results show", "edgebenc
 @dataclass(frozen=True)
 class Page:
     """`fleet` are the devices of its fleet file, `hosts` those that are there besides (`known`: to ssh, too), `files`
-    by name, `photos` folders of images, `before` lines that are typed first; `instead` are patterns and what they are
-    here; `ends` exit codes other than 0 and 4 (INVALID, or refused by a gate); `elsewhere` is the test that runs a
-    line, `FILE::NAME`."""
+    by name, `models` small networks, `photos` and `labelled` folders of images, `before` lines that are typed first;
+    `instead` are patterns and what they are here; `ends` exit codes other than 0 and 4 (INVALID, or refused by a gate);
+    `elsewhere` is the test that runs a line, `FILE::NAME`."""
 
     fleet: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
@@ -43,6 +44,7 @@ class Page:
     files: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     photos: tuple[str, ...] = ()
+    labelled: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     instead: Mapping[str, str] = field(default_factory=dict)
     ends: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -59,6 +61,8 @@ class Page:
         for name in self.models:
             write_model(lab.home / name, classes=10)
         for name in self.photos:
+            pictures(lab.home / name)
+        for name in self.labelled:
             for number, file in enumerate(pictures(lab.home / name)):
                 kind = lab.home / name / str(number % 3)
                 kind.mkdir(exist_ok=True)
@@ -111,11 +115,18 @@ def _newest_run(lab: Lab) -> str:
     return str(lab.json("edgebench results list --last 1")["measurements"][0]["run"])
 
 
-_DEPLOY = "edgebench deploy resnet18 --framework pytorch --weights random --precision fp32 --quick --device "
-_BOTH = "edgebench deploy resnet18 --framework all --weights random --precision fp32 --quick --device "
+_DEPLOY = "edgebench deploy resnet18 --framework pytorch --weights random --precision fp32 --quick --device"
+_BOTH = "edgebench deploy resnet18 --framework all --weights random --precision fp32 --quick --device"
 _TLS = "tests/cluster/test_cluster.py::test_tls_lets_in_who_has_a_certificate_of_the_same_authority"
 _FILES = "--tls-ca-file ca.pem --tls-cert cert.pem --tls-key key.pem"
 _ON_TLS = f"edgebench sweep nightly.toml --scheduler tls://HOST:8786 {_FILES}"
+_KILLED = "tests/faults/test_sweep_faults.py::test_a_sweep_that_is_killed_again_and_again_measures_every_cell_once"
+_REFERENCE = f"""{sys.executable} -c '
+import numpy, onnxruntime
+session = onnxruntime.InferenceSession("net.onnx")
+(input,), (output,) = session.get_inputs(), session.get_outputs()
+images = numpy.random.default_rng(0).random((4, 3, 32, 32), numpy.float32)
+numpy.savez("io.npz", **{{input.name: images, output.name: session.run(None, {{input.name: images}})[0]}})'"""
 _STOPS = (0, 1)  # a host of stand-ins has no CUDA, and the doctor says so
 _ORINS = ("orin-1", "orin-2")
 _EVENING = NIGHTLY.format(devices="board-1")
@@ -141,14 +152,20 @@ BY_PAGE = {
     "README.md": Page(
         fleet=("board",),
         hosts=_ORINS,
-        files={"nightly.toml": NIGHTLY.format(devices="orin")},
+        files={"nightly.toml": NIGHTLY.format(devices="orin"), "tensorrt": TENSORRT},
+        instead={
+            "resnet50 vit_b_16": "resnet18",
+            "(edgebench compare latest~1 latest)": rf"{_DEPLOY} orin-1 && {_DEPLOY} orin-1 --fresh && \1",
+            "(edgebench compare --baseline main.tar.gz .*)": r"edgebench results bundle main.tar.gz --last 1 && \1",
+            "(.* --release) v7 --require 'p99<33ms' (.*)": r"\1 v6 \2 && \1 v7 \2",  # so few samples support no p99
+        },
         elsewhere={"edgebench init": "tests/ssh/test_init.py::test_questions_lead_to_a_fleet_that_works"},
     ),
-    "ci.md": Page(before=(_DEPLOY + "local", "edgebench results bundle baseline.tar.gz --last 1")),
+    "ci.md": Page(before=(_DEPLOY + " local", "edgebench results bundle baseline.tar.gz --last 1")),
     "claims.md": Page(
         fleet=("orin-1", "a100-1"),
         files={"datasheet.toml": _DATASHEET},
-        before=(_BOTH + "orin",),
+        before=(_BOTH + " orin",),
         instead={r"(sweep article .*)": r"\1 --dry-run"},  # measured, it takes a quarter of an hour: docs/article.md
     ),
     "comparing.md": Page(
@@ -156,14 +173,16 @@ BY_PAGE = {
         files={"nightly.toml": NIGHTLY.format(devices="orin")},
         models=("digits.onnx",),
         before=(
-            _BOTH + "orin",
+            _BOTH + " orin",
             "edgebench sweep nightly.toml",
-            _BOTH + "orin",
+            _BOTH + " orin",
             "edgebench results bundle main.tar.gz --last 2",
         ),
     ),
-    "control.md": Page(fleet=("orin-1", "a100-1"), before=(MODEL,)),
-    "exporting.md": Page(fleet=("orin-1",), files={"nets.py": _NETS}, models=("net.onnx",), photos=("photos",)),
+    "control.md": Page(fleet=("orin-1", "a100-1"), instead={"MODE_30W": "MODE_15W"}),  # the board's other mode
+    "exporting.md": Page(
+        fleet=("orin-1",), files={"nets.py": _NETS}, models=("net.onnx",), photos=("photos",), before=(_REFERENCE,)
+    ),
     "fleet.md": Page(
         hosts=("orin-1", "orin-2", "orin-7", "a100-1", "a100-2", "bastion"),
         known=True,
@@ -171,31 +190,40 @@ BY_PAGE = {
         before=(MODEL,),
         elsewhere={_ON_TLS: _TLS},
     ),
-    "frameworks.md": Page(fleet=("orin-1", "a100-1"), before=(MODEL,)),
-    "a100-host.md": Page(hosts=("a100-1",), ends={"edgebench devices doctor a100-1": _STOPS}),
+    "frameworks.md": Page(
+        fleet=("orin-1", "a100-1"),
+        instead={"max-autotune": "default"},  # on a processor it searches for minutes
+    ),
+    "a100-host.md": Page(
+        hosts=("a100-1",),
+        files={"tensorrt": TENSORRT},
+        instead={"(.* --device a100-1:0)": r"echo 'gpus = [0]' >> fleet.toml && \1"},
+        ends={"edgebench devices doctor a100-1": _STOPS},
+    ),
     "bastion.md": Page(hosts=("orin-1", "bastion-a")),
     "dask.md": Page(fleet=("orin-1",), elsewhere={_ON_TLS: _TLS}),
     "first-jetson.md": Page(hosts=("orin-1",), ends={"edgebench devices doctor orin-1": _STOPS}),
-    "int8.md": Page(fleet=("orin-1",), photos=("photos", "others", "labelled")),
+    "int8.md": Page(fleet=("orin-1",), photos=("photos", "others"), labelled=("labelled",)),
     "mixed-tensorrt.md": Page(fleet=_ORINS),
     "interop.md": Page(
         fleet=("orin-1",),
         before=(
-            _BOTH + "local",
+            _BOTH + " local",
             "edgebench results export --last 1 --format trtexec-times --out times.json",
             "edgebench results export --last 1 --format optimum-benchmark --out benchmark.json",
         ),
     ),
-    "measuring.md": Page(fleet=("orin-1",), photos=("photos",), before=(_DEPLOY + "local",)),
+    "measuring.md": Page(fleet=("orin-1",), labelled=("photos",), before=(_DEPLOY + " local",)),
     "releases.md": Page(fleet=("board-1", "board-2"), models=("gate.onnx",)),
-    "report.md": Page(fleet=("orin-1",), before=(_DEPLOY + "orin",)),
-    "results.md": Page(fleet=("orin-1",), before=(_DEPLOY + "orin",)),
+    "report.md": Page(fleet=("orin-1",), before=(_DEPLOY + " orin",)),
+    "results.md": Page(fleet=("orin-1",), before=(_DEPLOY + " orin",)),
     "sweeps.md": Page(
         fleet=("board-1", "board-2"),
         files={"evening.toml": _EVENING, "nightly.toml": _EVENING},
         before=("edgebench sweep nightly.toml",),
+        elsewhere={"edgebench sweep evening.toml --resume": _KILLED},
     ),
     "tensorrt.md": Page(fleet=_ORINS, before=(MODEL,)),
     "tutorial.md": Page(hosts=("board-1",), files={"evening.toml": _EVENING}),
-    "use-the-engine.md": Page(fleet=("orin-1",), before=(_DEPLOY + "orin",)),
+    "use-the-engine.md": Page(fleet=("orin-1",), before=(_DEPLOY + " orin",)),
 }
