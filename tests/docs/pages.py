@@ -82,7 +82,7 @@ def commands_of(path: Path) -> list[str]:
 
 def as_here(line: str, page: Page, lab: Lab) -> str:
     """The line with names of this lab. A page that makes its fleet file anew begins without one."""
-    for pattern, here in {**SMALLER, **page.instead}.items():
+    for pattern, here in {**page.instead, **SMALLER}.items():
         line = re.sub(pattern, here, line)
     if re.match(r"edgebench init \S", line) or "--write fleet.toml" in line:
         (lab.home / "fleet.toml").unlink(missing_ok=True)
@@ -214,7 +214,16 @@ BY_PAGE = {
         ),
     ),
     "measuring.md": Page(fleet=("orin-1",), labelled=("photos",), before=(_DEPLOY + " local",)),
-    "releases.md": Page(fleet=("board-1", "board-2"), models=("gate.onnx",)),
+    "releases.md": Page(
+        fleet=("board-1", "board-2"),
+        models=("gate.onnx",),
+        before=("sed -i '/devices.board-1/a tags = [\"canary\"]' fleet.toml",),
+        instead={"(.* --release) v1 (.*) --activate": r"\1 v1 \2 --activate && \1 v2 \2 && \1 v3 \2"},
+        ends={
+            "edgebench deploy gate.onnx --device board-1 --quick --release v4 --require 'p50<1us'": (1,),
+            "edgebench release remove gate v2 --device board-1": (1,),  # it is the current one
+        },
+    ),
     "report.md": Page(fleet=("orin-1",), before=(_DEPLOY + " orin",)),
     "results.md": Page(fleet=("orin-1",), before=(_DEPLOY + " orin",)),
     "sweeps.md": Page(
@@ -223,7 +232,17 @@ BY_PAGE = {
         before=("edgebench sweep nightly.toml",),
         elsewhere={"edgebench sweep evening.toml --resume": _KILLED},
     ),
-    "tensorrt.md": Page(fleet=_ORINS, before=(MODEL,)),
+    "tensorrt.md": Page(
+        fleet=_ORINS,
+        elsewhere={
+            "edgebench deploy resnet50 --device orin --check-with trtexec": "tests/e2e/test_deploy_engines.py::"
+            "test_a_second_opinion_that_is_not_there_is_refused_before_anything_is_sent"
+        },
+    ),
     "tutorial.md": Page(hosts=("board-1",), files={"evening.toml": _EVENING}),
-    "use-the-engine.md": Page(fleet=("orin-1",), before=(_DEPLOY + " orin",)),
+    "use-the-engine.md": Page(
+        fleet=("orin-1",),
+        before=(_DEPLOY + " orin",),
+        instead={"3f9c": r"$(edgebench engines list orin | grep -wo '[0-9a-f]\\{12\\}' | head -n 1)"},
+    ),
 }

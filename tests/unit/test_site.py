@@ -18,6 +18,7 @@ from edge.cli import app
 from edge.results.store import Store
 from profiles.load import read_toml
 from tests.measured import add, measurement
+from tests.operator import BRIEF, Operator
 
 pytest.importorskip("mkdocs", reason="mkdocs builds the site: pip install 'edgebench[docs]'")
 pytest.importorskip("material", reason="mkdocs-material is the site's theme: pip install 'edgebench[docs]'")
@@ -143,6 +144,16 @@ def test_a_stored_result_fits_its_schema(stored: str, mistakes: Any, tmp_path: P
     assert mistakes("result", {**data, "schema": data["schema"] + 1})
     assert mistakes("result", {**data, "rsult": 1})
     assert mistakes("result", {**data, "result": {**data["result"], "sample_count": 1}})
+
+
+def test_a_result_of_today_fits_its_schema(operator: Operator, tiny_onnx: Path, mistakes: Any) -> None:
+    """Deployed here and now, with all that a measurement has that is asked for nothing special."""
+    pytest.importorskip("onnxruntime", reason="pip install 'edgebench[local]'")
+    operator.prelude = BRIEF
+    answer = operator.run("deploy", tiny_onnx, "--device", "local", "--quick", "--cold", "--json")
+    assert answer.code in (0, 4), answer.err
+    (row,) = answer.json["measurements"]
+    assert mistakes("result", operator.stored(row["id"])) == []
 
 
 @pytest.mark.parametrize(
