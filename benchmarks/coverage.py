@@ -233,6 +233,8 @@ PACKAGES = (
     "tensorrt-rtx-cu13",
 )
 UPSTREAM = {
+    "*:efficientnet_b[4-7] int8": "TensorFlow's authors left squeeze-and-excitation and swish out of EfficientNet-Lite "
+    "for the sake of INT8 after training (blog.tensorflow.org, March 2020); these have both, in more layers the larger",
     "keras:NASNet* int8": "Separable convolutions lose most by INT8 after training, as Sheng et al. describe "
     "(arXiv:1803.08607), and NASNet adds up five branches of them in each of its cells",
 }

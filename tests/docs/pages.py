@@ -155,6 +155,7 @@ BY_PAGE = {
         files={"nightly.toml": NIGHTLY.format(devices="orin"), "tensorrt": TENSORRT},
         instead={
             "resnet50 vit_b_16": "resnet18",
+            "(edgebench compare --live .*)": r"\1 --rounds 2",
             "(edgebench compare latest~1 latest)": rf"{_DEPLOY} orin-1 && {_DEPLOY} orin-1 --fresh && \1",
             "(edgebench compare --baseline main.tar.gz .*)": r"edgebench results bundle main.tar.gz --last 1 && \1",
             "(.* --release) v7 --require 'p99<33ms' (.*)": r"\1 v6 \2 && \1 v7 \2",  # so few samples support no p99
