@@ -48,3 +48,9 @@ def test_every_command_of_a_page_is_run(lab: Lab, path: Path) -> None:
         if code not in page.ends.get(line, (0, 4)):
             failed.append(f"{line}\nas {here}\nended with {code}:\n{said}")
     assert not failed, "\n\n".join(failed)
+
+
+def test_what_is_said_of_pages_is_of_lines_that_are_there() -> None:
+    lines = {path.name: commands_of(path) for path in PAGES}
+    for name, page in BY_PAGE.items():
+        assert {*page.ends, *page.elsewhere} <= set(lines[name]), name

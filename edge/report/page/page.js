@@ -3,7 +3,6 @@
   // Strings of devices and files reach the page as text alone: no markup is ever made of them.
   const AXES = ["device", "model", "framework", "backend", "precision", "batch", "verdict"];
   const MOST_SERIES = 12;
-  const MOST_DRAWN = 200; // measurements in a plot or a table; the overview has all
   const PAPER = 680; // pixels of an A4 or letter page within its margins
   const WIDE = 5; // times the median: outliers so far up take a logarithmic axis
   const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "star", "pentagon", "hexagon"];
@@ -12,7 +11,8 @@
     dark: ["#7ab7ff", "#ffae70", "#7ee2a0", "#e3a3ea", "#ff9aa8", "#e0d060", "#6fdbe0", "#d7a58a"],
   };
   const state = { doc: null, sort: "", down: false, chosen: "", printing: false };
-  const mostBars = () => (state.doc.whole ? 40 : 20);
+  // Measurements in a plot or a table (the overview has all), and bars in a plot.
+  const mostDrawn = () => (state.doc.whole ? Infinity : 200), mostBars = () => (state.doc.whole ? 40 : 20);
   const $ = (id) => document.getElementById(id);
 
   // --- text and elements
@@ -132,7 +132,7 @@
     return el("td", { class: number ? "number" : "name" }, struck ? el("s", {}, told) : told);
   }
   function drawRows(all) {
-    const cells = sorted(all).slice(0, MOST_DRAWN);
+    const cells = sorted(all).slice(0, mostDrawn());
     const columns = COLUMNS.filter(([, text]) => cells.some((cell) => text(cell) !== ""));
     const rows = cells.map((cell) => el("tr", { class: cell.verdict, "data-id": cell.id },
       el("td", {}, el("button", {
@@ -156,7 +156,7 @@
 
   function drawMatrix(cells) {
     const models = unique(cells.map((cell) => cell.model)), places = new Map(grouped(cells, (cell) => cell.device));
-    const devices = unique(places.keys()), some = devices.slice(0, MOST_DRAWN);
+    const devices = unique(places.keys()), some = devices.slice(0, mostDrawn());
     table("matrix", `Devices by models${some.length < devices.length ? `: the first ${some.length} of ${devices.length} devices` : ""}`,
       ["device", ...models], some.map((device) => {
         const its = new Map(grouped(places.get(device), (cell) => cell.model));
@@ -340,7 +340,7 @@
     }
   }
   function drawOne(cells) {
-    const chosen = cells.find((cell) => cell.id === state.chosen) || drawable(cells)[0] || cells[0], some = cells.slice(0, MOST_DRAWN);
+    const chosen = cells.find((cell) => cell.id === state.chosen) || drawable(cells)[0] || cells[0], some = cells.slice(0, mostDrawn());
     if (chosen && !some.includes(chosen)) some.push(chosen);
     put("chosen", ...some.map((cell) => el("option", { value: cell.id }, `${cell.device} ${cell.label} · ${cell.id.slice(0, 8)} ${cell.verdict}`)));
     put("about");
@@ -432,7 +432,7 @@
     const found = state.doc.ratios.filter((one) => one.ids.every((id) => ids.has(id)));
     found.forEach((one, index) => { one.row = index + 1; });
     for (const axis of ["framework", "backend"]) drawForest(axis, found.filter((one) => one.axis === axis));
-    const some = found.slice(0, MOST_DRAWN);
+    const some = found.slice(0, mostDrawn());
     table("ratio-rows", `${some.length < found.length ? `The first ${some.length} of ` : ""}${found.length} pairs`, found.length ? ["row", "compared", "second / first", "time", "p99", "energy", "finding", "made again by"] : [],
       some.map((one) => [one.row, `${one.device} ${one.label}`, pair(one), toldRatio(one.time), toldRatio(one.p99), toldRatio(one.energy),
         [one.finding, ...one.notes].join("; "), el("code", {}, one.command)]));
@@ -610,7 +610,7 @@
   // --- the whole
 
   function drawAll() {
-    const all = shown(), some = all.slice(0, MOST_DRAWN);
+    const all = shown(), some = all.slice(0, mostDrawn());
     const few = some.length < all.length ? `; plots and tables have the first ${some.length}, the overview has all: filters show others` : "";
     put("count", `${counted(all)} of ${counted(state.doc.cells)} measurements${few}`);
     for (const one of [drawMatrix, drawRows, drawOne, drawRatios, drawDecision, drawClaims]) one(all);
