@@ -116,6 +116,17 @@ class Board:
         return self.device.root / path.lstrip("/")
 
 
+def install_smi(tools: Path) -> None:
+    """tests/stand_ins/settable_smi.py, and a sudo that lets it set clocks and the persistence mode."""
+    program = tools / "nvidia-smi"
+    text = Path(__file__).with_name("stand_ins").joinpath("settable_smi.py").read_text()
+    program.write_text(f"#!{sys.executable} -SE\n{text}")
+    program.chmod(0o755)
+    install_sudo(tools)
+    each = (r"-lgc 1410\,1410", "-rgc", r"-lmc 1593\,1593", "-rmc", "-pm 1", "-pm 0")
+    (tools / "sudoers").write_text("nvidia ALL=(root) NOPASSWD: " + ", ".join(f"{program} {words}" for words in each))
+
+
 def install_sudo(tools: Path) -> None:
     """tests/stand_ins/sudo.py, which lets nobody do anything until `sudoers` beside it does."""
     text = Path(__file__).with_name("stand_ins").joinpath("sudo.py").read_text()

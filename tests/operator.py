@@ -76,14 +76,14 @@ class Operator:
     def run(self, *arguments: object, stdin: str = "", timeout: float = PATIENCE_S) -> Answer:
         done = subprocess.run(
             self._argv(arguments), input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
-            cwd=self.home, env=self._environment(),
+            cwd=self.home, env=self.environment(),
         )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         child = subprocess.Popen(
             self._argv(arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            cwd=self.home, env=self._environment(), start_new_session=True,
+            cwd=self.home, env=self.environment(), start_new_session=True,
         )  # fmt: skip
         self._started.append(child)
         return child
@@ -121,7 +121,7 @@ class Operator:
     def _argv(self, arguments: tuple[object, ...]) -> list[str]:
         return [self.python, "-c", f"{self.prelude}\nfrom edge.cli import main; main()", *map(str, arguments)]
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "EDGEBENCH_"))}
         return {**kept, "HOME": str(self.home)}
 

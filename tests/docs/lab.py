@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tests.boards import Board, install_sudo
-from tests.operator import SOUND
+from tests.boards import Board, install_smi
+from tests.operator import SOUND, Operator
 from tests.ssh.sshd import Sshd
-from tests.stand_ins import settable_smi
 
 Start = Callable[..., Sshd]
 
@@ -39,19 +38,8 @@ ADDRESSES = {
 }  # fmt: skip
 """Where each is, and its profile."""
 
-_SET = (r"-lgc 1410\,1410", "-rgc", r"-lmc 1593\,1593", "-rmc", "-pm 1", "-pm 0")
 PATIENCE_S = 600.0
 TENSORRT = "10.3.0"
-
-
-def _with_a_gpu(tools: Path) -> None:
-    """nvidia-smi, which names one and sets its clocks, and the sudo that lets it."""
-    program = tools / "nvidia-smi"
-    program.write_text(f"#!{sys.executable} -SE\n{Path(settable_smi.__file__).read_text()}")
-    program.chmod(0o755)
-    (tools / "smi.json").write_text(json.dumps({"uuid": f"GPU-{uuid4()}", "compute_cap": "8.0"}))
-    install_sudo(tools)
-    (tools / "sudoers").write_text("nvidia ALL=(root) NOPASSWD: " + ", ".join(f"{program} {words}" for words in _SET))
 
 
 @dataclass
@@ -82,7 +70,8 @@ class Lab:
             (server.home / "tensorrt").write_text(TENSORRT)
         server.tool("python3", f'exec "{python}" "$@"')
         if profile.startswith("a100"):
-            _with_a_gpu(server.folder / "tools")
+            install_smi(server.folder / "tools")
+            (server.folder / "tools/smi.json").write_text(json.dumps({"uuid": f"GPU-{uuid4()}", "compute_cap": "8.0"}))
             (server.home / "tensorrt").write_text(TENSORRT)
         with (self.home / ".ssh" / "config").open("a") as lines:
             lines.write(f"Host {address}\n  HostName 127.0.0.1\n  Port {server.port}\n  IdentityFile {server.key}\n")
@@ -128,6 +117,5 @@ class Lab:
         return (0 if child.returncode == 130 and said.startswith("live at") else child.returncode), said
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "EDGEBENCH_"))}
         path = os.pathsep.join((str(self.home / "bin"), os.environ["PATH"]))
-        return {**kept, "HOME": str(self.home), "PATH": path, "BROWSER": "true"}
+        return {**Operator(self.home).environment(), "PATH": path, "BROWSER": "true"}

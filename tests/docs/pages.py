@@ -89,8 +89,7 @@ def as_here(line: str, page: Page, lab: Lab) -> str:
     account = next((server.user for server in lab.hosts.values()), "")
     line = re.sub(r"--user \w+", f"--user {account}", line)
     line = re.sub(r"\bops@", f"{account}@", line)
-    if "~/.ssh/lab" in line:
-        line = line.replace(" --key ~/.ssh/lab", "")
+    line = line.replace(" --key ~/.ssh/lab", "")
     if re.match(r"edgebench (?:deploy|export|best|compare --live) .*\bresnet18\b", line) and "--weights" not in line:
         line += " --weights random"  # published ones would have to be downloaded
     if line.startswith(_NAMES_MEASUREMENTS):

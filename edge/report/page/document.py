@@ -32,7 +32,8 @@ MOST, MOST_LIVE = 10_000, 1_000
 
 _DETAILS = {100: Detail(points=200), MOST_LIVE: Detail(points=64), MOST: Detail(points=64, whole=False)}
 """By the most measurements of a page that has it."""
-_MATRICES = 20
+_PAIRS, _MATRICES = 1_000, 20
+"""Ratios and tables of frameworks beside one another in a page that is not whole; else all."""
 
 
 @dataclass
@@ -54,9 +55,11 @@ class Reader:
             raise ConfigError(message, where="report", fix=f"choose with --run, --device or --last {most}")
         detail = next(detail for most, detail in _DETAILS.items() if len(ids) <= most)
         entries, damaged = self._entries(ids, detail)
-        compared, refused = ratios(entries)
+        pairs, tables = (None, None) if detail.whole else (_PAIRS, _MATRICES)
+        compared, refused = ratios(entries, pairs)
         among = Measurements(Store(self.results), [entry.row.measurement for entry in entries])
-        beside = list(itertools.islice(matrices(among), _MATRICES + 1))
+        beside = matrices(among)
+        shown = list(itertools.islice(beside, tables))
         return {
             "edgebench": version(),
             "made_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -69,8 +72,8 @@ class Reader:
             "overheads": overheads(entries, Store(self.results).samples_ns),
             "environment": environment([entry.row for entry in entries]),
             "claims": self._claims(among),
-            "matrices": [matrix.for_page(one) for one in beside[:_MATRICES]],
-            "more_matrices": len(beside) > _MATRICES,
+            "matrices": [matrix.for_page(one) for one in shown],
+            "more_matrices": next(beside, None) is not None,
             "damaged": damaged,
         }
 

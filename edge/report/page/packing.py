@@ -29,8 +29,12 @@ def _column(values: Sequence[Any]) -> Json:
     """Values that repeat are there once, and `at` has the place of each row's. Of objects with the same names there are
     columns again: `fields` of one a row, `items` of lists that hold `counts` of them. Anything else is as it is."""
     places: dict[str, int] = {}
-    at = [places.setdefault(json.dumps(value), len(places)) for value in values]
-    if 2 * len(places) <= len(values):
+    at = []
+    for value in values:
+        at.append(places.setdefault(json.dumps(value), len(places)))
+        if 2 * len(places) > len(values):
+            break
+    else:
         return {"values": [json.loads(text) for text in places], "at": at}
     if _alike(values):
         return {"fields": table(values)}

@@ -17,26 +17,21 @@ from profiles.errors import ConfigError
 AXES = ("framework", "backend")
 
 
-MOST = 1_000
-"""Pairs in one page."""
-
-
-def ratios(entries: Sequence[Entry]) -> tuple[list[dict[str, Any]], list[str]]:
+def ratios(entries: Sequence[Entry], most: int | None = None) -> tuple[list[dict[str, Any]], list[str]]:
     """Of the newest of each request that is not INVALID; and sentences on what was alike and not compared, and on how
-    many pairs are beyond the first `MOST`."""
+    many pairs are beyond the first `most`."""
     sound = [one for one in entries if one.side is not None and one.row.verdict.status is not Status.INVALID]
     pairs = [(axis, *pair) for axis in AXES for its in _alike(sound, axis) for pair in itertools.combinations(its, 2)]
     found, refused = [], []
-    for axis, a, b in pairs[:MOST]:
+    for axis, a, b in pairs[:most]:
         try:
             found.append(_ratio(axis, a, b))
         except ConfigError as error:
             cell, other = a.row.measurement.cell, b.row.measurement.cell
             refused.append(f"{cell.device} {cell.label} and {other.label}: {error.message}")
     found.sort(key=lambda one: (AXES.index(one["axis"]), one["device"], one["label"]))
-    beyond = (
-        [f"{len(pairs) - MOST:,} pairs beyond the first {MOST:,}: choose fewer measurements"] if pairs[MOST:] else []
-    )
+    left = len(pairs[most:]) if most else 0
+    beyond = [f"{left:,} pairs beyond the first {most:,}: choose fewer measurements"] if left else []
     return found, [*beyond, *dict.fromkeys(refused)]
 
 

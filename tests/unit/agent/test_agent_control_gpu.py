@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,7 @@ from device_agents.control import discrete, holding, knobs
 from device_agents.control.root import Root
 from device_agents.errors import DeviceError
 from device_agents.system import System
-from tests.boards import install_sudo
-
-STAND_INS = Path(__file__).parents[2] / "stand_ins"
+from tests.boards import install_smi
 
 
 class Host:
@@ -25,13 +22,7 @@ class Host:
         self.tools = folder / "bin"
         self.tools.mkdir(parents=True)
         self.workdir = folder / "work"
-        program = self.tools / "nvidia-smi"
-        program.write_text(f"#!{sys.executable} -SE\n{(STAND_INS / 'settable_smi.py').read_text()}")
-        program.chmod(0o755)
-        install_sudo(self.tools)
-        (self.tools / "sudoers").write_text("nvidia ALL=(root) NOPASSWD: " + ", ".join(
-            f"{program} {words}" for words in (r"-lgc 1410\,1410", "-rgc", r"-lmc 1593\,1593", "-rmc", "-pm 1", "-pm 0")
-        ))  # fmt: skip
+        install_smi(self.tools)
         self.system = System(folder / "root", gpu)
 
     def held(self, **wanted: bool) -> list[Controlled]:

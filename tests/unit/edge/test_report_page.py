@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from device_agents.contract import Accuracy, Precision
-from edge.report.page import ratios
+from edge.report.page.cells import Detail
 from edge.report.page.distribution import percentiles, quantiles_ms
 from edge.report.page.document import MOST, MOST_LIVE, Reader
 from edge.report.page.html import offline
@@ -173,7 +173,8 @@ class TestDocument:
             reader.document(["x"] * (most + 1), [], live=live)
 
     def test_says_how_many_pairs_it_left_out(self, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ratios, "MOST", 1)
+        monkeypatch.setattr("edge.report.page.document._DETAILS", {3: Detail(64, whole=False)})
+        monkeypatch.setattr("edge.report.page.document._PAIRS", 1)
         made = [Made(f"aaaa{number}", framework=name) for number, name in enumerate(("onnx", "pytorch", "tensorflow"))]
         found = document(reader, *made)
         assert len(found["ratios"]) == 1
