@@ -108,6 +108,8 @@ class Chaos:
         for server, proxy in zip(servers, proxies, strict=True):
             proxy.before = lambda _piece: None
             server.thaw()
+        silent = [servers[number].told() for number in self.faults if not servers[number].greets(proxies[number].port)]
+        assert not silent, "\n".join(silent)
 
 
 @pytest.fixture
@@ -135,7 +137,8 @@ def test_a_third_of_sixteen_fails_at_random(
 
     quick.prelude = SHORT  # what the faults left behind may hold a device for a while
     again = deploy(quick, tiny_onnx)
-    assert again.code in (0, 4), again.err + again.out
+    told = [servers[number].told() for number in chaos.faults]
+    assert again.code in (0, 4), "\n".join([*told, again.err])
     assert sorted(row["device"] for row in quick.measurements()) == [server.name for server in servers]
     assert len(failed) >= 2, "the seed makes faults that matter"
 

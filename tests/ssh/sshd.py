@@ -125,6 +125,12 @@ class Sshd:
         for pid in self.processes():
             _signal(pid, signal.SIGCONT)
 
+    def greets(self, port: int | None = None) -> bool:
+        """Whether it answers a new connection as SSH servers do, through `port` if that is another's."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port or self.port), 5) as probe:
+            return probe.recv(4) == b"SSH-"
+        return False
+
     def restart(self, extra: str) -> None:
         """Anew on the same port with more lines in its configuration."""
         self.stop()
@@ -133,6 +139,11 @@ class Sshd:
         config.write_text(f"{extra}\n{config.read_text()}")
         self.process = _launch(self.folder, self.program)
         wait_until(lambda: _listens(self), "sshd to listen")
+
+    def told(self) -> str:
+        """For who reads why a test failed: its processes with their states, and the end of its log."""
+        states = [f"{pid} {_state(pid)}" for pid in self.processes()]
+        return "\n".join([f"{self.name}: {', '.join(states)}", *self.log.splitlines()[-12:]])
 
     def stop(self) -> None:
         for pid in reversed(self.processes()):
@@ -331,6 +342,13 @@ def _children(pid: int) -> list[int]:
         for path in Path(f"/proc/{pid}/task").glob("*/children"):
             found += map(int, path.read_text().split())
     return found
+
+
+def _state(pid: int) -> str:
+    """As /proc says it: R runs, S sleeps, T is stopped."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return "gone"
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
