@@ -64,6 +64,22 @@ def test_each_kind_of_refusal_is_its_device_s_alone(quick: Operator, start_sshd:
     assert not list(swapped.home.rglob("*.pyz"))
 
 
+def _wait_for_greeting(server: Sshd, proxy: Proxy) -> None:
+    """Until the fault is over for whoever connects."""
+    greeted: list[bool] = []
+
+    def greets() -> bool:
+        greeted[:] = [server.greets(), server.greets(proxy.port)]
+        if not all(greeted):
+            server.thaw()
+        return all(greeted)
+
+    try:
+        wait_until(greets, "a greeting", 60)
+    except AssertionError as error:
+        raise AssertionError(f"greets itself and behind its proxy: {greeted}\n{server.told()}") from error
+
+
 class Chaos:
     """What happens to the devices, all of it drawn from one seed."""
 
@@ -108,8 +124,8 @@ class Chaos:
         for server, proxy in zip(servers, proxies, strict=True):
             proxy.before = lambda _piece: None
             server.thaw()
-        silent = [servers[number].told() for number in self.faults if not servers[number].greets(proxies[number].port)]
-        assert not silent, "\n".join(silent)
+        for number in self.faults:
+            _wait_for_greeting(servers[number], proxies[number])
 
 
 @pytest.fixture
@@ -137,6 +153,8 @@ def test_a_third_of_sixteen_fails_at_random(
 
     quick.prelude = SHORT  # what the faults left behind may hold a device for a while
     again = deploy(quick, tiny_onnx)
+    if again.code == 3:  # one that was out of reach once more, as its error says: "run it again: it goes on from there"
+        again = deploy(quick, tiny_onnx)
     told = [servers[number].told() for number in chaos.faults]
     assert again.code in (0, 4), "\n".join([*told, again.err])
     assert sorted(row["device"] for row in quick.measurements()) == [server.name for server in servers]
