@@ -12,7 +12,6 @@ provenance can be added without a new name.
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import os
 import shutil
@@ -30,6 +29,7 @@ from device_agents.contract import (
     SchemaViolation,
     ShapeProfile,
     TensorSpec,
+    Word,
     dumps,
     from_json,
     loads,
@@ -48,16 +48,13 @@ TOLD = "told.json"
 _DAY_S = 86_400.0
 
 
-class Format(str, enum.Enum):
+class Format(Word):
     """What a device gets: a graph, an engine, or what PyTorch or TensorFlow itself runs."""
 
     ONNX = "onnx"
     ENGINE = "engine"
     SAFETENSORS = "safetensors"
     SAVEDMODEL = "savedmodel"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ from device_agents.contract.terms import (
     Reading,
     Scalar,
     TensorSpec,
+    Word,
 )
 from device_agents.contract.watch import QUANTITIES, SampleRange, Series, Watch
 
@@ -122,6 +123,7 @@ __all__ = [
     "TensorSpec",
     "Timing",
     "Watch",
+    "Word",
     "check_command",
     "check_model",
     "check_version",

@@ -20,13 +20,17 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
-class Precision(str, enum.Enum):
+class Word(str, enum.Enum):
+    """One of a few words, which is written as itself."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Precision(Word):
     FP32 = "fp32"
     FP16 = "fp16"
     INT8 = "int8"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

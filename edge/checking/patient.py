@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from device_agents.contract import ControlReport, Reading, Scalar
+from device_agents.contract import ControlReport, Reading, Scalar, Word
 from device_agents.formats import l4t
 from edge.agent.finding import Found
 from edge.inventory.devices import Device
 
 
-class Severity(str, enum.Enum):
+class Severity(Word):
     STOPS = "stops"
     """The device cannot do what its profile wants."""
     SPOILS = "spoils"
     """It can, and the figures would be wrong, INVALID, or of another runtime than the profile's first."""
     NOTE = "note"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ A comparison is of two sides whose requests are alike but for what is compared a
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from device_agents.contract import Word
 from edge.results.judged import Judged
 from edge.results.likeness import DEVICE, check_alike, label, one_sided, request_key, value_of
 from edge.results.ratios import Ratio, around, welch
@@ -25,7 +25,7 @@ MEDIAN, THROUGHPUT = "median", "throughput"  # what the time is taken from
 _APPROXIMATE_BELOW = 10  # processes: under that the interval of a percentile in the tail is called approximate
 
 
-class Finding(str, enum.Enum):
+class Finding(Word):
     """Of the time that B takes: `slower` and `faster` where the whole interval lies on that side of 1, `no_difference`
     where it holds 1, `within_run` where one process a side says nothing of the next."""
 
@@ -34,11 +34,8 @@ class Finding(str, enum.Enum):
     NO_DIFFERENCE = "no difference shown"
     WITHIN_RUN = "within run"
 
-    def __str__(self) -> str:
-        return self.value
 
-
-class Standing(str, enum.Enum):
+class Standing(Word):
     """Of the threshold: `regression` where the whole interval lies beyond it, `kept` where none of it does, `undecided`
     where it lies on both sides, `not_judged` where there is no interval."""
 
@@ -46,9 +43,6 @@ class Standing(str, enum.Enum):
     KEPT = "kept"
     UNDECIDED = "undecided"
     NOT_JUDGED = "not judged"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

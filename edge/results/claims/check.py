@@ -8,10 +8,10 @@ the claim's own verdict is the first of these.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from device_agents.contract import Word
 from edge.results.claims import coverage
 from edge.results.claims.bounds import Bounds, Costs, bounds, called_out
 from edge.results.claims.command import command
@@ -24,15 +24,12 @@ from edge.results.verdict import Status
 from profiles.claim_schema import COMPILE_SHARE, Claim, CompileCoverage
 
 
-class Verdict(str, enum.Enum):
+class Verdict(Word):
     REPRODUCED = "reproduced"
     NOT_REPRODUCED = "not reproduced"
     UNDECIDED = "undecided"
     NOT_COMPARABLE = "not comparable"
     NOT_MEASURED = "not measured"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

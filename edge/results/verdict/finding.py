@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from device_agents.contract import Word
 from edge.results.stats import Summary
 from edge.results.store import Measurement
 from edge.results.watched import Watched
@@ -14,13 +14,10 @@ from profiles.schema import Thresholds
 _DECIMALS = 6  # of a percentage, at most
 
 
-class Status(str, enum.Enum):
+class Status(Word):
     VALID = "VALID"
     INVALID = "INVALID"
     UNJUDGED = "UNJUDGED"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)
