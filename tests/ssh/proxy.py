@@ -68,8 +68,14 @@ class Proxy:
             try:
                 client, _ = self._listener.accept()
             except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._target))
+                if self._ended.is_set():
+                    return
+                raise
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:  # as a host that refuses
+                client.close()
+                continue
             self._sockets += [client, server]
             self._spawn(self._pump, client, server, True)
             self._spawn(self._pump, server, client, False)
