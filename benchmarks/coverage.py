@@ -233,6 +233,10 @@ PACKAGES = (
     "tensorrt-rtx-cu13",
 )
 _SEPARABLE = "Separable convolutions lose most by INT8 after training, as Sheng et al. describe (arXiv:1803.08607)"
+_DEEP = (
+    "Krishnamoorthi finds networks like it within 2 % of their accuracy after INT8 (arXiv:1806.08342); those are "
+    "trained, and with random weights each layer adds its rounding: it is one of the deepest of its family"
+)
 UPSTREAM = {
     "*:efficientnet_b[4-7] int8": "TensorFlow's authors left squeeze-and-excitation and swish out of EfficientNet-Lite "
     "for the sake of INT8 after training (blog.tensorflow.org, March 2020); these have both, in more layers the larger",
@@ -242,6 +246,9 @@ UPSTREAM = {
     "(69.4 to 68.4 % for x1_0): weights and data are random here",
     "*:googlenet int8": "With trained weights torchvision's own INT8 loses nothing (top-1 69.8 %, "
     "GoogLeNet_QuantizedWeights): weights and data are random here",
+    "*:resnet1?? int8": _DEEP,
+    "*:vgg19_bn int8": _DEEP,
+    "*:wide_resnet101_2 int8": _DEEP,
 }
 """Why a model cannot, in the words of who knows: by a pattern of `model step`."""
 
