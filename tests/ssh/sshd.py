@@ -127,7 +127,7 @@ class Sshd:
 
     def greets(self, port: int | None = None) -> bool:
         """Whether it answers a new connection as SSH servers do, through `port` if that is another's."""
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port or self.port), 5) as probe:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port or self.port), 20) as probe:
             return probe.recv(4) == b"SSH-"
         return False
 
