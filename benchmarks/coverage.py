@@ -247,6 +247,8 @@ UPSTREAM = {
     "*:googlenet int8": "With trained weights torchvision's own INT8 loses nothing (top-1 69.8 %, "
     "GoogLeNet_QuantizedWeights): weights and data are random here",
     "*:s3d int8": f"{_SEPARABLE}; with random weights PyTorch's own FP16 of it is off by 7e-02 already",
+    "*:raft_* int8": "RAFT looks up correlations where its last estimate points, a dozen times (arXiv:2003.12039): "
+    "what INT8 rounds moves every later look-up",
     "*:resnet1?? int8": _DEEP,
     "*:vgg19_bn int8": _DEEP,
     "*:wide_resnet101_2 int8": _DEEP,
