@@ -219,7 +219,7 @@ with random weights. Made by `python benchmarks/coverage.py` on two cores withou
   random data here: that says nothing of accuracy on images.
 - **engine**: TensorRT-RTX builds the FP16 graph for sm86. None was run.
 - **raw**: a detector without its NMS, which is what TensorRT takes; with it, it is FP32 and for onnxruntime.
-- **seconds**: of all columns together, two models at a time.
+- **seconds**: of all columns together, two or three models at a time.
 
 """
 PACKAGES = (
@@ -234,8 +234,8 @@ PACKAGES = (
 )
 _SEPARABLE = "Separable convolutions lose most by INT8 after training, as Sheng et al. describe (arXiv:1803.08607)"
 _DEEP = (
-    "Krishnamoorthi finds networks like it within 2 % of their accuracy after INT8 (arXiv:1806.08342); those are "
-    "trained, and with random weights each layer adds its rounding: it is one of the deepest of its family"
+    "Krishnamoorthi finds a wide variety of networks within 2 % of their accuracy after INT8 (arXiv:1806.08342), and "
+    "those are trained: the weights are random here, and it is one of the deepest of its family"
 )
 UPSTREAM = {
     "*:efficientnet_b[4-7] int8": "TensorFlow's authors left squeeze-and-excitation and swish out of EfficientNet-Lite "

@@ -11,9 +11,6 @@ from pathlib import Path
 
 from tests.ssh.sshd import Sshd, wait_until
 
-QUIET_S = 30.0
-"""What ends there may write to the disk first, and on a busy machine that takes its time."""
-
 
 def running(server: Sshd) -> dict[int, str]:
     """Processes of the device, by its home: commands, agents, jobs. Not sshd's own."""
@@ -37,7 +34,7 @@ def end_commands(server: Sshd) -> None:
 def assert_quiet(server: Sshd) -> None:
     """No session is open and nothing of ours runs there, but for what takes a moment to notice that it is alone."""
     with contextlib.suppress(AssertionError):
-        wait_until(lambda: not server.sessions() and not running(server), "the device to be quiet", QUIET_S)
+        wait_until(lambda: not server.sessions() and not running(server), "the device to be quiet", 10)
     left = (server.sessions(), running(server))
     assert left == ([], {}), f"{left}\n{server.told()}"
 

@@ -140,10 +140,7 @@ def test_a_third_of_sixteen_fails_at_random(
 
     quick.prelude = SHORT  # what the faults left behind may hold a device for a while
     again = deploy(quick, tiny_onnx)
-    if again.code == 3:  # one that was out of reach once more, as its error says: "run it again: it goes on from there"
-        again = deploy(quick, tiny_onnx)
-    told = [servers[number].told() for number in chaos.faults]
-    assert again.code in (0, 4), "\n".join([*told, again.err])
+    assert again.code in (0, 4), "\n".join([*(servers[number].told() for number in chaos.faults), again.err])
     assert sorted(row["device"] for row in quick.measurements()) == [server.name for server in servers]
     assert len(failed) >= 2, "the seed makes faults that matter"
 
