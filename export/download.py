@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import socket
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from typing import NoReturn
 
 from profiles.errors import ExportError
 
@@ -14,12 +17,9 @@ CONNECT_S = 5.0
 READ_S = 30.0
 """A download that stands still for this long has failed."""
 
-_DEAD_PROXY = "http://127.0.0.1:9"
-
 
 def check_reachable(url: str, model: str) -> None:
     """A short, bounded look before a download. Errors: ExportError naming --weights random and --weights PATH."""
-    socket.setdefaulttimeout(READ_S)
     reason = unreachable(url)
     if reason is not None:
         raise could_not_download(model, url, reason)
@@ -44,13 +44,32 @@ def unreachable(url: str) -> str | None:
     return outcome[0]
 
 
-def refuse_downloads() -> None:
-    """Let every later download of this process fail at once, while files that are cached already still serve."""
-    socket.setdefaulttimeout(CONNECT_S)
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        os.environ[name] = _DEAD_PROXY
-    os.environ.pop("no_proxy", None)
-    os.environ.pop("NO_PROXY", None)
+@contextlib.contextmanager
+def stands_still_at_most(seconds: float = READ_S) -> Iterator[None]:
+    """Within it a download of which nothing comes for so long fails. torch's and Keras's downloaders take no limit, so
+    it is one of every socket that the process makes meanwhile, and of none that it makes later."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+class _Refusal(urllib.request.BaseHandler):
+    def default_open(self, request: urllib.request.Request) -> NoReturn:
+        raise urllib.error.URLError(f"{request.host}: nothing is downloaded")
+
+
+@contextlib.contextmanager
+def refused() -> Iterator[None]:
+    """Within it every download through urllib, as Keras's, fails at once; files that are cached already still serve."""
+    before = getattr(urllib.request, "_opener", None)
+    urllib.request.install_opener(urllib.request.build_opener(_Refusal))
+    try:
+        yield
+    finally:
+        urllib.request.install_opener(before)
 
 
 def could_not_download(model: str, url: str, reason: object) -> ExportError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -33,7 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails a test after which threads, sockets, pipes or child processes are left that were not there before it."""
+    """Fails a test after which threads, sockets, pipes or child processes are left that were not there before it, or
+    another time limit for every socket to come."""
     if request.node.get_closest_marker("leaves"):
         yield
         return
@@ -55,7 +57,7 @@ def _left(before: set[str]) -> set[str]:
 
 def _standing() -> set[str]:
     threads = {f"thread {thread.name} ({thread.ident})" for thread in threading.enumerate() if thread.is_alive()}
-    return threads | _descriptors() | _children()
+    return threads | _descriptors() | _children() | {f"a default timeout of sockets: {socket.getdefaulttimeout()}"}
 
 
 def _descriptors() -> set[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from export.download import check_reachable, could_not_download
+from export.download import check_reachable, could_not_download, stands_still_at_most
 from export.request import ExportRequest
 from profiles.errors import ExportError
 from profiles.load import unknown
@@ -117,7 +117,8 @@ def build_pretrained(entry: Entry, pinned: str | None) -> Any:
     if not cached.exists():
         check_reachable(weights.url, entry.name)
     try:
-        return models.get_model(entry.name, weights=weights, progress=False).eval()
+        with stands_still_at_most():
+            return models.get_model(entry.name, weights=weights, progress=False).eval()
     except OSError as error:
         raise could_not_download(entry.name, weights.url, error) from None
     except Exception as error:  # what a broken file raises has no common base

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from export.data import golden
-from export.download import could_not_download, refuse_downloads, unreachable
+from export.download import could_not_download, refused, stands_still_at_most, unreachable
 from export.request import RANDOM, ExportRequest
 from export.tf.network import resized
 from export.tf.random_weights import randomise
@@ -80,10 +80,9 @@ def _of_weights(name: str, shape: tuple[int, int, int], other: Any) -> Any:
 
 def _pretrained(name: str, shape: tuple[int, int, int]) -> Any:
     reason = unreachable(_HOST)
-    if reason is not None:
-        refuse_downloads()  # what is in Keras's cache is still found
     try:
-        return _build(name, shape, weights="imagenet")
+        with refused() if reason else stands_still_at_most():  # what is in Keras's cache is found either way
+            return _build(name, shape, weights="imagenet")
     except Exception as error:  # Keras wraps URL errors in plain Exception
         if reason is None and not isinstance(error, OSError) and "URL fetch failure" not in str(error):
             raise
