@@ -4,9 +4,10 @@ measured.
     edgebench sweep article --device local --quick                      # measures; then
     python benchmarks/article.py [--results TITLE=FOLDER ...] [--state FILE]
 
-TITLE=FOLDER adds what was measured elsewhere: a folder as $XDG_DATA_HOME/edgebench is, brought here as it is. What the
-programs said is kept in the state file, and a program that has not changed is not run again. Nothing in the page is
-written by hand but what stands in this file; what was not measured is named there, with the command that would.
+TITLE=FOLDER is what was measured elsewhere: a folder as $XDG_DATA_HOME/edgebench is, brought here as it is. A section
+of the page whose title is not given stays as it is. What the programs said is kept in the state file, and a program is
+not run again before it, a framework or the machine is another. Nothing in the page is written by hand but what stands
+in this file; what was not measured is named there, with the command that would.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -63,14 +65,17 @@ STORIES = (
     ),
     Story(
         "fp32_images",
-        "FP16 that is FP32",
+        "FP16 with FP32 weights and images",
         "It sets the policy mixed_float16, whose weights stay FP32, and feeds FP32 images.",
         "The FP16 artifact of Keras has the policy float16; `not_fp16` is a rule of the verdict.",
     ),
     Story(
         "tf_trt",
         "No model at all",
-        "The edge program converts with `input_saved_model_dir=None`.",
+        (
+            "The edge program converts with `input_saved_model_dir=None`. Here it ends before that matters: this "
+            "TensorFlow has no TensorRT."
+        ),
         "One way for both frameworks: ONNX, judged, then an engine that the device builds itself.",
     ),
     Story(
@@ -90,16 +95,29 @@ def main() -> None:
     args = parser.parse_args()
     said = {} if not args.state.exists() else json.loads(args.state.read_text())
     for path in sorted(PROGRAMS.glob("*.py")):
-        key = hashlib.sha256(path.read_bytes()).hexdigest()
+        key = hashlib.sha256(path.read_bytes() + machine().encode()).hexdigest()
         if said.get(path.name, {}).get("sha256") != key:
             said[path.name] = {"sha256": key, **run(path)}
             args.state.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n")
             print(path.name, said[path.name], file=sys.stderr)
-    parts = [head(), *(told(story, said) for story in STORIES), "## Its claims\n"]
+    sections = kept(args.page)
     for word in args.results or ["this machine="]:
         title, _, folder = word.partition("=")
-        parts.append(claims(title, folder))
+        sections[title] = claims(title, folder)
+    parts = [head(), *(told(story, said) for story in STORIES), "## Its claims\n", *sections.values()]
     args.page.write_text("\n".join(parts))
+
+
+def kept(page: Path) -> dict[str, str]:
+    """The sections of measurements that are there, by title."""
+    text = page.read_text().partition("\n## Its claims\n")[2] if page.exists() else ""
+    found = re.split(r"^### On (.*)\n", text, flags=re.MULTILINE)[1:]
+    return {title: f"### On {title}\n{told.rstrip()}\n" for title, told in zip(found[::2], found[1::2], strict=True)}
+
+
+def machine() -> str:
+    torch, tensorflow = metadata.version("torch"), metadata.version("tensorflow")
+    return f"torch {torch}, tensorflow {tensorflow}, {os.cpu_count()} processors, no GPU"
 
 
 def run(path: Path) -> dict[str, object]:
@@ -114,14 +132,13 @@ def run(path: Path) -> dict[str, object]:
 
 
 def head() -> str:
-    torch, tensorflow = metadata.version("torch"), metadata.version("tensorflow")
     return f"""# The article's table
 
 edgebench began as an answer to ["Internals: PyTorch 2.5.0's 2026 Optimizations vs. TensorFlow 2.17.0 for Computer
 Vision"](https://dev.to/johalputt/internals-pytorch-250s-2026-optimizations-vs-tensorflow-2170-for-computer-vision-gmh):
-a table of latencies that nobody can check. This page holds each of its inference rows against measurements that anybody
-can repeat. It is written by `python benchmarks/article.py` and not by hand; how verdicts come about is told in
-[claims](claims.md) and [measuring](measuring.md).
+a table of latencies that nobody can check. This page holds each of its inference rows against measurements, which
+`edgebench sweep article` repeats on whatever devices there are. It is written by `python benchmarks/article.py` and not
+by hand; how verdicts come about is told in [claims](claims.md) and [measuring](measuring.md).
 
 No Jetson and no A100 was at hand: rows about them are measured on what there was, which is named, and called not
 comparable. The weights are random: no time depends on them.
@@ -129,8 +146,7 @@ comparable. The weights are random: no time depends on them.
 ## Its programs
 
 Three programs are printed with the table, and they do not do what its text says. Each slip below is reduced to the
-statement that matters, in our words, in [examples/article](examples/article), and was run here (torch
-{torch}, tensorflow {tensorflow}, {os.cpu_count()} processors, no GPU).
+statement that matters, in our words, in `docs/examples/article`, and was run here ({machine()}).
 """
 
 
@@ -150,6 +166,8 @@ def claims(title: str, folder: str) -> str:
     """What `edgebench report --claims --matrix` says of the measurements there."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     if folder:
+        if Path(folder).name != "edgebench":
+            raise SystemExit(f"{folder}: the folder is to be called edgebench, as in $XDG_DATA_HOME")
         environment["XDG_DATA_HOME"] = str(Path(folder).absolute().parent)
     done = subprocess.run(
         [sys.executable, "-c", "from edge.cli import main; main()", "report", "--claims", "--matrix", "--markdown"],
@@ -157,6 +175,8 @@ def claims(title: str, folder: str) -> str:
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(done.stderr)
+    if "nothing of PyTorch or TensorFlow was measured" in done.stdout:
+        raise SystemExit(f"{folder or 'this machine'}: nothing was measured; edgebench sweep article does")
     text = done.stdout.strip().replace("\n####", "\n\n####")
     return f"### On {title}\n\n{text}\n"
 

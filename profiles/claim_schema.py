@@ -25,7 +25,7 @@ baseline = { options = { mode = "eager" } }     of a ratio: in what its other si
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 
@@ -60,7 +60,10 @@ _BYTES = {
 
 TIME_RATIO, COMPILE_SHARE, OVERHEAD = "time_ratio", "compile_share", "dynamic_overhead_share"
 
-_OF_ALL = (COMPILE_SHARE, "top1_share", "top5_share", "late_share")
+LATE, RIGHT = "late_share", ("top1_share", "top5_share")
+
+_OF_ALL = (COMPILE_SHARE, *RIGHT, LATE)
+_FIXED = ("model", "device", "runtime", "warmup", "iterations")  # of both sides of a ratio
 
 MEASURES: Mapping[str, Mapping[str, Unit]] = {
     "latency_mean_ms": _TIMES_MS,
@@ -72,7 +75,7 @@ MEASURES: Mapping[str, Mapping[str, Unit]] = {
     OVERHEAD: _SHARES,
     "top1_share": _SHARES,
     "top5_share": _SHARES,
-    "late_share": _SHARES,
+    LATE: _SHARES,
     "energy_j_per_image": {"J": Unit(1.0), "mJ": Unit(1e-3)},
     TIME_RATIO: {"x": Unit(1.0), "% less": Unit(-0.01, 1.0), "% more": Unit(0.01, 1.0)},
     COMPILE_SHARE: _SHARES,
@@ -178,6 +181,9 @@ class Claim:
         if (self.measure == TIME_RATIO) != (self.baseline is not None):
             message = "is for time_ratio alone" if self.baseline is not None else "is missing: a ratio to what?"
             raise SchemaViolation("baseline", message)
+        for name in _FIXED if self.baseline is not None else ():
+            if getattr(self.baseline, name) is not None:
+                raise SchemaViolation(f"baseline.{name}", "is of both sides: it belongs to conditions")
 
     def _check_value(self) -> None:
         ends = self.value if isinstance(self.value, tuple) else (self.value,)
@@ -185,7 +191,8 @@ class Claim:
             raise SchemaViolation("value", "is neither a number nor a range such as [20, 25], the less first")
         own = MEASURES[self.measure][self.unit]
         if min(ends) < 0 or min(own.own(end) for end in ends) < 0:
-            raise SchemaViolation("value", f"{min(ends):g} {self.unit} cannot be")
+            wrong = next(end for end in ends if end < 0 or own.own(end) < 0)
+            raise SchemaViolation("value", f"{wrong:g} {self.unit} cannot be")
         if self.measure in _OF_ALL and max(own.own(end) for end in ends) > 1:
             raise SchemaViolation("value", f"{max(ends):g} {self.unit} is more than all")
 
@@ -229,14 +236,40 @@ class ClaimsFile:
                 raise SchemaViolation(f"claims[{index}].id", f"{claim.id!r} is there twice")
             if claim.measure != COMPILE_SHARE and not (claim.conditions.model or self.conditions.model):
                 raise SchemaViolation(f"claims[{index}].conditions.model", "is missing: a figure of which model?")
-            if claim.measure == OVERHEAD and not claim.conditions.over(self.conditions).load.sizes:
-                message = "is to say which sizes are drawn, such as sizes:224-512"
-                raise SchemaViolation(f"claims[{index}].conditions.pattern", message)
+            counted = replace(claim.conditions, framework=None, runtime=None) == Conditions()
+            if claim.measure == COMPILE_SHARE and not (counted and claim.conditions.framework != "tensorflow"):
+                message = 'of a count of models can be framework = "pytorch" and runtime alone'
+                raise SchemaViolation(f"claims[{index}].conditions", message)
+        for index, claim in enumerate(self.whole):
+            for name, message in _unmeasurable(claim):
+                raise SchemaViolation(f"claims[{index}].{name}", message)
 
     @property
     def whole(self) -> tuple[Claim, ...]:
         """The claims with the conditions that all share laid under theirs."""
         return tuple(replace(claim, conditions=claim.conditions.over(self.conditions)) for claim in self.claims)
+
+
+def _unmeasurable(claim: Claim) -> Iterator[tuple[str, str]]:
+    """What nothing could ever be held against, with all its conditions: the key, and what is to be said there."""
+    load = claim.conditions.load
+    if claim.measure == OVERHEAD and not load.sizes:
+        yield "conditions.pattern", "is to say which sizes are drawn, such as sizes:224-512"
+    if claim.measure != OVERHEAD and load.sizes:
+        yield "conditions.pattern", f"draws sizes, of which there is {OVERHEAD} alone"
+    if claim.measure == LATE and load.kind != "rate":
+        yield "conditions.pattern", "is to say at which rate, such as rate:30"
+    baseline, other = claim.baseline, claim.other_side
+    if baseline is None or other is None:
+        return
+    if other == claim.conditions:
+        yield "baseline", "differs in nothing from conditions"
+    for name in ("framework", "backends", "precision", "batch", "size", "power_mode"):
+        if getattr(baseline, name) not in (None, ()) and getattr(claim.conditions, name) in (None, ()):
+            yield f"conditions.{name}", "is missing: baseline has it"
+    for option in baseline.options:
+        if option not in claim.conditions.options:
+            yield f"conditions.options.{option}", "is missing: baseline has it"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from device_agents.contract import Precision
 from edge.results.energy import NotKnown
@@ -20,6 +20,9 @@ from profiles.load import device_profile, model_profile
 _BYTES = {Precision.FP32: 4, Precision.FP16: 2, Precision.INT8: 1}
 _RUNTIME_BYTES = 2e9
 """What is granted to a framework beside the network's tensors: its libraries, the GPU's context, scratch memory."""
+
+_ANY_BATCH = 10**6
+"""What a claim of a throughput may be at that tells no batch: the weights are then read for nothing."""
 
 Costs = Callable[[Conditions], "GraphFacts | NotKnown"]
 
@@ -61,7 +64,7 @@ def called_out(claim: Claim, found: Bounds | NotKnown) -> str:
 
 
 def cost_of_profile(wanted: Conditions) -> GraphFacts | NotKnown:
-    """Of a model of ours, at its own size and in the claimed precision, FP32 where none is told."""
+    """Of a model of ours, at its own size and in the claimed precision."""
     try:
         profile = model_profile(wanted.model or "")
     except ConfigError:
@@ -99,34 +102,39 @@ def _of_time(claim: Claim, costs: Costs, *, is_rate: bool) -> Bounds | NotKnown:
     wanted = claim.conditions
     if wanted.device is None:
         return NotKnown("no device is named")
-    facts = costs(wanted)
+    profile = device_profile(wanted.device)
+    precision, mode = wanted.precision or profile.precision, wanted.power_mode or profile.power_mode
+    facts = costs(replace(wanted, precision=precision))
     if isinstance(facts, NotKnown):
         return facts
-    profile, batch = device_profile(wanted.device), wanted.batch or 1
     if not profile.peaks:
         return NotKnown(f"the profile {profile.name} has no published peak")
-    precision, mode = wanted.precision or profile.precision, wanted.power_mode or profile.power_mode
+    batch = wanted.batch or (_ANY_BATCH if is_rate else 1)
     least = floor_of(facts, batch, precision, profile.peaks, mode)
     if isinstance(least, NotKnown):
         return least
     what = f"{facts.macs or 0:,} multiply-adds" if least.bound == "compute" else f"{facts.least_bytes(batch):,} bytes"
     per = " a sample" if least.bound == "compute" else ""
-    how = f"{what}{per} at batch {batch} over the peak of {profile.name}: {least.ns / 1e6:.3g} ms"
+    at = f"batch {batch:,}" + ("" if wanted.batch else ", as none is claimed")
+    assumed = "" if wanted.precision else f" in {precision}, as no precision is claimed,"
+    how = f"{what}{per} at {at}{assumed} over the peak of {profile.name}: {least.ns / 1e6:.3g} ms"
     if is_rate:
         return Bounds(how, most=batch / (least.ns / 1e9), physical=True)
     return Bounds(how, least=least.ns / 1e6)
 
 
 def _of_memory(wanted: Conditions, costs: Costs) -> Bounds | NotKnown:
-    facts = costs(wanted)
-    if isinstance(facts, NotKnown):
-        return facts
-    batch = wanted.batch or 1
-    everything = facts.most_bytes(batch)
+    """Of a claim without a precision, the least has the smallest numbers and the most the largest; without a batch
+    there is no most."""
+    small = costs(replace(wanted, precision=wanted.precision or Precision.INT8))
+    large = costs(replace(wanted, precision=wanted.precision or Precision.FP32))
+    if isinstance(small, NotKnown):
+        return small
+    everything = None if isinstance(large, NotKnown) or wanted.batch is None else large.most_bytes(wanted.batch)
     if everything is None:
-        return Bounds(f"weights are {facts.weight_bytes / 1e9:.2g} GB", least=facts.weight_bytes)
+        return Bounds(f"weights are {small.weight_bytes / 1e9:.2g} GB", least=small.weight_bytes)
     how = (
-        f"weights and every activation at batch {batch}, none freed, are {everything / 1e9:.2f} GB; "
+        f"weights and every activation at batch {wanted.batch}, none freed, are {everything / 1e9:.2f} GB; "
         f"{_RUNTIME_BYTES / 1e9:.0f} GB are granted to the runtime"
     )
-    return Bounds(how, least=facts.weight_bytes, most=everything + _RUNTIME_BYTES)
+    return Bounds(how, least=small.weight_bytes, most=everything + _RUNTIME_BYTES)

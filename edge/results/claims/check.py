@@ -16,12 +16,12 @@ from edge.results.claims import coverage
 from edge.results.claims.bounds import Bounds, Costs, bounds, called_out
 from edge.results.claims.command import command
 from edge.results.claims.conditions import Difference
-from edge.results.claims.measures import MEASURED, Figure, ratio
+from edge.results.claims.measures import Figure
 from edge.results.claims.nearest import Near, nearest
 from edge.results.claims.reading import Measurements
 from edge.results.energy import NotKnown
 from edge.results.verdict import Status
-from profiles.claim_schema import COMPILE_SHARE, Claim, CompileCoverage
+from profiles.claim_schema import COMPILE_SHARE, OVERHEAD, Claim, CompileCoverage
 
 
 class Verdict(Word):
@@ -73,7 +73,7 @@ def _check(claim: Claim, among: Measurements, costs: Costs, compiled: CompileCov
     if claim.measure == COMPILE_SHARE:
         against = _counted(claim, compiled)
     else:
-        against = tuple(_against(claim, one, among) for one in nearest(claim, among))
+        against = tuple(_against(claim, one) for one in nearest(claim, among))
     limits = bounds(claim, costs)
     order = list(Verdict)
     verdict = min((one.verdict for one in against), key=order.index, default=Verdict.NOT_MEASURED)
@@ -85,16 +85,17 @@ def _counted(claim: Claim, compiled: CompileCoverage | None) -> tuple[Against, .
     figure = coverage.share(compiled)
     if compiled is None or isinstance(figure, NotKnown):
         return ()
-    verdict, why = judge(claim, figure)
+    within = _within(claim, figure.value)
+    verdict = Verdict.REPRODUCED if within else Verdict.NOT_REPRODUCED
+    why = f"{'within' if within else 'beyond'} {claim.tolerance:.0%} of what is claimed"
     told = f"{compiled.whole} of {compiled.models} ({compiled.of}, {compiled.made_at}): {why}"
     unlike = coverage.differences(claim, compiled)
     return (Against("", "", (), "", figure, _times(claim, figure.value), unlike, verdict, told),)
 
 
-def _against(claim: Claim, near: Near, among: Measurements) -> Against:
-    figure = _figure(claim, near, among)
-    verdict, why = _verdict(claim, near, figure)
-    measurement = near.read.measurement
+def _against(claim: Claim, near: Near) -> Against:
+    verdict, why = _verdict(claim, near)
+    measurement, figure = near.read.measurement, near.figure
     return Against(
         device=measurement.cell.device,
         profile=measurement.origin.device_profile,
@@ -108,14 +109,8 @@ def _against(claim: Claim, near: Near, among: Measurements) -> Against:
     )
 
 
-def _figure(claim: Claim, near: Near, among: Measurements) -> Figure | NotKnown:
-    if near.baseline is not None:
-        return ratio(near.baseline, near.read)
-    of = MEASURED.get(claim.measure)
-    return NotKnown(f"{claim.measure} is not measured yet") if of is None else of(near.read, among)
-
-
-def _verdict(claim: Claim, near: Near, figure: Figure | NotKnown) -> tuple[Verdict, str]:
+def _verdict(claim: Claim, near: Near) -> tuple[Verdict, str]:
+    figure = near.figure
     if isinstance(figure, NotKnown):
         return Verdict.NOT_MEASURED, figure.reason
     matters = [str(one) for one in near.differences if one.matters]
@@ -128,22 +123,34 @@ def _verdict(claim: Claim, near: Near, figure: Figure | NotKnown) -> tuple[Verdi
 
 
 def judge(claim: Claim, figure: Figure) -> tuple[Verdict, str]:
-    """Of a figure under the claim's own conditions; the tolerance is a share of what is claimed, in its own words."""
-    low, high = claim.ends
-    least, most = low - claim.tolerance * abs(low), high + claim.tolerance * abs(high)
-    told = claim.measured_in.told
-    if least <= told(figure.value) <= most:
+    """Of a figure under the claim's own conditions."""
+    if _within(claim, figure.value):
         return Verdict.REPRODUCED, f"within {claim.tolerance:.0%} of what is claimed"
     if figure.low is None or figure.high is None:
         return Verdict.NOT_REPRODUCED, f"beyond {claim.tolerance:.0%}; one process has no interval"
-    ends = sorted((told(figure.low), told(figure.high)))
+    least, most = _tolerated(claim)
+    ends = sorted(map(claim.measured_in.told, (figure.low, figure.high)))
     if ends[0] <= most and ends[1] >= least:
         return Verdict.UNDECIDED, "the 95 % interval reaches what is claimed: measure more processes"
     return Verdict.NOT_REPRODUCED, f"beyond {claim.tolerance:.0%}, and so is the whole 95 % interval"
 
 
+def _tolerated(claim: Claim) -> tuple[float, float]:
+    """In the claim's own words, of which the tolerance is a share."""
+    low, high = claim.ends
+    return low - claim.tolerance * abs(low), high + claim.tolerance * abs(high)
+
+
+def _within(claim: Claim, value: float) -> bool:
+    least, most = _tolerated(claim)
+    return least <= claim.measured_in.told(value) <= most
+
+
 def _times(claim: Claim, value: float) -> float | None:
+    """Of an overhead, the times that it makes: 1 % less than nothing is no negative factor."""
     low, high = claim.own
+    if claim.measure == OVERHEAD:
+        low, high, value = 1 + low, 1 + high, 1 + value
     if low <= value <= high:
         return 1.0
     end = low if value < low else high

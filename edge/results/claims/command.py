@@ -7,7 +7,7 @@ from edge.planning.choosing import AUTO
 from edge.planning.plan import Cell
 from edge.results.again import deploy_command
 from edge.results.claims import coverage
-from profiles.claim_schema import COMPILE_SHARE, Claim, Conditions
+from profiles.claim_schema import COMPILE_SHARE, RIGHT, Claim, Conditions
 from profiles.load import device_profile
 
 _ANY = "all"
@@ -18,7 +18,8 @@ def command(claim: Claim) -> str:
     if claim.measure == COMPILE_SHARE:
         return coverage.COMMAND
     sides = [claim.conditions, *([claim.other_side] if claim.other_side else [])]
-    return " && ".join(_deploy(side) for side in sides)
+    data = " --dataset DIR" if claim.measure in RIGHT else ""
+    return " && ".join(_deploy(side) + data for side in sides)
 
 
 def _deploy(side: Conditions) -> str:
@@ -35,5 +36,6 @@ def _deploy(side: Conditions) -> str:
             pattern=side.load,
             options=side.options,
             size=side.sides,
+            power_mode=side.power_mode,
         )
     )

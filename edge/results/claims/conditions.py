@@ -14,7 +14,8 @@ from profiles.load import model_profile, model_profile_names
 @dataclass(frozen=True)
 class Difference:
     """`matters` where figures under the one say nothing of a figure under the other: another device, batch, size,
-    precision, runtime, load or option. Versions, and how long was warmed up and timed, are named and do not."""
+    precision, runtime, load or option. Versions, how long was warmed up and timed, and what a plain request has
+    otherwise and the claim doesn't tell (`claimed` is ""), are named and do not."""
 
     name: str
     claimed: str
@@ -22,12 +23,13 @@ class Difference:
     matters: bool
 
     def __str__(self) -> str:
-        return f"{self.name} {self.measured or 'not told'}, claimed {self.claimed}"
+        claimed = f"claimed {self.claimed}" if self.claimed else "which is not claimed"
+        return f"{self.name} {self.measured or 'not told'}, {claimed}"
 
 
 def differences(wanted: Conditions, measurement: Measurement) -> tuple[Difference, ...]:
-    """The ones that matter first. What a claim does not tell differs in nothing."""
-    return (*_that_matter(wanted, measurement), *_others(wanted, measurement))
+    """The ones that matter first. What a claim does not tell is taken for what a plain request has."""
+    return (*_that_matter(wanted, measurement), *_others(wanted, measurement), *_not_told(wanted, measurement))
 
 
 def _that_matter(wanted: Conditions, measurement: Measurement) -> Iterator[Difference]:
@@ -65,6 +67,18 @@ def _others(wanted: Conditions, measurement: Measurement) -> Iterator[Difference
     for name, claimed, measured in counted:
         if claimed is not None and measured < claimed:
             yield Difference(name, f"{claimed:,}", f"{measured:,}", matters=False)
+
+
+def _not_told(wanted: Conditions, measurement: Measurement) -> Iterator[Difference]:
+    """One image, of the model's own size, and no option: the rest of a claim that doesn't tell more."""
+    cell = measurement.cell
+    if wanted.batch is None and cell.batch != 1:
+        yield Difference("batch", "", str(cell.batch), matters=False)
+    if wanted.sides is None and cell.size is not None:
+        yield Difference("size", "", _told(cell.size), matters=False)
+    for option, value in sorted(cell.options.items()):
+        if option not in wanted.options:
+            yield Difference(option, "", str(value), matters=False)
 
 
 def _size(measurement: Measurement) -> tuple[int, int] | None:

@@ -12,11 +12,10 @@ COMMAND = "python benchmarks/compile_coverage.py && python benchmarks/compile_to
 
 
 def share(found: CompileCoverage | None) -> Figure | NotKnown:
-    """Of all models that were tried: a count, whose interval is itself."""
+    """Of all models that were tried: a count, which has no interval."""
     if found is None:
         return NotKnown(f"nobody has counted it; {COMMAND} does")
-    value = found.whole / found.models
-    return Figure(value, value, value)
+    return Figure(found.whole / found.models)
 
 
 def differences(claim: Claim, found: CompileCoverage) -> tuple[Difference, ...]:

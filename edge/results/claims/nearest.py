@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edge.results.claims.conditions import Difference, differences
+from edge.results.claims.measures import MEASURED, Figure, ratio
 from edge.results.claims.reading import Measurements, Read
+from edge.results.energy import NotKnown
 from edge.results.likeness import differences as unlike
 from edge.results.likeness import request_key
 from edge.results.store import Measurement
@@ -20,9 +22,10 @@ _PARTNERS = 3  # baselines that are tried for a variant: the newest may be INVAL
 
 @dataclass(frozen=True)
 class Near:
-    """A measurement, or two of a ratio, and in what they differ from the claim."""
+    """A measurement, or two of a ratio, what it says of the claim, and in what it differs from it."""
 
     read: Read
+    figure: Figure | NotKnown
     differences: tuple[Difference, ...]
     baseline: Read | None = None
 
@@ -37,8 +40,9 @@ class Near:
 
 
 def nearest(claim: Claim, among: Measurements) -> Iterator[Near]:
-    """For each device, by name, the one in which least differs that matters; of those VALID ones first, then those
-    that differ least in all else, then the newest. Of a ratio, of pairs. Other frameworks say nothing of a claim."""
+    """For each device, by name, the one in which least differs that matters; of those the ones that have the figure
+    first, then VALID ones, then those that differ least in all else, then the newest. Of a ratio, of pairs. Other
+    frameworks say nothing of a claim."""
     wanted, baseline = claim.conditions, claim.other_side
     frameworks = {side.framework for side in (wanted, baseline) if side is not None}
     by_device: dict[str, list[Measurement]] = {}
@@ -48,56 +52,81 @@ def nearest(claim: Claim, among: Measurements) -> Iterator[Near]:
         if one.cell.model == wanted.model and bool(one.cell.pattern.sizes) == (claim.measure == OVERHEAD):
             by_device.setdefault(one.cell.device, []).append(one)
     for _, its in sorted(by_device.items()):
-        found = _pairs(wanted, baseline, its, among) if baseline is not None else _single(wanted, its, among)
-        best = min(found, key=lambda near: (_RANKS[near.status], len(near.differences)), default=None)
+        found = _pairs(wanted, baseline, its, among) if baseline is not None else _single(claim, its, among)
+        best = min(found, key=_order, default=None)
         if best is not None:
             yield best
 
 
-def _single(wanted: Conditions, its: Sequence[Measurement], among: Measurements) -> Iterator[Near]:
-    for one in _least(wanted, its):
+def _order(near: Near) -> tuple[bool, int, int]:
+    return isinstance(near.figure, NotKnown), _RANKS[near.status], len(near.differences)
+
+
+def _single(claim: Claim, its: Sequence[Measurement], among: Measurements) -> Iterator[Near]:
+    wanted, figure = claim.conditions, MEASURED[claim.measure]
+    matter = [_matter(wanted, one) for one in its]
+    alike = [one for one, count in zip(its, matter, strict=True) if count == min(matter)]
+    for one in _plainest(wanted, alike):
         read = among.read(one)
         if read is not None:
-            yield Near(read, differences(wanted, one))
+            yield Near(read, figure(read, among), differences(wanted, one))
+
+
+def _plainest(wanted: Conditions, its: Sequence[Measurement]) -> list[Measurement]:
+    """The newest of those that differ least in all."""
+    return sorted(its, key=lambda one: len(differences(wanted, one)))[:_MOST]
 
 
 def _pairs(wanted: Conditions, baseline: Conditions, its: Sequence[Measurement], among: Measurements) -> Iterator[Near]:
     """A variant with the baseline that was measured like it: alike in all in which the claim's two sides are."""
     across = _across(wanted, baseline)
-    of_baseline: dict[str, list[Measurement]] = {}
-    for one in its:
-        of_baseline.setdefault(request_key(one.cell, across), []).append(one)
-    pairs = [
-        (_matter(wanted, one) + _matter(baseline, other), one, other)
-        for one in its
-        for other in _least(baseline, of_baseline[request_key(one.cell, across)])[:_PARTNERS]
-        if not _same(one, other, wanted, baseline)
-    ]
-    least = min((count for count, _, _ in pairs), default=0)
-    for count, one, other in pairs[: _MOST * _MOST]:
-        read, base = (among.read(one), among.read(other)) if count == least else (None, None)
+    pairs = list(_sides(wanted, baseline, its, across))
+    least = min((pair.matter for pair in pairs), default=0)
+    for pair in [pair for pair in pairs if pair.matter == least][: _MOST * _PARTNERS]:
+        read, base = among.read(pair.variant), among.read(pair.baseline)
         if read is not None and base is not None:
-            told = (*differences(wanted, one), *_of_baseline(baseline, other), *_environment(other, one))
-            yield Near(read, tuple(dict.fromkeys(told)), base)
+            told = (
+                *differences(wanted, pair.variant),
+                *_of_baseline(baseline, pair.baseline),
+                *_environment(pair.baseline, pair.variant, across),
+            )
+            yield Near(read, ratio(base, read), tuple(dict.fromkeys(told)), base)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """`matter` counts what differs from the claim and matters, on both sides."""
+
+    matter: int
+    variant: Measurement
+    baseline: Measurement
+
+
+def _sides(
+    wanted: Conditions, baseline: Conditions, its: Sequence[Measurement], across: Sequence[str]
+) -> Iterator[_Pair]:
+    """The newest variants first, each with the newest of the baselines that come nearest. The two are no sides where
+    the baseline is as much a variant, or less of a baseline than the variant is."""
+    counted: dict[str, list[tuple[Measurement, int, int]]] = {}
+    rows = [(request_key(one.cell, across), (one, _matter(wanted, one), _matter(baseline, one))) for one in its]
+    for key, row in rows:
+        counted.setdefault(key, []).append(row)
+    for key, (one, as_variant, as_baseline) in rows:
+        others = [
+            (other, its_baseline)
+            for other, its_variant, its_baseline in counted[key]
+            if as_variant < its_variant and its_baseline <= as_baseline
+        ]
+        least = min((count for _, count in others), default=0)
+        for other in [other for other, count in others if count == least][:_PARTNERS]:
+            yield _Pair(as_variant + least, one, other)
 
 
 def _across(wanted: Conditions, baseline: Conditions) -> tuple[str, ...]:
     """The axes of a request in which the two sides of a ratio differ."""
-    axes = {"framework": "framework", "precision": "precision", "batch": "batch", "sides": "size",
-            "pattern": "pattern", "backends": "backend", "options": "options"}  # fmt: skip
+    axes = {"framework": "framework", "precision": "precision", "batch": "batch", "sides": "size", "pattern": "pattern",
+            "backends": "backend", "options": "options", "power_mode": "power_mode"}  # fmt: skip
     return tuple(axis for name, axis in axes.items() if getattr(wanted, name) != getattr(baseline, name))
-
-
-def _same(one: Measurement, other: Measurement, wanted: Conditions, baseline: Conditions) -> bool:
-    """Whether they are no two sides: the baseline is as much a variant, or less of a baseline than the variant is."""
-    return _matter(wanted, one) >= _matter(wanted, other) or _matter(baseline, other) > _matter(baseline, one)
-
-
-def _least(wanted: Conditions, its: Sequence[Measurement]) -> list[Measurement]:
-    """Those in which as little differs that matters as in any; the newest of them."""
-    counts = [_matter(wanted, one) for one in its]
-    least = min(counts, default=0)
-    return [one for one, count in zip(its, counts, strict=True) if count == least][:_MOST]
 
 
 def _matter(wanted: Conditions, one: Measurement) -> int:
@@ -109,9 +138,8 @@ def _of_baseline(baseline: Conditions, other: Measurement) -> Iterator[Differenc
         yield Difference(f"baseline's {one.name}", one.claimed, one.measured, one.matters)
 
 
-def _environment(baseline: Measurement, variant: Measurement) -> Iterator[Difference]:
-    """In what the device changed between the two sides."""
-    asked = {"backend", "framework", "precision", "batch", "size", "pattern", "options"}
+def _environment(baseline: Measurement, variant: Measurement, across: Sequence[str]) -> Iterator[Difference]:
+    """In what the device changed between the two sides, beside what is compared."""
     for one in unlike(baseline, variant):
-        if not asked & set(one.across):
+        if not set(across) & set(one.across):
             yield Difference(f"{one.name} between the two", one.a, one.b, matters=True)

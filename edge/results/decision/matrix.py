@@ -15,7 +15,7 @@ from edge.results.again import deploy_command
 from edge.results.claims.measures import Figure, ratio
 from edge.results.claims.reading import Measurements, Read
 from edge.results.decision.environments import AS_IS, COMPILED, FRAMEWORKS, MODES, Environment, environments
-from edge.results.decision.rows import EVERYTHING, MEDIAN, ROWS, Row
+from edge.results.decision.rows import EVERYTHING, MEDIAN, ROWS, Beside, Row
 from edge.results.energy import NotKnown
 from edge.results.store import Measurement
 from edge.results.verdict import Status
@@ -25,8 +25,8 @@ _RANKS = {Status.VALID: 0, Status.UNJUDGED: 1, Status.INVALID: 2}
 
 @dataclass(frozen=True)
 class Cell:
-    """What a framework has in a row: a figure in `Line.unit` with the verdict of its measurement, or why there is none
-    and the command that would measure it ("" where none would)."""
+    """What a framework has in a row: a figure in `Line.unit` with its measurement and the verdict, of several
+    measurements the worst, or why there is none and the command that would measure it ("" where none would)."""
 
     figure: Figure | NotKnown
     status: str = ""
@@ -99,7 +99,7 @@ def _lines(
 ) -> Iterator[Line]:
     nobody = all(reads.get((way, name)) is None for name in FRAMEWORKS)
     for row in (EVERYTHING,) if nobody else ROWS:
-        if row.ways and way not in row.ways:
+        if (row.ways and way not in row.ways) or (row.of_any_size and one.asked.size is not None):
             continue
         cells = {name: _cell(row, way, name, one, reads.get((way, name)), among) for name in FRAMEWORKS}
         yield Line(way, row.name, row.unit, cells, _quotient(row, cells, [reads.get((way, n)) for n in FRAMEWORKS]))
@@ -109,13 +109,13 @@ def _cell(row: Row, way: str, framework: str, one: Environment, read: Read | Non
     if read is None:
         why = "not measured in this environment"
         return Cell(NotKnown(why), command=_command(one.asked, way, framework))
-    status, measurement = str(read.verdict.status), read.measurement.id
     why = row.never(read.measurement.cell)
-    if why:
-        return Cell(NotKnown(why), status, measurement)
-    figure = row.of(read, among)
-    command = _with(read.measurement.cell, row) if isinstance(figure, NotKnown) and row.needs else ""
-    return Cell(figure, status, measurement, command)
+    figure = NotKnown(why) if why else row.of(read, among)
+    command = _with(read.measurement.cell, row) if isinstance(figure, NotKnown) and row.needs and not why else ""
+    reads = figure.reads if isinstance(figure, Beside) else (read,)
+    status = max((its.verdict.status for its in reads), key=_RANKS.__getitem__)
+    told = figure.figure if isinstance(figure, Beside) else figure
+    return Cell(told, str(status), reads[-1].measurement.id, command)
 
 
 def _command(asked: Asked, way: str, framework: str) -> str:

@@ -20,18 +20,28 @@ from profiles.errors import ConfigError
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A figure that another measurement brings than the one that stands in the other rows; `reads` are those that it is
+    made of, that one last."""
+
+    figure: Figure
+    reads: tuple[Read, ...]
+
+
+@dataclass(frozen=True)
 class Row:
     """`ways` are those that have it, all where it is empty; `needs` is in what a request differs that brings it;
     `never` says why a request has none whatever is measured, "" where it may have one. What `is_difference` may be
-    about 0 or below, and has no ratio."""
+    about 0 or below, and has no ratio. What is `of_any_size` is no row of a request for one size."""
 
     name: str
     unit: str
-    of: Of
+    of: Callable[[Read, Measurements], Figure | NotKnown | Beside]
     ways: tuple[str, ...] = ()
     needs: Mapping[str, Any] = field(default_factory=dict)
     never: Callable[[Asked], str] = lambda _: ""
     is_difference: bool = False
+    of_any_size: bool = False
 
 
 def _compile_s(read: Read, _: Measurements) -> Figure | NotKnown:
@@ -44,17 +54,17 @@ def _compile_s(read: Read, _: Measurements) -> Figure | NotKnown:
     return around(cold) if cold else NotKnown("no process compiled anew")
 
 
-def _drawn(read: Read, among: Measurements) -> Figure | NotKnown:
-    """The overhead of drawn sizes of the same request, of the newest that has one."""
+def _drawn(read: Read, among: Measurements) -> Beside | NotKnown:
+    """The overhead of drawn sizes of the same request, of the newest that has one, in percent."""
     cell = read.measurement.cell
-    wanted, why = request_key(replace(cell, size=None), _OF_DRAWN), "drawn sizes were not measured"
+    wanted, why = request_key(cell, _OF_DRAWN), "drawn sizes were not measured"
     for one in among.like(read.measurement):
         drawn = one.measurement.cell
-        alike = request_key(replace(drawn, size=None), _OF_DRAWN) == wanted and _same(one, read)
+        alike = request_key(drawn, _OF_DRAWN) == wanted and _same(one, read)
         if drawn.pattern.sizes and alike and drawn.options.get("mode") == cell.options.get("mode"):
-            found = MEASURED[OVERHEAD](one, among)
+            found = _scaled(MEASURED[OVERHEAD], 100.0)(one, among)
             if isinstance(found, Figure):
-                return found
+                return Beside(found, (one,))
             why = found.reason
     return NotKnown(why)
 
@@ -73,13 +83,14 @@ def _same(one: Read, other: Read) -> bool:
     return versions[0] == versions[1] and identity_of(one.measurement) == identity_of(other.measurement)
 
 
-def _int8(read: Read, among: Measurements) -> Figure | NotKnown:
+def _int8(read: Read, among: Measurements) -> Beside | NotKnown:
     """Its time over that of the same request in the matrix's precision, in one environment."""
     wanted = request_key(replace(read.measurement.cell, precision=Precision.INT8), ())
     for one in among.like(read.measurement):
         sound = one.verdict.status is not Status.INVALID
         if sound and request_key(one.measurement.cell, ()) == wanted and _same(one, read):
-            return ratio(read, one)
+            found = ratio(read, one)
+            return found if isinstance(found, NotKnown) else Beside(found, (read, one))
     return NotKnown("INT8 was not measured")
 
 
@@ -111,8 +122,8 @@ ROWS: tuple[Row, ...] = (
     Row("loading, cold", "s", cold_s, needs={"cold": True}),
     Row("loading, warm", "s", warm_s),
     Row("memory", "MB", _scaled(MEASURED["memory_bytes"], 1e-6)),
-    Row("drawn sizes", "% more", _scaled(_drawn, 100.0), needs={"pattern": _SIZES, "size": None}, never=_of_one_size,
-        is_difference=True),
+    Row("drawn sizes", "% more", _drawn, needs={"pattern": _SIZES}, never=_of_one_size, is_difference=True,
+        of_any_size=True),
     Row("top-1", "% right", _scaled(top1, 100.0)),
     Row("cost", "a million images", cost),
     Row("energy", "J an image", MEASURED["energy_j_per_image"]),

@@ -17,6 +17,7 @@ from edge.results.energy import NotKnown
 from edge.results.store import Store
 from profiles.schema import Price
 from tests.report_lab import Made, add
+from tests.unit.edge.test_overhead import TEN_PERCENT, Lab
 
 
 class Native(Made):
@@ -163,3 +164,28 @@ def test_is_told_alike_on_a_terminal_in_markdown_and_as_data(tmp_path: Path) -> 
     rows = [row for row in report.markdown(found).splitlines() if row.startswith("|")]
     assert len(rows) == 2 + len(found.lines)
     assert any("mode=compile" in note for note in report.notes(found))
+
+
+def test_what_another_measurement_brings_has_its_id_and_verdict(tmp_path: Path) -> None:
+    lab, store = Lab(), Store(tmp_path)
+    sized = lab.static(224, 10.0, 10.2, name="own").measurement
+    own = replace(sized, cell=replace(sized.cell, size=None))
+    for one in (own, lab.drawn(TEN_PERCENT).measurement, *(row.measurement for row in lab.references())):
+        store.add(one, lab.samples[one.id].astype("<i8").tobytes())
+    several = {one.label: one for one in matrices(Measurements.named(store, list(lab.samples)))}
+    plain = next(one for label, one in several.items() if " at " not in label)
+    (way,) = {one.way for one in plain.lines if one.name == "drawn sizes"}
+    brought = line(plain, way, "drawn sizes").cells["pytorch"]
+    assert isinstance(brought.figure, Figure)
+    assert brought.figure.value == pytest.approx(10, rel=0.01)
+    assert brought.measurement == "drawn"
+    others = [one for label, one in several.items() if " at " in label]
+    assert others
+    assert not [one for matrix in others for one in matrix.lines if one.name == "drawn sizes"]
+
+
+def test_a_gain_has_the_worse_verdict_of_both_sides(tmp_path: Path) -> None:
+    drifting, quantised = Made("aaaa1", ms=4.0, slower=0.5), Made("aaaa2", ms=3.0, precision=Precision.INT8)
+    (found,) = of(tmp_path, drifting, quantised)
+    gain = line(found, "in tensorrt", "INT8").cells["pytorch"]
+    assert (gain.measurement, gain.status) == ("aaaa2", "INVALID")

@@ -41,6 +41,7 @@ def test_a_ratio_has_a_baseline_that_says_in_what_it_differs(tmp_path: Path) -> 
         CLAIM.replace("latency_mean_ms", "time_ratio")
         .replace('"ms"', '"% less"')
         .replace("value = 8", "value = [20, 25]")
+        .replace("batch = 32", 'batch = 32, options = { mode = "compile" }')
     )
     (claim,) = claims_file(write(tmp_path, SOURCE + text + 'baseline = { options = { mode = "eager" } }\n')).whole
     assert claim.own == pytest.approx((0.75, 0.80))
@@ -86,6 +87,44 @@ def test_a_mistake_names_file_and_key(tmp_path: Path, was: str, instead: str, to
         claims_file(write(tmp_path, text))
     assert "mine.toml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "told"),
+    [
+        ('model = "resnet101"', r"key 'claims\[0\].baseline.model': is of both sides: it belongs to conditions"),
+        ('runtime = "8.6"', r"baseline.runtime': is of both sides"),
+        ("batch = 32", r"key 'claims\[0\].baseline': differs in nothing from conditions"),
+        ('precision = "fp32"', r"key 'claims\[0\].conditions.precision': is missing: baseline has it"),
+        ('options = { mode = "eager" }', r"key 'claims\[0\].conditions.options.mode': is missing: baseline has it"),
+    ],
+)
+def test_a_baseline_that_nothing_could_be_held_against_is_refused(tmp_path: Path, baseline: str, told: str) -> None:
+    text = CLAIM.replace("latency_mean_ms", "time_ratio").replace('"ms"', '"x"')
+    with pytest.raises(ConfigError, match=told):
+        claims_file(write(tmp_path, SOURCE + text + f"baseline = {{ {baseline} }}\n"))
+
+
+@pytest.mark.parametrize(
+    ("measure", "conditions", "told"),
+    [
+        ("compile_share", 'model = "resnet50"', r"conditions': of a count of models can be framework"),
+        ("compile_share", 'framework = "tensorflow"', r"conditions': of a count of models can be framework"),
+        ("late_share", 'model = "resnet50"', r"conditions.pattern': is to say at which rate, such as rate:30"),
+        ("top1_share", 'model = "resnet50", pattern = "sizes:224-512"', r"conditions.pattern': draws sizes, of which"),
+    ],
+)
+def test_conditions_that_no_figure_has_are_refused(tmp_path: Path, measure: str, conditions: str, told: str) -> None:
+    text = CLAIM.replace("latency_mean_ms", measure).replace('"ms"', '"%"')
+    text = text.replace('model = "resnet50", batch = 32', conditions)
+    with pytest.raises(ConfigError, match=told):
+        claims_file(write(tmp_path, SOURCE + text))
+
+
+def test_the_end_of_a_range_that_cannot_be_is_told(tmp_path: Path) -> None:
+    text = CLAIM.replace("latency_mean_ms", "time_ratio").replace('"ms"', '"% less"').replace("= 8", "= [20, 120]")
+    with pytest.raises(ConfigError, match="120 % less cannot be"):
+        claims_file(write(tmp_path, SOURCE + text + "baseline = { batch = 1 }\n"))
 
 
 def test_more_than_all_cannot_be_compiled(tmp_path: Path) -> None:
