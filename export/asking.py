@@ -13,7 +13,7 @@ from export import native
 from export.artifact import Format, sha256_file
 from export.graph.files import data_files
 from export.models import ONNX, ModelRef, frameworks_of, missing, takes_one_size
-from export.request import RANDOM, ExportRequest, Form
+from export.request import RANDOM, ExportRequest, Form, uncalibrated
 from profiles.errors import ConfigError
 from profiles.load import unknown
 from profiles.schema import TASKS
@@ -123,8 +123,9 @@ def _at_precision(request: ExportRequest, ref: ModelRef, options: Options) -> Ex
     if request.precision is Precision.FP32:
         return request
     if options.calibrate is None:
-        fix = "--calibrate with a folder of images or an .npz; --calibrate random shows speed, not accuracy"
-        raise ConfigError("int8 needs data to calibrate on", where=ref.name, fix=fix)
+        if ref.kind == ONNX:  # it may be INT8 already, which its graph tells
+            return replace(request, io=options.io)
+        raise uncalibrated(ref.name)
     if options.calibrate == RANDOM:
         return replace(request, calibration=RANDOM, io=options.io)
     path = Path(options.calibrate).expanduser()
@@ -171,8 +172,9 @@ def _text(path: Path, where: str) -> str:
 
 
 def content_of(ref: ModelRef) -> str | None:
-    """ "sha256:<hex>" of a user's file or folder, and of the weights beside an .onnx; of a factory, its name and the
-    hash of its module; else None. Errors: ConfigError when it cannot be read."""
+    """ "sha256:<hex>" of a user's file or folder, and of the weights beside an .onnx; of a factory, its name and a hash
+    of its module and of where that is, as modules beside it are a part of the model; else None. Errors: ConfigError
+    when it cannot be read."""
     if ref.path is None:
         return None
     found = fingerprint(ref.path, "MODEL")
@@ -180,7 +182,9 @@ def content_of(ref: ModelRef) -> str | None:
         beside = [sha256_file(path) for path in data_files(ref.path)]
         if beside:
             found = hashlib.sha256("".join([found, *beside]).encode()).hexdigest()
-    return f"{ref.factory}@{found}" if ref.factory else f"sha256:{found}"
+    if ref.factory:
+        return f"{ref.factory}@{hashlib.sha256(f'{found} {ref.path}'.encode()).hexdigest()}"
+    return f"sha256:{found}"
 
 
 def _weights(ref: ModelRef, weights: str, content: str | None) -> tuple[str, Path | None]:

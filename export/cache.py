@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -139,19 +140,22 @@ def find_any(
 
 def write_copy(artifact: Artifact, folder: Path) -> Path:
     """A plain copy of the artifact, manifest included, in `folder`/<model>-<framework>-<precision>-<batch>, and
-    -<target> for an engine, -<format> for what a framework runs itself. Returns that folder. Errors: ConfigError when
-    it cannot be written."""
+    -<target> for an engine, -<format> for what a framework runs itself: in place of the one that was there, whole.
+    Returns that folder. Errors: ConfigError when it cannot be written."""
     batch = artifact.batch if artifact.batch == "dynamic" else f"b{artifact.batch}"
     kind = artifact.target if artifact.format in (Format.ONNX, Format.ENGINE) else str(artifact.format)
     words = (artifact.model.replace(":", "-"), artifact.framework, str(artifact.precision), batch, kind)
     home = folder / "-".join(word for word in words if word)
     names = (*(entry.name for entry in artifact.files), MANIFEST)
+    before = _listed(home)
     try:
         home.mkdir(parents=True, exist_ok=True)
         for file in names:
             shutil.copyfile(artifact.path / file, home / f"{file}.part")
         for file in names:
             (home / f"{file}.part").replace(home / file)
+        for file in before - set(names):
+            (home / file).unlink(missing_ok=True)
     except OSError as error:
         for file in names:
             with contextlib.suppress(OSError):
@@ -160,6 +164,15 @@ def write_copy(artifact: Artifact, folder: Path) -> Path:
             home.rmdir()  # where nothing else is in it
         raise ConfigError(f"cannot be written ({error.strerror or error})", where=str(home)) from None
     return home
+
+
+def _listed(home: Path) -> set[str]:
+    """Files of the artifact that was written there before."""
+    try:
+        names = {str(entry["name"]) for entry in json.loads((home / MANIFEST).read_bytes())["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {name for name in names if Path(name).name == name}
 
 
 def readable(store: Store) -> list[Artifact]:

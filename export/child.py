@@ -164,7 +164,7 @@ def _check_bounds(pid: int, deadline: float, pending: int, run: Run) -> None:
     used = group_rss(pid)
     if used > run.memory_bytes:
         message = f"the export used {used / 2**30:.1f} GiB, over its limit of {run.memory_bytes / 2**30:.1f} GiB"
-        raise ExportError(message, fix="export on a machine with more memory", stage="export")
+        raise ExportError(message, fix="export on a machine with more memory, or give fewer images", stage="export")
 
 
 def memory_limit() -> int:

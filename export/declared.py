@@ -18,6 +18,7 @@ from profiles.errors import ConfigError, ExportError
 from profiles.schema import ImageInput
 
 _DIM = re.compile(r"[1-9][0-9]{0,8}|[A-Za-z_][A-Za-z0-9_]*")
+_BY = re.compile(r"(?<=\w)x(?=[0-9]|(?:batch|height|width)(?:x|\Z))")  # the x of 1x3x224x224, Nx3x224x224
 _DTYPES = ("float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
 _EXAMPLE = "for example images:float32:batch,3,224,224"
 
@@ -39,9 +40,7 @@ def _parse(text: str) -> TensorSpec:
         raise ConfigError(f"{text!r} is not NAME:DTYPE:SHAPE", where="--input", fix=_EXAMPLE)
     if dtype not in _DTYPES:
         raise ConfigError(f"unknown type {dtype!r} of input {name!r}", where="--input", fix=", ".join(_DTYPES))
-    words = (
-        re.split(r"\s*,\s*", shape.strip("[]() ")) if "," in shape else re.split(r"(?<=[0-9ht])x(?=[0-9bhw])", shape)
-    )
+    words = re.split(r"\s*,\s*", shape.strip("[]() ")) if "," in shape else re.split(_BY, shape)
     if not all(_DIM.fullmatch(word) for word in words):
         raise ConfigError(f"{shape!r} is no shape of input {name!r}", where="--input", fix=_EXAMPLE)
     dims: tuple[Dim, ...] = tuple(int(word) if word.isdigit() else word for word in words)

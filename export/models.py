@@ -190,10 +190,19 @@ def _locate(module: str, folders: tuple[str, ...]) -> Path | None:
     parts = module.split(".")
     for index in range(len(parts)):
         spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: index + 1]), search)
+        if spec is None and index == 0:
+            spec = _installed_elsewhere(module.partition(".")[0])
         if spec is None:
             return None
         origin, search = spec.origin, spec.submodule_search_locations or ()
     return Path(origin) if origin and Path(origin).suffix == ".py" else None
+
+
+def _installed_elsewhere(package: str) -> importlib.machinery.ModuleSpec | None:
+    """By the finders that editable installs bring."""
+    finders = (finder for finder in sys.meta_path if finder is not importlib.machinery.PathFinder)
+    found = (finder.find_spec(package, None) for finder in finders if hasattr(finder, "find_spec"))
+    return next((spec for spec in found if spec is not None), None)
 
 
 def _imports(path: Path) -> str | None:

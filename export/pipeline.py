@@ -21,10 +21,9 @@ from export import native
 from export.artifact import GOLDEN, JUDGED, Artifact, Calibration, Format, KeptNode, Store
 from export.cache import adopt, is_twin, weights_key
 from export.child import Run, run_job
-from export.data import golden
 from export.draft import HALF, MODEL_FILE, Case, Draft
 from export.models import ONNX, ModelRef, installed
-from export.request import RANDOM, ExportRequest, to_job
+from export.request import RANDOM, ExportRequest, to_job, uncalibrated
 from profiles.errors import ConfigError, ExportError, ParityError
 
 _NATIVE_TASKS = ("classification", "segmentation", "video", "other")
@@ -169,7 +168,9 @@ class Pipeline:
         return self._job(job)
 
     def _calibration(self, parent: Artifact) -> dict[str, Any]:
-        data = self.request.calibration or RANDOM
+        data = self.request.calibration
+        if data is None:
+            raise uncalibrated(self.ref.name)
         cached = self.store.root / "calibrations" / f"{parent.id[:32]}-{data.removeprefix('sha256:')[:32]}.json"
         cached.parent.mkdir(parents=True, exist_ok=True)
         file = None
@@ -192,10 +193,7 @@ class Pipeline:
             return None
         inputs = tuple(TensorSpec(image.name, "float32", (draft.batch, *image.shape)) for image in draft.images)
         asked = self._samples(self.request.images_path, "images-in.npz", inputs, draft)
-        answered = self._answers(asked, Precision.FP32, self.run.workspace / "images-out.npz")
-        joined = self.run.workspace / "images.npz"
-        golden.save(joined, golden.load(asked)[0], golden.load(answered)[1])
-        return str(joined)
+        return str(self._answers(asked, Precision.FP32, self.run.workspace / "images.npz", joined=True))
 
     def _gate(self, case: Case) -> Artifact:
         case = replace(case, images=self._images(case.draft))
@@ -260,10 +258,10 @@ class Pipeline:
         labels = self.request.labels_path
         return draft if labels is None else replace(draft, labels=_lines(labels))
 
-    def _answers(self, inputs: Path, precision: Precision, out: Path) -> Path:
-        self._job(
-            {"op": "answers", **self._asked(), "inputs": str(inputs), "precision": str(precision), "out": str(out)}
-        )
+    def _answers(self, inputs: Path, precision: Precision, out: Path, *, joined: bool = False) -> Path:
+        """`joined` says whether the inputs stand beside them."""
+        job = {"inputs": str(inputs), "precision": str(precision), "out": str(out), "joined": joined}
+        self._job({"op": "answers", **self._asked(), **job})
         return out
 
     def _find_weights(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from device_agents.contract import Dim, DimRange, Precision, ShapeProfile, TensorSpec, dumps, from_json, to_json
 from export.artifact import Format
+from profiles.errors import ConfigError
 
 FREE_BATCH = "batch"
 FREE_HEIGHT, FREE_WIDTH = "height", "width"
@@ -108,6 +109,12 @@ class ExportRequest(Form):
             if not field.name.endswith("_path") and value != field.default:
                 kept[field.name] = value
         return hashlib.sha256(dumps(kept).encode()).hexdigest()
+
+
+def uncalibrated(where: str) -> ConfigError:
+    """Of INT8, where nothing says from which data its ranges are to come."""
+    fix = "--calibrate with a folder of images or an .npz; --calibrate random shows speed, not accuracy"
+    return ConfigError("int8 needs data to calibrate on", where=where, fix=fix)
 
 
 def to_job(request: ExportRequest) -> dict[str, Any]:

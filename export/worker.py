@@ -92,11 +92,13 @@ def _weights(job: Job, progress: Progress) -> Job:
 
 
 def _answers(job: Job, progress: Progress) -> Job:
-    """The framework's own outputs for the inputs of a file, at the precision that the job names."""
+    """The framework's own outputs for the inputs of a file, at the precision that the job names; `joined` says whether
+    the inputs are written beside them."""
     ref, request = _asked(job)
     request = replace(request, precision=Precision(job["precision"]))
     inputs, _ = golden.load(Path(job["inputs"]))
-    golden.save(Path(job["out"]), {}, _framework(request).answers(ref, request, inputs, progress))
+    found = _framework(request).answers(ref, request, inputs, progress)
+    golden.save(Path(job["out"]), inputs if job["joined"] else {}, found)
     return {}
 
 
@@ -145,11 +147,12 @@ _HANDLERS: dict[str, Handler] = {
 
 def _asked(job: Job) -> tuple[ModelRef, ExportRequest]:
     paths = {"path": Path(job["ref"]["path"])} if "path" in job["ref"] else {}
-    ref = from_json(ModelRef, {**job["ref"], **paths})
-    if ref.kind == "factory":
+    ref, request = from_json(ModelRef, {**job["ref"], **paths}), from_job(job["request"])
+    if ref.kind == "factory" or request.unsafe:
         watch(Path.cwd())
+    if ref.kind == "factory":
         _go_to(ref.folders)
-    return ref, from_job(job["request"])
+    return ref, request
 
 
 def _go_to(folders: Sequence[str]) -> None:

@@ -75,12 +75,16 @@ def read_files(
     check_kind(image)
     kept: list[Path] = []
     skipped: list[Path] = []
-    arrays = []
+    height, width = size or image.shape[1:]
+    most = len(files) if most is None else min(most, len(files))
+    array = np.empty(
+        (most, image.shape[0], height, width), np.float32
+    )  # filled, as a list and its stack are twice that
     for file in files:
         if len(kept) == most:
             break
         try:
-            arrays.append(normalise(_pixels(file, image, size or image.shape[1:]), image))
+            array[len(kept)] = normalise(_pixels(file, image, (height, width)), image)
         except ConfigError:
             if not skip:
                 raise
@@ -89,7 +93,7 @@ def read_files(
             kept.append(file)
     if not kept:
         raise ConfigError(f"none of its {len(skipped)} images can be read", where=str(files[0].parent))
-    return Images(np.stack(arrays), tuple(kept), tuple(skipped))
+    return Images(array[: len(kept)], tuple(kept), tuple(skipped))
 
 
 def normalise(pixels: NDArray[Any], image: ImageInput) -> NDArray[np.float32]:

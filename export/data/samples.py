@@ -29,6 +29,8 @@ def compute(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
     path = Path(job["path"])
     inputs = tuple(from_json(TensorSpec, one) for one in job["inputs"])
     shown = tuple(from_json(ImageInput, one) for one in job["images"])
+    if not inputs:
+        raise ExportError("how this model wants its images is not known", where=str(path), fix="give --mean and --std")
     progress(f"read {path.name}")
     if path.is_dir():
         arrays, notes = _of_folder(path, inputs, shown, job)

@@ -6,6 +6,7 @@ be compared with, and says so.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,18 @@ from export import graph
 from export.artifact import GOLDEN
 from export.cache import versions
 from export.data import golden, npz
-from export.declared import finite, golden_inputs, image_of
+from export.declared import finite, image_of, samples
 from export.draft import Draft
+from export.graph.checks import nodes
+from export.graph.files import tensors
 from export.judging import parity
 from export.models import ModelRef
-from export.request import ExportRequest
+from export.request import FREE_HEIGHT, FREE_WIDTH, ExportRequest
 from profiles.errors import ExportError
 from profiles.progress import Progress
 
 _FLOATS = {"float32": Precision.FP32, "float16": Precision.FP16}
-_QUANTIZED = "QuantizeLinear"
+_QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,12 @@ class Exporter:
         images = tuple(image for image in (image_of(spec, request) for spec in specs) if image is not None)
         unchecked = None
         if request.reference_path is not None:
-            inputs, reference = _given(request.reference_path, specs, graph.specs(model.graph.output))
+            golden.save(out / GOLDEN, *_given(request.reference_path, specs, graph.specs(model.graph.output)))
         else:
-            inputs = golden_inputs(specs, request, images)
             self.progress(f"run {path.name} with onnxruntime")
-            reference = parity.run(written, inputs, held)
+            for file, inputs in samples(specs, images, request).items():
+                golden.save(out / file, inputs, parity.run(written, inputs, held))
             unchecked = "the file is its own reference"
-        golden.save(out / GOLDEN, inputs, reference)
         return Draft(
             task=request.task or "other",
             batch=request.batch,
@@ -98,6 +100,7 @@ def _read(path: Path, request: ExportRequest) -> Any:
         message = f"the file has opset {given}, over {request.opset}, and is not converted"
         raise ExportError(message, where=str(path), fix=fix)
     graph.sanitise(model)  # onnx writes a newer format than onnxruntime reads
+    _free_the_unknown(model)
     constants = {tensor.name for tensor in model.graph.initializer}
     kept = [value for value in model.graph.input if value.name not in constants]
     del model.graph.input[:]
@@ -112,9 +115,17 @@ def _read(path: Path, request: ExportRequest) -> Any:
     return model
 
 
+def _free_the_unknown(model: Any) -> None:
+    """In place: a dimension of -1 or 0, as some exporters write what they don't know, is free."""
+    for value in (*model.graph.input, *model.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value < 1:
+                dim.Clear()
+
+
 def _declare(model: Any, request: ExportRequest, path: Path) -> None:
-    """In place: inputs become what --input says of them, and sides what --size says. Errors: ExportError for an input
-    that the file has not, of another type, or that is fixed otherwise."""
+    """In place: inputs become what --input says of them, and free sides what --size says where that is one size.
+    Errors: ExportError for an input that the file has not, of another type, or that is fixed otherwise."""
     values = {value.name: value for value in model.graph.input}
     for spec in request.declared:
         if spec.name not in values:
@@ -130,6 +141,12 @@ def _declare(model: Any, request: ExportRequest, path: Path) -> None:
         for dim, asked in zip(values[spec.name].type.tensor_type.shape.dim, spec.shape, strict=True):
             dim.Clear()
             setattr(dim, "dim_param" if isinstance(asked, str) else "dim_value", asked)
+    sides = dict(zip((FREE_HEIGHT, FREE_WIDTH), request.size or (), strict=False))
+    for dim in (dim for value in values.values() for dim in value.type.tensor_type.shape.dim):
+        side = sides.get(dim.dim_param)
+        if side is not None and side.min == side.max:
+            dim.Clear()
+            dim.dim_value = side.opt
 
 
 def _shaped(value: Any, rank: int) -> Any:
@@ -163,15 +180,30 @@ def _fix_batch(model: Any, batch: Dim, path: Path) -> None:
 
 
 def _precision(model: Any, specs: tuple[TensorSpec, ...], path: Path) -> Precision:
-    """What the graph computes in, told by its Q/DQ nodes, or by its weights and inputs."""
-    if any(node.op_type == _QUANTIZED for node in model.graph.node):
+    """What the graph computes in: INT8 where anything in it is quantised, else FP16 where most of its weights are, else
+    what its inputs say."""
+    import onnx
+
+    if any(_is_quantised(node.op_type) for node in nodes(model)):
         return Precision.INT8
+    held = dict.fromkeys(("FLOAT", "FLOAT16"), 0)
+    for tensor in tensors(model):
+        kind = onnx.TensorProto.DataType.Name(tensor.data_type)
+        if kind in held:
+            held[kind] += math.prod(tensor.dims)
+    if held["FLOAT16"] > held["FLOAT"]:
+        return Precision.FP16
     floats = {spec.dtype for spec in specs} & _FLOATS.keys()
     if len(floats) == 1:
         return _FLOATS[floats.pop()]
     if not floats and {spec.dtype for spec in specs} <= {"uint8", "int64", "int32", "bool"}:
         return Precision.FP32
     raise ExportError("its inputs are neither float32 nor float16", where=str(path))
+
+
+def _is_quantised(op: str) -> bool:
+    """Of ONNX's operators and of onnxruntime's own."""
+    return op in _QUANTISED or op.startswith("QLinear") or op.endswith("Integer")
 
 
 def _given(

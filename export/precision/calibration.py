@@ -7,6 +7,7 @@ onnxruntime's calibrators hold every tensor of every sample in memory.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def load(path: Path, tensors: Sequence[str]) -> dict[str, float] | None:
 
 def save(path: Path, ranges: Ranges) -> None:
     told = {"method": METHOD, "recipe": RECIPE, "ranges": dict(ranges)}
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two exports may have the same data
     part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     part.replace(path)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from export.precision.nodes import (
     lift_constants,
     rename_captured,
     schema_of,
+    taken,
 )
 from export.precision.overflow import FLOAT16_MAX
 
@@ -152,9 +154,11 @@ class _Conversion:
     made: dict[str, int] = field(default_factory=dict)
     wanted: dict[str, set[int]] = field(default_factory=dict)  # of constants
     same: dict[str, str] = field(default_factory=dict)  # what a Cast made that is none any more
+    added: dict[str, str] = field(default_factory=dict)  # what a tensor is called here, by what it would best be called
     done: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._taken = taken(self.graph)
         self.wanted = {tensor.name: set() for tensor in self.graph.initializer if tensor.data_type == _FLOAT}
         for node in self.graph.node:
             for index, name in enumerate(node.input):
@@ -194,7 +198,7 @@ class _Conversion:
         for value in self.graph.output:
             made = self.made.get(value.name)
             if made == _HALF and self.io == "fp32":
-                inner = f"{value.name}/fp16"
+                inner = self._called(value.name, "fp16")
                 for node in self.graph.node:
                     _rename(node, value.name, inner)
                 self.graph.node.append(_cast(inner, value.name, _FLOAT))
@@ -204,7 +208,7 @@ class _Conversion:
     def constants(self) -> None:
         for tensor in [tensor for tensor in self.graph.initializer if tensor.name in self.wanted]:
             if self.wanted[tensor.name] == {_FLOAT, _HALF}:
-                self.graph.initializer.append(_half(tensor, f"{tensor.name}/fp16"))
+                self.graph.initializer.append(_half(tensor, self._called(tensor.name, "fp16")))
             elif _HALF in self.wanted[tensor.name]:
                 tensor.CopyFrom(_half(tensor, tensor.name))
 
@@ -238,14 +242,23 @@ class _Conversion:
 
     def _as(self, name: str, wanted: int | None) -> str:
         if name in self.wanted:  # one that is wanted in both types is there twice
-            return f"{name}/fp16" if wanted == _HALF and _FLOAT in self.wanted[name] else name
+            return self._called(name, "fp16") if wanted == _HALF and _FLOAT in self.wanted[name] else name
         if wanted in (None, self.made[name]):
             return name
-        cast = f"{name}/{'fp16' if wanted == _HALF else 'fp32'}"
+        cast = self._called(name, "fp16" if wanted == _HALF else "fp32")
         if cast not in self.made:
             self.made[cast] = int(wanted or 0)
             self.done.append(_cast(name, cast, int(wanted or 0)))
         return cast
+
+    def _called(self, name: str, kind: str) -> str:
+        """What the tensor is called in the other type: a graph that was converted before has such names already."""
+        wish = f"{name}/{kind}"
+        if wish not in self.added:
+            number = next(number for number in count() if (f"{wish}_{number}" if number else wish) not in self._taken)
+            self.added[wish] = f"{wish}_{number}" if number else wish
+            self._taken.add(self.added[wish])
+        return self.added[wish]
 
 
 def _sorted(graph: Any) -> set[str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from device_agents.contract import TensorSpec, from_json, to_json
 from export import graph as graphs
-from export.artifact import Calibration, KeptNode
+from export.artifact import GOLDEN, Calibration, KeptNode
 from export.data import golden, preprocess
 from export.precision import autocast, calibration, fp16, int8, overflow
 from export.precision.nodes import expect_opset, lift_constants
@@ -97,8 +97,10 @@ def _to_int8(job: Job, progress: Progress) -> Job:
 
 
 def _scan(job: Job, more: Sequence[Arrays], progress: Progress) -> list[Overflow]:
-    inputs, _ = golden.load(Path(job["golden"]))
-    return overflow.scan(Path(job["model"]), [inputs, *more], progress)
+    """At every size of which there are golden samples: what is summed over an image grows with it."""
+    sizes = sorted(Path(job["golden"]).parent.glob(Path(GOLDEN).with_suffix("").name + "*.npz"))
+    inputs = [golden.load(path)[0] for path in sizes]
+    return overflow.scan(Path(job["model"]), [*inputs, *more], progress)
 
 
 def _outputs(found: Sequence[Overflow]) -> frozenset[str]:
@@ -153,6 +155,10 @@ def _refuse_unfit(spec: TensorSpec, arrays: Arrays, file: str) -> None:
         raise ExportError(f"input {spec.name!r} takes {spec.dtype}, the calibration data is {array.dtype}", where=file)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ExportError(f"the calibration data for input {spec.name!r} holds values that are not finite", where=file)
+    if array.dtype.kind == "f" and array.size and not array.any():
+        raise ExportError(
+            f"the calibration data for input {spec.name!r} is 0 everywhere: it shows no range", where=file
+        )
 
 
 def _random(name: str, like: NDArray[Any]) -> NDArray[Any]:

@@ -55,6 +55,14 @@ def reads(node: Any) -> set[str]:
     return {name for name in node.input if name} | captured(node)
 
 
+def taken(graph: Any) -> set[str]:
+    """Every name of a tensor in the graph and in the bodies of its nodes."""
+    names = {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+    for node in graph.node:
+        names.update((*node.input, *node.output), *(taken(body) for body in bodies(node)))
+    return names
+
+
 def rename_captured(node: Any, old: str, new: str) -> None:
     """In place: the node's bodies read `new`. (A name is one tensor in all nested graphs, says ONNX's IR.)"""
     for body in bodies(node):

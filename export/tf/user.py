@@ -42,7 +42,7 @@ def _of_file(ref: ModelRef, request: ExportRequest) -> Model:
         version = str(about.get("keras_version", ""))
     except (KeyError, ValueError, AttributeError, zipfile.BadZipFile, OSError) as error:
         raise ExportError("not a .keras file, or a damaged one", where=str(path), fix=_SAVE) from error
-    return of_network(_by_keras(path, config, version, request), request)
+    return replace(of_network(_by_keras(path, config, version, request), request), sources=sources())
 
 
 def _of_h5(ref: ModelRef, request: ExportRequest) -> Model:
@@ -61,7 +61,7 @@ def _of_h5(ref: ModelRef, request: ExportRequest) -> Model:
         layers = json.loads(config)
     except (ValueError, TypeError) as error:
         raise ExportError("its description of the model is damaged", where=str(path), fix=_SAVE) from error
-    return of_network(_by_keras(path, layers, version, request), request)
+    return replace(of_network(_by_keras(path, layers, version, request), request), sources=sources())
 
 
 def _by_keras(path: Path, config: Any, version: str, request: ExportRequest) -> Any:

@@ -17,7 +17,8 @@ import pytest
 
 from device_agents.contract import DimRange, Precision, TensorSpec, from_json
 from export import graph
-from export.artifact import sha256_file
+from export.api import Options, export_model, parse_model
+from export.artifact import Artifact, Store, sha256_file
 from export.data import golden
 from export.draft import MODEL_FILE, Draft
 from export.judging import parity
@@ -390,3 +391,31 @@ def test_a_file_of_keras_2_is_read_by_keras_2(results: dict[str, Result]) -> Non
 def test_a_file_of_keras_2_says_what_to_install(results: dict[str, Result]) -> None:
     """With tf_keras hidden from the child that reads it."""
     assert results["keras_2_hidden"].error.endswith("it is of Keras 2; pip install 'edgebench[keras2]'")
+
+
+LAYER = """
+import keras
+
+@keras.saving.register_keras_serializable("mine")
+class Times(keras.layers.Layer):
+    def call(self, values):
+        return values * {factor}
+"""
+SAVED = "import keras, mylayers; row = keras.Input((4,)); keras.Model(row, mylayers.Times()(row)).save('net.keras')"
+
+
+def test_a_file_whose_code_was_edited_is_exported_anew(tmp_path: Path) -> None:
+    def exported() -> Artifact:
+        return export_model(
+            parse_model(str(tmp_path / "net.keras")), framework="tensorflow", precision=Precision.FP32,
+            batch="dynamic", weights="pretrained", store=Store(tmp_path / "store"), options=Options(unsafe=True),
+        )  # fmt: skip
+
+    layers = tmp_path / "mylayers.py"
+    layers.write_text(LAYER.format(factor=2.0))
+    env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    subprocess.run([sys.executable, "-c", SAVED], cwd=tmp_path, env=env, check=True, capture_output=True)
+    doubled = exported()
+    assert list(doubled.sources) == [str(layers)]
+    layers.write_text(LAYER.format(factor=1000.0))
+    assert exported().id != doubled.id

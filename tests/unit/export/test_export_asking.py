@@ -114,6 +114,14 @@ def test_other_files_take_what_is_said_of_their_inputs(tmp_path: Path, kind: str
     assert (request.declared, request.mean) == (INPUT, (0.5,))
 
 
+def test_a_factory_in_another_folder_is_another_model(tmp_path: Path) -> None:
+    """The modules and files beside it are a part of it, and unlike there."""
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    assert content_of(factory(tmp_path)) == content_of(factory(tmp_path))
+    assert content_of(factory(tmp_path)) != content_of(factory(copy))
+
+
 def test_weights_are_a_factorys_own_or_a_files(tmp_path: Path) -> None:
     ref = factory(tmp_path)
     (tmp_path / "mine.pth").write_bytes(b"weights")

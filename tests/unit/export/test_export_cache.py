@@ -184,6 +184,22 @@ def test_a_copy_is_plain_files(store: Store, tmp_path: Path) -> None:
     assert sorted(path.name for path in home.iterdir()) == ["manifest.json", "model.onnx"]
 
 
+def test_a_copy_takes_the_place_of_the_one_before_and_of_nothing_else(store: Store, tmp_path: Path) -> None:
+    free = put(store, b"x")
+    with store.workspace() as workspace:
+        folder = workspace / "b"
+        folder.mkdir()
+        contents = {"model.onnx": b"y", "shapes.json": b"[]"}
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+        files = tuple(FileEntry(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in contents.items())
+        bounded = cache.adopt(store, folder, replace(free, id=content_id(files), path=folder, files=files))
+    home = write_copy(bounded, tmp_path / "out")
+    (home / "mine.txt").touch()
+    assert write_copy(free, tmp_path / "out") == home
+    assert sorted(path.name for path in home.iterdir()) == ["manifest.json", "mine.txt", "model.onnx"]
+
+
 def test_the_copy_of_an_engine_is_named_after_its_target_too(store: Store, tmp_path: Path) -> None:
     engine = put(store, b"x", format=Format.ENGINE, target="sm80", batch=1)
     assert write_copy(engine, tmp_path).name == "resnet18-pytorch-fp32-b1-sm80"

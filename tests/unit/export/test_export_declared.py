@@ -16,6 +16,9 @@ REQUEST = ExportRequest("sha256:0", "onnx", Precision.FP32, "dynamic", "sha256:0
     [
         ("images:float32:batch,3,224,224", "images", "float32", ("batch", 3, 224, 224)),
         ("images:float32:1x3x224x224", "images", "float32", (1, 3, 224, 224)),
+        ("images:float32:Nx3x224x224", "images", "float32", ("N", 3, 224, 224)),
+        ("images:float32:2x3xheightxwidth", "images", "float32", (2, 3, "height", "width")),
+        ("boxes:float32:batch,box", "boxes", "float32", ("batch", "box")),
         ("images:float16:batchx3xheightxwidth", "images", "float16", ("batch", 3, "height", "width")),
         ("serving_default_x:0:int64:[batch, 7]", "serving_default_x:0", "int64", ("batch", 7)),
     ],

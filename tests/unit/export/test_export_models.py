@@ -1,5 +1,8 @@
 """MODEL as typed: which words name a model, and what the others are told."""
 
+import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -70,6 +73,23 @@ def test_the_kind_of_a_users_model_shows_in_its_path(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ConfigError, match=r"no kind of model; export takes \.onnx"):
         parse_model(str(tmp_path / "notes.txt"))
+
+
+def test_a_factory_in_an_editable_install_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As setuptools installs a package that lies flat: by a finder of its own, and no path."""
+    package = tmp_path / "flat" / "mynets"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('run')")
+    (package / "small.py").write_text("import torch\nraise SystemExit('run')")
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+            return spec_from_file_location(name, package / "__init__.py") if name == "mynets" else None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    ref = parse_model("mynets.small:make")
+    assert (ref.kind, ref.path, ref.framework) == ("factory", package / "small.py", "pytorch")
 
 
 def test_a_factory_is_found_but_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
