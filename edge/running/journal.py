@@ -61,7 +61,8 @@ class Task(Protocol):
 class Progress:
     """Where a task stands in a run: how often it was tried, the job under way, what came of it: the measurement of a
     cell, the artifact of an engine. `failed` is the last word of a task that is not done, `took_s` how long the attempt
-    took that it was done with. `invalid` are its measurements that were INVALID, with the rules that each broke."""
+    took that it was done with, 0 where one process began it and another ended it. `invalid` are its measurements that
+    were INVALID, with the rules that each broke."""
 
     attempts: int = 0
     job: str | None = None
@@ -69,7 +70,6 @@ class Progress:
     done: str | None = None
     failed: bool = False
     took_s: float = 0.0
-    begun: float = 0.0
     invalid: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def apply(self, line: Mapping[str, Any]) -> None:
@@ -77,12 +77,12 @@ class Progress:
         event = line["event"]
         if event == "submitted":
             self.attempts, self.job = self.attempts + 1, line["job"]
-            self.origin, self.begun = from_json(Origin, line["origin"]), _unix(line["at"])
+            self.origin = from_json(Origin, line["origin"])
         else:
             self.job = None
         self.failed = event == "failed"
         if event == "done":
-            self.done, self.took_s = line["measurement"], _unix(line["at"]) - self.begun
+            self.done, self.took_s = line["measurement"], float(line.get("took_s", 0.0))
         if event == "built":
             self.done = line["engine"]
         if event == "invalid":
@@ -113,6 +113,7 @@ class Journal:
     _written: int = 0
     _synced: int = 0
     _torn: bool = False
+    _begun: dict[str, float] = field(default_factory=dict)
 
     @property
     def failures(self) -> dict[str, int]:
@@ -130,11 +131,14 @@ class Journal:
             job = job_id(task, self.run, progress.attempts + 1)
             facts = {"cell": task.id, "label": task.label, "device": task.device, "job": job}
             self._append("submitted", **facts, origin=to_json(origin))
+            self._begun[task.id] = time.monotonic()
             return job, origin
         return progress.job, progress.origin
 
     def done(self, task: Task, measurement: str) -> None:
-        self._append("done", cell=task.id, measurement=measurement)
+        begun = self._begun.pop(task.id, None)
+        took = {} if begun is None else {"took_s": round(time.monotonic() - begun, 3)}
+        self._append("done", cell=task.id, measurement=measurement, **took)
 
     def invalid(self, task: Task, measurement: str, rules: tuple[str, ...]) -> None:
         """A measurement that is kept, and is not to count if another one is better."""
@@ -326,10 +330,6 @@ def _read(journal: Journal) -> bool:
         if event is not None:
             journal._apply(event)  # noqa: SLF001 - this function is the class's constructor
     return not content or content.endswith(b"\n")
-
-
-def _unix(at: str) -> float:
-    return float(calendar.timegm(time.strptime(at, "%Y-%m-%dT%H:%M:%SZ")))
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

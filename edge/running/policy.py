@@ -8,7 +8,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from profiles.errors import AgentError, ConnectError, EdgebenchError, LoginError, Timeout, TransportError
+from profiles.errors import (
+    AgentError,
+    ConnectError,
+    EdgebenchError,
+    LoginError,
+    Timeout,
+    TransferError,
+    TransportError,
+)
 
 _KILLED = ("lost", "worker_killed", "agent_killed")
 """Codes of what somebody ended, or the device for want of memory, or by restarting."""
@@ -101,7 +109,7 @@ class Patience:
 @dataclass
 class Failures:
     """Counts the failed cells of a run, from any thread. A device that is out of reach counts once, however many cells
-    that costs."""
+    that costs; one that takes no files is reached, and counts for each."""
 
     most: int | None = None
     count: int = 0
@@ -110,7 +118,7 @@ class Failures:
 
     def add(self, device: str, error: EdgebenchError) -> None:
         with self._lock:
-            if isinstance(error, TransportError):
+            if isinstance(error, TransportError) and not isinstance(error, TransferError):
                 if device in self._lost:
                     return
                 self._lost.add(device)

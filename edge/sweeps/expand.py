@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from device_agents.contract import dumps
+from device_agents.contract import LoadPattern, SchemaViolation, dumps
 from edge.inventory.devices import Device, Fleet, entry_of
 from edge.inventory.selector import select
 from edge.planning import sizes
 from edge.planning.choosing import Choices, Survey
 from edge.planning.make_plan import make_plan
 from edge.planning.models import resolve
+from edge.planning.options import parse_sizes
 from edge.planning.plan import Cell
 from edge.sweeps.plan_file import Sweep, located
 from edge.sweeps.plan_keys import Axes, Exclude
@@ -106,17 +107,31 @@ def _without(cells: list[Cell], sweep: Sweep, fleet: Fleet, choices: Choices) ->
     return cells
 
 
+def _as_cells_have_it(text: str | None, read: Callable[[str], str]) -> str | None:
+    """What the plan's own axis would make of it: 224 is 224x224, soak:1h is soak:60m, a file the name of its model. A
+    pattern with `*`, and what is no such value, stay as they are."""
+    if text is None or "*" in text:
+        return text
+    try:
+        return read(text)
+    except (ConfigError, SchemaViolation):
+        return text
+
+
 def _rule(rule: Exclude, fleet: Fleet, where: str) -> Callable[[Cell], bool]:
     names = None if rule.devices is None else _names(rule.devices, fleet, where)
+    model = _as_cells_have_it(rule.model, lambda text: resolve(text).name)
+    size = _as_cells_have_it(rule.size, lambda text: ",".join(map(sizes.told, parse_sizes(text))))
+    pattern = _as_cells_have_it(rule.pattern, lambda text: str(LoadPattern.parse(text)))
 
     def matches(cell: Cell) -> bool:
         texts = (
-            (rule.model, cell.model),
+            (model, cell.model),
             (rule.framework, cell.framework),
             (rule.precision, str(cell.precision)),
-            (rule.size, sizes.told(cell.size) if cell.size else ""),
+            (size, sizes.told(cell.size) if cell.size else ""),
             (rule.backend, cell.backend),
-            (rule.pattern, str(cell.pattern)),
+            (pattern, str(cell.pattern)),
             (rule.power_mode, cell.power_mode or ""),
         )
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -75,6 +76,91 @@ def test_included_files(home: Path) -> None:
     assert (endpoint.user, endpoint.port) == ("from-include", 2222)
 
 
+def told_by_ssh_in(home: Path, config: str) -> dict[str, list[str]]:
+    """`ssh -G` of the same: what OpenSSH makes of it. It goes by the account's home and not by HOME."""
+    mine = home / "config"
+    mine.write_text(re.sub(r"^(\s*Include )", rf"\1{home}/.ssh/", config, flags=re.MULTILINE))
+    for file in (home / ".ssh").rglob("*"):
+        if file.is_file() and file.name != "config":
+            file.write_text(re.sub(r"^(\s*Include )(?!/)", rf"\1{home}/.ssh/", file.read_text(), flags=re.MULTILINE))
+    argv = ["ssh", "-F", str(mine), "-G", "orin"]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout
+    found: dict[str, list[str]] = {}
+    for line in told.splitlines():
+        name, _, value = line.partition(" ")
+        found.setdefault(name, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "Host orin # the one in rack 3\n HostName 10.0.0.21 # rack 3\n Port 2222\t# nat\n",
+        "Host orin\n HostName 10.0.0.21\n User a#b\nMatch host 10.0.0.21 # lab\n Port 2222\n",
+        "Include extra # all of them\nHost *\n Port 7\n",
+        "Host elsewhere\n Include everywhere\nHost *\n Port 7\n",
+        "Match host elsewhere\n Include everywhere\nHost *\n Port 7\n",
+        "Host ori?\n Include everywhere\n HostName 10.0.0.22\n",
+        "Host ori?\n Include nested\n User late\nHost *\n HostName 10.0.0.23\n",
+        "Include teams/*/config\n",
+        "Match final all\n Port 2222\n",
+        "Match canonical all\n Port 2222\n",
+        "CanonicalizeHostname yes\nHost orin\n Port 2222\n",
+        'HostName = "10.0.0.21"\nPort=2222\n',
+    ],
+)
+def test_is_read_as_openssh_reads_it(home: Path, config: str) -> None:
+    """Comments behind values, and includes within blocks and folders."""
+    files = {
+        "extra": "Host orin # it\n Port 2222\n User extra\n", "everywhere": "Port 99\nHost *\n User labuser\n",
+        "nested": "Include everywhere\nHost other\n Include extra\n HostName 10.0.0.24\n",
+        "teams/a/config": "Host orin\n HostName 10.9.9.9\n", "teams/b/config": "Host *\n Port 8\n",
+        "teams/.hidden/config": "Host *\n User hidden\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (home / ".ssh" / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / ".ssh" / name).write_text(text)
+    endpoint, ssh = reached(home, config), told_by_ssh_in(home, config)
+    assert (endpoint.host, str(endpoint.port), endpoint.user) == (ssh["hostname"][0], ssh["port"][0], ssh["user"][0])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "Host orin\n ProxyCommand none\nHost *\n ProxyJump gate\n",
+        "Host orin\n ProxyCommand nc %h %p\nHost *\n ProxyJump gate\n",
+        "Host orin\n ProxyJump none\nHost *\n ProxyCommand nc %h %p\n",
+        "Host orin\n ProxyJump gate\nHost *\n ProxyCommand nc %h %p\n",
+        "Host orin gate\n ProxyCommand none\nHost *\n ProxyJump gate\n",
+    ],
+)
+def test_of_a_jump_and_a_command_the_first_counts(home: Path, config: str) -> None:
+    endpoint, ssh = reached(home, config), told_by_ssh_in(home, config)
+    assert (endpoint.via.host if endpoint.via else None) == ssh.get("proxyjump", [None])[0]
+    wanted = ssh.get("proxycommand", [None])[0]
+    assert endpoint.proxy_command == (wanted and wanted.replace("%h", "orin").replace("%p", "22"))
+
+
+def test_files_are_named_with_placeholders_variables_and_quotes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYS", "/keys")
+    endpoint = reached(
+        home,
+        'Host orin\n Port 2222\n IdentityFile ${KEYS}/%n.%p\n IdentityFile "~/my keys/id"\n IdentitiesOnly true\n'
+        ' CertificateFile %d/one-cert.pub\n UserKnownHostsFile "~/my kh" ~/kh2\n ConnectTimeout 1m30s\n'
+        "Host *\n CertificateFile ~/two-cert.pub\n UserKnownHostsFile ~/late\n",
+    )
+    assert endpoint.keys == (Path("/keys/orin.2222"), home / "my keys" / "id")
+    assert endpoint.certificates == (home / "one-cert.pub", home / "two-cert.pub")
+    assert endpoint.known_hosts[:3] == (home / "my kh", home / "kh2", PLACES.known_hosts)
+    assert (endpoint.agent_only_for_keys, endpoint.connect_timeout) == (True, 90.0)
+
+
+def test_no_key_file_is_no_key_file(home: Path) -> None:
+    (home / ".ssh" / "id_ed25519").touch()
+    endpoint = reached(home, "Host orin\n IdentityFile none\n CertificateFile none\n")
+    assert (endpoint.keys, endpoint.certificates) == ((), ())
+
+
 def test_an_include_in_a_block_keeps_its_condition(home: Path) -> None:
     (home / ".ssh" / "extra").write_text("Port 99\n")
     config = "Host other\n Include extra\n User nobody\nHost orin\n User nvidia\n"
@@ -88,7 +174,11 @@ def test_an_include_in_a_block_keeps_its_condition(home: Path) -> None:
         ("Host orin\n ProxyJump gate:ssh\n", "'gate:ssh' is no [user@]host[:port]"),
         ("Host orin\n ProxyJump one\nHost one\n ProxyJump two\nHost two\n ProxyJump one\n", "without end"),
         ("Host orin\n Port many\n", "port 'many' is no number"),
-        ("Host orin\n UserKnownHostsFile %d/kh\n", "placeholder"),
+        ("Host orin\n UserKnownHostsFile %C/kh\n", "placeholder"),
+        ('Host orin\n UserKnownHostsFile "kh\n', "No closing quotation"),
+        ("Host orin\n IdentityFile ${EDGEBENCH_NO_SUCH}/k\n", "the variable EDGEBENCH_NO_SUCH is not set"),
+        ("Host orin\n ConnectTimeout soon\n", "'soon' is no time; write 15, or 1m30s"),
+        ("Host orin\n CanonicalizeMaxDots few\n", "cannot be applied to orin"),
         ("Include config\n", "includes itself"),
         ("gibberish\n", "cannot be understood"),
         ("Match localnetwork 10.0.0.0/8\n Port 2222\n", "Match localnetwork is not supported, only all, canonical"),

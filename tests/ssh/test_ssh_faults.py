@@ -334,6 +334,20 @@ class TestLogin:
         with to(endpoint) as transport:
             assert transport.run(["true"], timeout=10).ok
 
+    def test_a_public_key_names_one_of_the_agents(
+        self, sshd: Sshd, agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """IdentityFile x.pub with IdentitiesOnly: the private half is in the agent alone, as on a token."""
+        env = {**os.environ, "SSH_AUTH_SOCK": str(agent)}
+        subprocess.run(["ssh-add", "-q", str(_key(tmp_path, "another")), str(sshd.key)], check=True, env=env)
+        named = tmp_path / "mine.pub"
+        shutil.copy(f"{sshd.key}.pub", named)
+        endpoint = replace(sshd.endpoint, keys=(named,), agent_only_for_keys=True)
+        assert "there is no key to log in with" in refusal(endpoint, LoginError).message
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+        with to(endpoint) as transport:
+            assert transport.run(["true"], timeout=10).ok
+
 
 def test_no_more_sessions(start_sshd: Start) -> None:
     server = start_sshd(extra="MaxSessions 0")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import getpass
-import shlex
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ CONNECT_TIMEOUT_S = 15.0
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _GLOBAL_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 _MAX_JUMPS = 8
+_NONE = Path("none")  # in the place of a file: there is to be none
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class _Resolver:
         options = client_config.options(asked.host, self.config, asked.user)
         host = options.get("hostname", asked.host)
         port = asked.port or _number(options, "port", DEFAULT_PORT, self.config)
-        own_keys = (asked.key,) if asked.key else tuple(_home(path) for path in options.get("identityfile", ()))
+        own_keys = (asked.key,) if asked.key else tuple(map(Path, options.get("identityfile", ())))
         command = None
         if via is None:
             via, command = self._way(options, gateways, depth)
@@ -99,14 +101,14 @@ class _Resolver:
             host=host,
             port=port,
             user=asked.user or options.get("user") or getpass.getuser(),
-            keys=own_keys or _default_keys(),
+            keys=tuple(path for path in own_keys or _default_keys() if path != _NONE),
             own_keys=bool(own_keys),
             known_hosts=(asked.known_hosts,) if asked.known_hosts else self._known_hosts(options),
             trust_file=asked.known_hosts or self.places.known_hosts,
             host_key_name=options["hostkeyalias"].lower() if "hostkeyalias" in options else host_name(host, port),
-            agent_only_for_keys=options.get("identitiesonly", "no").lower() == "yes",
-            connect_timeout=float(_number(options, "connecttimeout", int(CONNECT_TIMEOUT_S), self.config)),
-            certificates=tuple(_home(path) for path in _listed(options.get("certificatefile"))),
+            agent_only_for_keys=options.get("identitiesonly", "no").lower() in ("yes", "true"),
+            connect_timeout=_seconds(str(options.get("connecttimeout", "none")), self.config),
+            certificates=tuple(path for path in map(Path, options.get("certificatefile", ())) if path != _NONE),
             via=via,
             proxy_command=command,
         )
@@ -114,7 +116,7 @@ class _Resolver:
     def _way(
         self, options: Mapping[str, Any], gateways: tuple[Hop, ...] | None, depth: int
     ) -> tuple[Endpoint | None, str | None]:
-        """The gateway, or the proxy command. As with ssh, ProxyJump wins over ProxyCommand: paramiko keeps both."""
+        """The gateway, or the proxy command."""
         if gateways is not None:
             return self._chain(gateways, depth), None
         jump, command = (str(options.get(key, "none")) for key in ("proxyjump", "proxycommand"))
@@ -140,14 +142,13 @@ class _Resolver:
         named = options.get("userknownhostsfile")
         if named is None:
             user: tuple[Path, ...] = (Path.home() / ".ssh" / "known_hosts",)
-        elif "%" in named:
-            raise ConfigError(
-                f"UserKnownHostsFile {named} has a placeholder, which edgebench cannot fill in",
-                where=str(self.config),
-                fix="set known_hosts of the device in fleet.toml",
-            )
         else:
-            user = tuple(_home(path) for path in shlex.split(named) if path.lower() != "none")
+            user = tuple(Path(path) for path in named if path.lower() != "none")
+        for path in user:
+            if "%" in str(path):
+                message = f"UserKnownHostsFile {path} has a placeholder, which edgebench cannot fill in"
+                fix = "set known_hosts of the device in fleet.toml"
+                raise ConfigError(message, where=str(self.config), fix=fix)
         return (*user, self.places.known_hosts, _GLOBAL_KNOWN_HOSTS)
 
 
@@ -165,10 +166,11 @@ def _number(options: Mapping[str, Any], key: str, default: int, config: Path) ->
     return int(text)
 
 
-def _listed(value: Any) -> Sequence[str]:
-    """An option that may be given several times: paramiko has a list for some, and a text for others."""
-    return value if isinstance(value, list) else [value] if value else []
-
-
-def _home(path: str) -> Path:
-    return Path(path).expanduser()
+def _seconds(text: str, config: Path) -> float:
+    """90, 90s, 1m30s: as sshd_config(5) has times. 0 is none for ssh."""
+    if text.lower() in ("none", "0"):
+        return CONNECT_TIMEOUT_S
+    if not re.fullmatch(r"(?:\d{1,6}[smhdw]?)+", text.lower()):
+        raise ConfigError(f"connecttimeout {text!r} is no time; write 15, or 1m30s", where=str(config))
+    parts = re.findall(r"(\d+)([smhdw]?)", text.lower())
+    return float(sum(int(count) * _UNITS[unit] for count, unit in parts))

@@ -4,7 +4,6 @@ server wants more than a key (a one-time password) and somebody sits at a termin
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import threading
 from collections.abc import Iterator
@@ -119,6 +118,8 @@ def _from_agent(endpoint: Endpoint, agent: KeyAgent) -> Iterator[tuple[str, para
 def _from_files(endpoint: Endpoint, problems: list[str], deadline: Deadline) -> Iterator[tuple[str, paramiko.PKey]]:
     """As ssh does it: a key with its certificate first, then without."""
     for path in endpoint.keys:
+        if _is_public(path):  # of a key that the agent has
+            continue
         key = _load(path, endpoint, problems, deadline)
         if key is None:
             continue
@@ -184,12 +185,26 @@ def _unlocked(path: Path, problems: list[str], deadline: Deadline) -> paramiko.P
     return None
 
 
-def _public_blob(path: Path) -> bytes:
-    """The public half beside a key, which says which key of the agent is meant; empty without one."""
+def _is_public(path: Path) -> bool:
     try:
-        return base64.b64decode(path.with_name(path.name + ".pub").read_text(encoding="utf-8").split()[1])
-    except (OSError, UnicodeDecodeError, IndexError, binascii.Error):
-        return b""
+        with path.open("rb") as file:
+            return file.read(16).startswith((b"ssh-", b"ecdsa-", b"sk-"))
+    except OSError:
+        return False
+
+
+def _public_blob(path: Path) -> bytes:
+    """The public half of a key, which says which key of the agent is meant: of the file beside it, or the file itself
+    where the key is in the agent alone; empty without one."""
+    for file in (path.with_name(path.name + ".pub"), path):
+        try:
+            kind, encoded = file.read_text(encoding="utf-8").split()[:2]
+            blob = base64.b64decode(encoded)
+        except (OSError, ValueError):  # which errors of either encoding are, too
+            continue
+        if kind.encode() in blob:
+            return blob
+    return b""
 
 
 def _refused(endpoint: Endpoint, tried: list[str], problems: list[str]) -> LoginError:

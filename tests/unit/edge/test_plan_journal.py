@@ -17,6 +17,7 @@ from edge.planning.classes import Build
 from edge.planning.plan import Cell, Plan
 from edge.results.store import Origin
 from edge.running.journal import Begin, Journal, failed, look, open_journal, unfinished_runs
+from edge.sweeps.estimate import took_s
 from profiles.errors import ConfigError, ResultError
 from profiles.schema import Thresholds
 from tests.plans import artifact
@@ -195,6 +196,24 @@ def test_every_event_is_on_disk_when_the_call_returns(tmp_path: Path) -> None:
     events = [json.loads(line)["event"] for line in journal.path.read_text().splitlines()]
     assert events == ["started", "submitted"]
     journal.close()
+
+
+def test_how_long_a_cell_took_is_known_where_one_process_began_and_ended_it(tmp_path: Path) -> None:
+    """A run that lay dead for a night, or whose clock was set, tells nothing of the cell."""
+    journal = open_journal(tmp_path, PLAN)
+    for one in PLAN.cells:
+        journal.begin(one, ORIGIN)
+    time.sleep(0.05)
+    journal.done(PLAN.cells[0], "a" * 16)
+    journal.close()
+    again = open_journal(tmp_path, PLAN)
+    again.begin(PLAN.cells[1], ORIGIN)
+    again.done(PLAN.cells[1], "b" * 16)
+    again.close()
+    found = [look(journal.path).of(one).took_s for one in PLAN.cells]
+    assert 0.05 <= found[0] < 5
+    assert found[1] == 0.0
+    assert took_s(tmp_path, PLAN.id) == {PLAN.cells[0].id: found[0]}
 
 
 def test_a_second_controller_is_told(tmp_path: Path) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from edge.running.policy import Failures, Patience, Policy, link_may_return, passes_by_itself
-from profiles.errors import BuildError, ConnectError, EdgebenchError, HostKeyError, LoginError, RunError, Timeout
+from profiles.errors import (
+    BuildError,
+    ConnectError,
+    EdgebenchError,
+    HostKeyError,
+    LoginError,
+    RunError,
+    Timeout,
+    TransferError,
+)
 
 
 class Clock:
@@ -118,6 +127,14 @@ def test_a_device_out_of_reach_counts_once() -> None:
         failures.add("a", ConnectError("silent"))
     assert not failures.too_many
     failures.add("b", Timeout("silent"))
+    assert failures.too_many
+
+
+def test_a_device_that_takes_no_files_is_reached_and_counts_for_each() -> None:
+    failures = Failures(3)
+    for _ in range(3):
+        assert not failures.too_many
+        failures.add("a", TransferError("the disk of the device is full"))
     assert failures.too_many
 
 

@@ -10,6 +10,7 @@ from device_agents.contract import Precision, Timing
 from edge.inventory.devices import Fleet
 from edge.planning.choosing import Choices, Survey
 from edge.planning.plan import Cell
+from edge.planning.sizes import told as told_size
 from edge.report import standing
 from edge.sweeps.estimate import estimate
 from edge.sweeps.expand import expand, identity, in_fair_order
@@ -76,6 +77,31 @@ def test_an_exclude_leaves_out_what_matches_all_of_its_keys(tmp_path: Path) -> N
     found = cells(tmp_path, SMALL + '[[exclude]]\nmodel = "*50"\nbatch = 8\ndevices = "orin"\n')
     assert len(found) == 10
     assert {cell.device for cell in found if (cell.model, cell.batch) == ("resnet50", 8)} == {"a100-1"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        ('size = "224"', {("384x320", "serial"), ("384x320", "soak:60m")}),
+        ('size = "384x320"', {("224x224", "serial"), ("224x224", "soak:60m")}),
+        ('pattern = "soak:1h"', {("224x224", "serial"), ("384x320", "serial")}),
+        ('pattern = "soak:*"', {("224x224", "serial"), ("384x320", "serial")}),
+        ('pattern = "soak:3600s"\nsize = "*x*"', {("224x224", "serial"), ("384x320", "serial")}),
+        ('size = "224x*"', {("384x320", "serial"), ("384x320", "soak:60m")}),
+    ],
+)
+def test_an_exclude_is_spelled_as_the_plans_own_axes_are(tmp_path: Path, rule: str, left: set[tuple[str, str]]) -> None:
+    axes = 'sizes = ["224", "384x320"]\npatterns = ["serial", "soak:1h"]\n'
+    found = cells(tmp_path, f"{SMALL}{axes}[[exclude]]\n{rule}\n")
+    assert {(told_size(cell.size), str(cell.pattern)) for cell in found if cell.size} == left
+
+
+def test_an_exclude_names_a_file_as_the_plan_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("gate.onnx").write_bytes(b"")
+    plan = SMALL.replace('"resnet50"', '"./gate.onnx"').replace('frameworks = ["pytorch"]\n', "")
+    assert {cell.model for cell in cells(tmp_path, plan)} == {"resnet18", "gate"}
+    assert {cell.model for cell in cells(tmp_path, plan + '[[exclude]]\nmodel = "./gate.onnx"\n')} == {"resnet18"}
 
 
 def test_an_exclude_that_excludes_nothing_is_told(tmp_path: Path) -> None:
