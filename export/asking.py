@@ -190,6 +190,8 @@ def content_of(ref: ModelRef) -> str | None:
 def _weights(ref: ModelRef, weights: str, content: str | None) -> tuple[str, Path | None]:
     """(weights as a request names them, their file)."""
     if ref.kind not in ("profile", "factory"):
+        if weights not in ("pretrained", RANDOM, OWN_WEIGHTS) and not weights.startswith("sha256:"):
+            raise ConfigError("the file has weights of its own", where=f"{ref.name}, --weights", fix="leave it out")
         return content or "", None
     if ref.kind == "factory":
         if weights == RANDOM:
@@ -239,6 +241,9 @@ def _refuse_unread(ref: ModelRef, options: Options) -> None:
     """Errors: ConfigError for what the operator says of inputs where the model says it itself, and is believed."""
     if options.declared and ref.kind in ("profile", "pt2"):
         raise ConfigError("it says its inputs itself", where=ref.name, fix="leave --input out")
+    if ref.kind == ONNX and (options.head != "full" or options.keras_layers != "keep"):
+        raise ConfigError("an .onnx file has the head and the layers that it has", where=ref.name,
+                          fix="leave --head and --keras-preprocessing out")  # fmt: skip
     if (options.mean or options.std) and ref.kind == "profile":
         fix = "leave --mean and --std out"
         raise ConfigError("its profile says how pixels are normalised", where=ref.name, fix=fix)

@@ -80,9 +80,9 @@ class Operator:
         )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
+    def start(self, *arguments: object, stdout: Any = subprocess.PIPE) -> subprocess.Popen[str]:
         child = subprocess.Popen(
-            self._argv(arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            self._argv(arguments), stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, text=True,
             cwd=self.home, env=self.environment(), start_new_session=True,
         )  # fmt: skip
         self._started.append(child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ from edge.cli import (
     results,
     sweep,
 )
-from edge.cli.common import INTERRUPTED, print_json, state
+from edge.cli.common import INTERRUPTED, print_json, state, unwritten
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[
     1
@@ -76,6 +77,10 @@ def main() -> None:
         sys.exit(_explain_usage(error))
     except typer.Abort:
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        if state.debug or error.errno == errno.EPIPE or error.filename is not None:
+            raise
+        sys.exit(unwritten(error))
     finally:
         _leave_gateways()
     sys.exit(code)

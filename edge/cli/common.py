@@ -39,6 +39,7 @@ DeviceOption = Annotated[
 class _State:
     debug: bool = False
     json: bool = False
+    told: bool = False  # whether the one object that --json promises is printed
 
 
 state = _State()
@@ -49,9 +50,10 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        from profiles.errors import EdgebenchError
+        from device_agents.contract import ErrorInfo
+        from profiles.errors import EdgebenchError, ResultError
 
-        state.json = bool(kwargs.get("json", False))
+        state.json, state.told = bool(kwargs.get("json", False)), False
         try:
             code = function(*args, **kwargs) or 0
         except EdgebenchError as error:
@@ -59,17 +61,28 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
                 raise
             code = _explain(error)
         except OSError as error:
-            if state.debug or error.filename is not None or error.errno == errno.EPIPE:
+            if state.debug or error.errno == errno.EPIPE:
                 raise
-            say(f"edgebench: the output cannot be written ({error.strerror}); results are kept all the same", err=True)
-            code = 1
+            if error.filename is None:
+                code = unwritten(error)
+            else:
+                message = f"cannot be read or written ({error.strerror})"
+                code = _explain(ResultError(message, where=str(error.filename), fix="look at its owner and its rights"))
         except KeyboardInterrupt as stop:
             message = getattr(stop, "message", "stopped")
             typer.echo(f"\nedgebench: {message}", err=True)
+            if state.json and not state.told:
+                print_json({"error": ErrorInfo("interrupted", "", message)})
             code = INTERRUPTED
         raise typer.Exit(code)
 
     return run
+
+
+def unwritten(error: OSError) -> int:
+    """What stdout leads to takes no more."""
+    say(f"edgebench: the output cannot be written ({error.strerror}); results are kept all the same", err=True)
+    return 1
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -82,6 +95,7 @@ def say(text: str, *, err: bool = False) -> None:
 def print_json(value: Any) -> None:
     from device_agents.contract import dumps
 
+    state.told = True
     typer.echo(dumps(value, indent=2))
 
 
@@ -103,11 +117,11 @@ def load_fleet(given: Path | None) -> Fleet:
     return fleet_file.load_fleet(places().fleet_file(given))
 
 
-def console_width() -> int:
-    """Columns to print tables in: the terminal's, or plenty where there is none."""
+def console_width(plenty: int = 200) -> int:
+    """Columns to print tables in: the terminal's, or `plenty` where there is none."""
     import shutil
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else plenty
 
 
 def _explain(error: Any) -> int:

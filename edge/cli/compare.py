@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edge.results.compare import Comparison
     from edge.results.store import Store
 
+_ROUNDS = 5
 _REGRESSION = 4
 
 Side = "A measurement or run by its id or how that begins, a sweep, latest, latest~1; with --live a cell."
@@ -60,7 +61,7 @@ def compare(
         bool, typer.Option("--live", help="Measure both now, in turn: A B B A. Cells: MODEL[:WORD...][@BATCH].")
     ] = False,
     device: DeviceOption = None,
-    rounds: Annotated[int, typer.Option(help="Of A B B A, with --live.", min=2, max=100)] = 5,
+    rounds: Annotated[int, typer.Option(help="Of A B B A, with --live.", min=2, max=100)] = _ROUNDS,
     weights: Annotated[
         str | None, typer.Option(help="With --live: as of deploy.", show_default="of the artifact that is there")
     ] = None,
@@ -102,7 +103,8 @@ def compare(
             json=json or markdown,
         )
     else:
-        for given, option in ((device, "--device"), (quick, "--quick"), (weights, "--weights")):
+        own = ((device, "--device"), (quick, "--quick"), (weights, "--weights"), (rounds != _ROUNDS, "--rounds"))
+        for given, option in own:
             _refuse(given, option, "is for --live: measurements that are stored have theirs")
         if baseline is not None:
             _refuse(b, "B", "the baseline is what A is held against")

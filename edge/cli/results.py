@@ -12,7 +12,7 @@ from edge.cli.results_bundle import bundle
 from edge.cli.results_export import export
 from edge.cli.results_gc import gc
 from edge.cli.results_import import import_file
-from edge.cli.results_options import PickDevice, PickModel, PickRun, PickSince, PickVerdict, fleet_for, wanted
+from edge.cli.results_options import ALL, PickDevice, PickModel, PickRun, PickSince, PickVerdict, fleet_for, wanted
 from edge.cli.results_query import query
 
 app = typer.Typer(help="Stored measurements.", no_args_is_help=True)
@@ -21,7 +21,9 @@ app = typer.Typer(help="Stored measurements.", no_args_is_help=True)
 @app.command("list")
 @command
 def list_results(
-    last: Annotated[int, typer.Option("--last", help="How many: the newest, or with --sort the first.", min=1)] = 50,
+    last: Annotated[
+        int, typer.Option("--last", help="How many: the newest, or with --sort the first.", min=1, max=ALL)
+    ] = 50,
     device: PickDevice = None,
     model: PickModel = None,
     verdict: PickVerdict = None,

@@ -36,9 +36,10 @@ PickRun = Annotated[
 PickSince = Annotated[
     str | None, typer.Option("--since", help="Begun since: 7d, 12h, 2026-01-31 or 2026-01-31T12:00 (UTC).")
 ]
-Last = Annotated[int | None, typer.Option("--last", help="How many, counted from the newest.", min=1)]
 ALL = 2**62
 """For --last: every one."""
+
+Last = Annotated[int | None, typer.Option("--last", help="How many, counted from the newest.", min=1, max=ALL)]
 
 
 def wanted(

@@ -17,6 +17,8 @@ from edge.cli.results_options import (
     wanted,
 )
 
+_WHOLE = 1_000_000  # columns where no terminal is: other programs read whole values
+
 
 @command
 def query(
@@ -52,4 +54,4 @@ def query(
     elif csv:
         typer.echo(answers.as_csv(found), nl=False)
     else:
-        typer.echo(answers.table(found, console_width()))
+        typer.echo(answers.table(found, console_width(plenty=_WHOLE)))

@@ -155,7 +155,10 @@ def add(text: str, devices: Sequence[Entry], file: Path) -> None:
 
 @contextlib.contextmanager
 def replaced(file: Path) -> Iterator[Path]:
-    """A file beside `file`, with its rights, that takes its place when all went well."""
+    """A file beside `file`, with its rights, that takes its place when all went well. Errors: ConfigError for what is
+    no file."""
+    if file.exists() and not file.is_file():
+        raise ConfigError("is no file", where=str(file), fix="name one")
     target = file.resolve()
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:

@@ -143,7 +143,8 @@ def _holds(one: DimRange, size: int) -> bool:
 def _refused(artifact: Artifact, asked: Size, where: str) -> RunError:
     ranges, sides = declared(artifact), _sides(artifact)
     if not sides:
-        message, fix = "it takes no images, so it has no size to choose", "leave --size out"
+        message = "nothing says that it takes images, so it has no size to choose"
+        fix = "leave --size out; of an .onnx, --mean and --std say at its export that it takes images"
     elif ranges:
         spans = ", ".join(f"{name} {one}" for name, one in ranges.items())
         message = f"size {told(asked)} is outside what it declares ({spans})"

@@ -70,7 +70,7 @@ def listing(
         cells = [Text(printable(c.cells[index]), style=c.styles[index] if c.styles else "") for c in fitting]
         table.add_row(*cells, style=styles[index] if styles else "")
     told = f"\n\nleft out for want of width: {', '.join(left_out)}; --json has everything"
-    return render(table, _WIDE) + (told if left_out and tell else "")
+    return render(table, max(_WIDE, width)) + (told if left_out and tell else "")
 
 
 def render(table: Table, width: int) -> str:

@@ -108,10 +108,17 @@ def cell(value: Any) -> Any:
 
 @contextlib.contextmanager
 def part_of(target: Path) -> Iterator[Path]:
-    """A file beside `target`, which takes its place when the block ends well."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    """A file beside `target`, which takes its place when the block ends well: of a link, that of the file it names. A
+    device or a pipe is written to as it is. Errors: ConfigError for a folder."""
+    if target.is_dir():
+        raise ConfigError("is a folder", where=str(target), fix="name a file in it")
+    if target.parent == Path("/dev") or (target.exists() and not target.is_file()):
+        yield target
+        return
+    place = target.resolve()
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
         yield part
-        part.replace(target)
+        part.replace(place)
     finally:
         part.unlink(missing_ok=True)

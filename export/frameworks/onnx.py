@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device_agents.contract import Dim, Precision, TensorSpec
+from device_agents.contract import Dim, DimRange, Precision, TensorSpec
 from export import graph
 from export.artifact import GOLDEN
 from export.cache import versions
@@ -141,12 +142,31 @@ def _declare(model: Any, request: ExportRequest, path: Path) -> None:
         for dim, asked in zip(values[spec.name].type.tensor_type.shape.dim, spec.shape, strict=True):
             dim.Clear()
             setattr(dim, "dim_param" if isinstance(asked, str) else "dim_value", asked)
-    sides = dict(zip((FREE_HEIGHT, FREE_WIDTH), request.size or (), strict=False))
-    for dim in (dim for value in values.values() for dim in value.type.tensor_type.shape.dim):
-        side = sides.get(dim.dim_param)
-        if side is not None and side.min == side.max:
+    if request.size is not None:
+        _fix_sides(model, dict(zip((FREE_HEIGHT, FREE_WIDTH), request.size, strict=True)), path)
+
+
+def _fix_sides(model: Any, sides: Mapping[str, DimRange], path: Path) -> None:
+    """In place. Errors: ExportError where nothing is free, and the file isn't of that one size."""
+    dims = [dim for value in model.graph.input for dim in value.type.tensor_type.shape.dim]
+    free = [dim for dim in dims if dim.dim_param in sides]
+    asked = tuple(side.opt for side in sides.values() if side.min == side.max)
+    if not free and not any(_side(value) == asked for value in model.graph.input):
+        fix = "leave --size out; or free its sides, with --input NAME:TYPE:batch,3,height,width"
+        raise ExportError(
+            "its inputs have no side that is called height or width and is free", where=str(path), fix=fix
+        )
+    for dim in free:
+        side = sides[dim.dim_param]
+        if side.min == side.max:
             dim.Clear()
             dim.dim_value = side.opt
+
+
+def _side(value: Any) -> tuple[int, ...]:
+    """Height and width of (N, C, H, W)."""
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value for dim in dims[2:]) if len(dims) == 4 else ()
 
 
 def _shaped(value: Any, rank: int) -> Any:

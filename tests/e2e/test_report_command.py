@@ -250,5 +250,5 @@ class TestTheCommand:
         add(results, MADE[0])
         (operator.home / "r.html").mkdir()
         answer = operator.run("report", "--html", "r.html")
-        assert (answer.code, "cannot be written" in answer.err) == (1, True)
+        assert (answer.code, answer.err) == (2, "edgebench: r.html: is a folder; name a file in it\n")
         assert sorted(path.name for path in operator.home.iterdir()) == [".local", "r.html"]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
+import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,66 @@ def test_export_writes_csv_and_lines_of_json(operator: Operator, store: Store) -
     assert (refused.code, "unknown format 'xls'" in refused.err) == (2, True)
     unsaid = operator.run("results", "export")
     assert (unsaid.code, "--format: csv, jsonl, parquet" in unsaid.err) == (2, True)
+
+
+def test_what_an_output_is_stays_what_it_is(operator: Operator, store: Store, tmp_path: Path) -> None:
+    """A link, a pipe and a device; a folder is refused."""
+    link, pipe = tmp_path / "link.csv", tmp_path / "pipe.csv"
+    (tmp_path / "real.csv").write_text("before")
+    link.symlink_to("real.csv")
+    assert operator.run("results", "export", "--format", "csv", "--out", str(link)).code == 0
+    assert link.is_symlink()
+    whole = (tmp_path / "real.csv").read_bytes()
+    assert whole.startswith(b"id,run,")
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
+    assert operator.run("results", "export", "--format", "csv", "--out", str(pipe)).code == 0
+    assert reader.communicate(timeout=30)[0] == whole
+    assert pipe.is_fifo()
+    device = tmp_path / "null"
+    if os.geteuid() == 0:
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        assert operator.run("results", "export", "--format", "csv", "--out", str(device)).code == 0
+        assert device.is_char_device()
+    for words in (("results", "export", "--format", "csv", "--out", "."), ("report", "--html", ".")):
+        refused = operator.run(*words)
+        assert (refused.code, refused.err) == (2, "edgebench: .: is a folder; name a file in it\n")
+
+
+def test_what_cannot_be_written_or_read_is_a_sentence(operator: Operator, store: Store) -> None:
+    """stdout on a full disk, whatever prints there; a store that is no folder."""
+    for words in (["--version"], ["--help"], ["results", "list"]):
+        with Path("/dev/full").open("w") as full:
+            child = operator.start(*words, stdout=full)
+            told = child.communicate(timeout=60)[1]
+        assert child.returncode == 1, words
+        assert told.startswith("edgebench: the output cannot be written (No space left on device)"), words
+    shutil.rmtree(store.root)
+    store.root.write_text("")
+    refused = operator.run("results", "list", "--json")
+    assert refused.code == 1
+    assert "cannot be read or written" in refused.json["error"]["message"]
+    assert "Traceback" not in refused.err
+
+
+def test_a_query_is_whole_for_another_program(operator: Operator, store: Store) -> None:
+    told = operator.run("results", "query", "SELECT *, repeat('x', 400) FROM measurements LIMIT 1")
+    assert "x" * 400 in told.out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("report", "--html", "x.html", "--port", "3"), "--host and --port are for --live"),
+        (("report", "--html", "-"), "a page is a file; name one"),
+        (("compare", "latest", "latest", "--rounds", "9"), "--rounds"),
+        (("results", "list", "--last", "99999999999999999999"), "less than or equal"),
+    ],
+)
+def test_what_says_nothing_is_refused(operator: Operator, store: Store, words: tuple[str, ...], told: str) -> None:
+    refused = operator.run(*words)
+    assert refused.code == 2
+    assert told in refused.err
 
 
 def test_export_to_parquet_is_read_by_others(operator: Operator, store: Store) -> None:

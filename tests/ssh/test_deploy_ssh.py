@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -128,12 +129,13 @@ def test_ctrl_c_ends_a_probe_at_once(operator: Operator, start_sshd: Start) -> N
     server = start_sshd()
     write_fleet(operator, server)
     server.freeze()
-    child = operator.start("devices", "probe", "board")
+    child = operator.start("devices", "probe", "board", "--json")
     wait_until(lambda: _connected_to(server.port), "the probe has connected")
-    _, err = interrupted(child)
+    out, err = interrupted(child)
     server.thaw()  # only now: it has not waited for an answer
     assert child.returncode == 130
     assert "Traceback" not in err
+    assert json.loads(out)["error"]["code"] == "interrupted"
 
 
 def _connected_to(port: int) -> bool:

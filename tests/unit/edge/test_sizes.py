@@ -104,7 +104,9 @@ class TestWhatCannotBeMeant:
 
     def test_a_size_of_what_takes_no_images(self) -> None:
         tokens = artifact(inputs=(TensorSpec("tokens", "int64", ("batch", 128)),))
-        assert "it takes no images, so it has no size to choose; leave --size out" in refusal((224, 224), tokens)
+        assert "nothing says that it takes images, so it has no size to choose; leave --size out" in refusal(
+            (224, 224), tokens
+        )
 
     def test_free_sides_of_which_nothing_says_how_long_they_are(self) -> None:
         silent_one = replace(FREE, profiles=())

@@ -94,6 +94,23 @@ def test_one_size_is_that_of_the_graph(tmp_path: Path) -> None:
     assert made.profiles == ()
 
 
+def test_a_size_that_the_file_does_not_have_is_refused(tmp_path: Path) -> None:
+    assert exported(tmp_path, convolution(), size=(DimRange(8, 8, 8),) * 2).inputs[0].shape == ("batch", 3, 8, 8)
+    for size in (DimRange(64, 64, 64), DimRange(4, 8, 16)):
+        with pytest.raises(ExportError, match="no side that is called height or width and is free; leave --size out"):
+            exported(tmp_path, convolution(), size=(size, size))
+
+
+def test_what_only_other_models_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"an \.onnx file has the head and the layers that it has"):
+        exported(tmp_path, convolution(), head="raw")
+    with pytest.raises(ConfigError, match="mine, --weights: the file has weights of its own; leave it out"):
+        export_model(
+            parse_model(str(tmp_path / "mine.onnx")), framework="onnx", precision=Precision.FP32, batch="dynamic",
+            weights="mine.pth", store=Store(tmp_path / "store"),
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("unknown", [-1, 0])
 def test_what_an_exporter_does_not_know_is_free(tmp_path: Path, unknown: int) -> None:
     model = convolution()
