@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from device_agents.contract import LoadPattern, Timing
 from edge.planning.plan import OWN, Cell
-from edge.report.rows import option
+from edge.results.special import option
 from export.request import FREE_BATCH
 
 

@@ -12,11 +12,12 @@ from edge.report.page.graphs import Graphs
 from edge.report.page.numbers import ms, short
 from edge.report.page.stages import cost, memory, starts
 from edge.report.page.timeline import timeline
-from edge.report.rows import Row, late, right, special, top1, top5
+from edge.report.rows import Row, late, right, top1, top5
 from edge.results.again import deploy_command
 from edge.results.energy import Energy
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.sides import Side, side
+from edge.results.special import special
 from edge.results.stats import Estimate, Share
 from edge.results.store import Store
 from edge.results.watched import Watched

@@ -145,6 +145,32 @@ class TestUnlikeThings:
             check_axes(["bach"], rows)
 
 
+class TestNames:
+    @pytest.mark.parametrize(
+        ("fields", "told"),
+        [
+            ({"options": {"mode": "compile"}}, "mode=compile"),
+            ({"options": {"threads": 2, "spin": False}}, "spin=false, threads=2"),
+            ({"hot_input": True, "transfers": False}, "hot input, no transfers"),
+            ({"engines": "per-class"}, "engines per-class"),
+            ({"inputs": "abcdef0123"}, "own inputs abcdef"),
+        ],
+    )
+    def test_tell_cells_apart(self, fields: dict[str, Any], told: str) -> None:
+        plain, other = (compared(scaled(1.0, **its), scaled(1.2, **its)).label for its in ({}, fields))
+        assert other == f"{plain}, with {told}"
+
+    def test_tell_once_what_the_label_has_and_nothing_that_is_passed_over(self) -> None:
+        label = compared(
+            sided(*TEN, power_mode="15W", build=1, repeat=1, cold=True), scaled(1.0, power_mode="15W")
+        ).label
+        assert label == "orin-1 resnet18/pytorch fp16 batch 1 in 15W on onnxruntime"
+
+    def test_leave_out_what_is_compared_across(self) -> None:
+        a, b = sided(*TEN, options={"threads": 1}, size=(224, 224)), scaled(1.0, options={"threads": 2})
+        assert compared(a, b, "options", "size").label == "orin-1 resnet18/pytorch fp16 batch 1 on onnxruntime"
+
+
 class TestRuns:
     def test_cells_are_matched_by_their_request(self) -> None:
         a = [measured(10.0, batch=batch, name=f"a{batch}")[0] for batch in (1, 8, 32)]

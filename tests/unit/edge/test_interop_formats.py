@@ -193,6 +193,16 @@ class TestGitHubBenchmark:
         assert re.fullmatch(r"± [\d.e-]+", median["range"])
         assert p99["name"].endswith("p99")
 
+    def test_names_tell_cells_apart(self) -> None:
+        asked: list[dict[str, Any]] = [
+            {},
+            {"options": {"threads": 1}},
+            {"options": {"threads": 2}},
+            {"hot_input": True},
+        ]
+        found = self.entries(github_benchmark.bigger_is_better([given(processes=1, **its) for its in asked]))
+        assert found[1]["name"] == "orin-1 resnet18/pytorch fp16 batch 8 on tensorrt, with threads=1: throughput"
+
     def test_throughput_is_bigger_better(self) -> None:
         (entry,) = self.entries(github_benchmark.bigger_is_better([given(processes=1)]))
         assert (entry["unit"], "range" in entry) == ("images/s", False)
