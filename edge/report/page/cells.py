@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from edge.report.rows import Row, late, right, top1, top5
 from edge.results.again import deploy_command
 from edge.results.energy import Energy
 from edge.results.layers import layers_of, precision_shares, slowest
+from edge.results.scrubbing import scrubbed
 from edge.results.sides import Side, side
 from edge.results.special import special
 from edge.results.stats import Estimate, Share
@@ -45,6 +47,19 @@ class Entry:
     told: dict[str, Any]
     row: Row
     side: Side | None
+
+    @functools.cached_property
+    def bundled(self) -> Entry:
+        """With row and side as a bundle tells them."""
+        row = replace(self.row, measurement=scrubbed(self.row.measurement))
+        return replace(self, row=row, side=self.side and replace(self.side, measurements=(row,)))
+
+
+def comparable(entries: list[Entry]) -> list[Entry]:
+    """All as a bundle tells them where one of them came in one: serial numbers of one board are alike then."""
+    if not any(entry.row.measurement.imported for entry in entries):
+        return entries
+    return [entry.bundled for entry in entries]
 
 
 def read_entry(store: Store, graphs: Graphs, measurement_id: str, detail: Detail) -> Entry:
