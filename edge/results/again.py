@@ -59,7 +59,9 @@ def _control(cell: Cell) -> Iterator[str]:
 
 
 def _timing(cell: Cell) -> Iterator[str]:
-    if cell.timing == Timing.quick().for_pattern(cell.pattern):
+    asked, own = cell.timing.processes, Timing()
+    if cell.timing == Timing.quick().for_pattern(cell.pattern, asked):
+        own = Timing.quick()
         yield "--quick"
-    elif cell.timing.processes != Timing().processes:
-        yield from ("--processes", str(cell.timing.processes))
+    if asked != own.for_pattern(cell.pattern).processes:
+        yield from ("--processes", str(asked))
