@@ -11,6 +11,7 @@ import pytest
 from device_agents.contract import LoadPattern, Precision, dumps
 from edge.report.comparison import as_json, escape, markdown, others, sentence, table
 from edge.results.compare import Comparison, Finding, Standing, compare, match
+from edge.results.energy import Energy
 from edge.results.likeness import check_axes, differences
 from edge.results.rounds import Round, compare_rounds
 from edge.results.sides import Side, side
@@ -28,6 +29,13 @@ def compared(a: Side, b: Side, *across: str, threshold: float = 0.05, invalid: b
 
 def scaled(factor: float, **fields: Any) -> Side:
     return sided(*(factor * ms for ms in TEN), **fields)
+
+
+def metered(one: Side, source: str, of: str) -> Side:
+    """The same with ten joules an inference, as a sensor told them."""
+    taken = Energy(10.0, 10.0, 5.0, source, of, 0.1, None, tuple(10.0 for _ in one.throughputs))
+    judged = tuple(replace(its, energy=taken) for its in one.measurements)
+    return replace(one, measurements=judged, joules=taken.per_process_j)
 
 
 class TestTheAnswer:
@@ -130,6 +138,23 @@ class TestUnlikeThings:
         assert "known of one side alone: gpu" in one.notes
         assert "A and B ran different artifacts of the model" in one.notes
         assert differences(measured(10.0)[0].measurement, measured(10.0, identity={"gpu": "Orin"})[0].measurement) == []
+
+    @pytest.mark.parametrize(
+        ("meter", "note"),
+        [
+            (("VDD_IN", "power"), []),
+            (
+                ("NVML", "power"),
+                ["joules are of VDD_IN, its power (A) and of NVML, its power (B)"],
+            ),
+            (("VDD_IN", "energy"), ["joules are of VDD_IN, its power (A) and of VDD_IN, its counter (B)"]),
+        ],
+    )
+    def test_joules_of_unlike_sensors_are_a_note(self, meter: tuple[str, str], note: list[str]) -> None:
+        one = compared(metered(sided(*TEN), "VDD_IN", "power"), metered(scaled(1.0), *meter))
+        assert one.energy is not None
+        assert list(one.notes) == note
+        assert list(compared(metered(sided(*TEN), "VDD_IN", "power"), scaled(1.0)).notes) == []
 
     def test_an_invalid_measurement_enters_only_when_asked(self) -> None:
         a, b = sided(*TEN), scaled(1.0, thresholds=NEVER, name="bad")
