@@ -12,6 +12,8 @@ from edge.results.foreign import Told
 from edge.results.interop.read import Read
 from edge.results.interop.trtexec_times import LATENCY
 
+_BEGUN = re.compile(r"^&&&& RUNNING TensorRT\.trtexec", re.MULTILINE)
+_SUMMARY = re.compile(r"=== Performance summary ===")
 _FAILED = re.compile(r"^&&&& FAILED TensorRT\.trtexec", re.MULTILINE)
 _VERSION = re.compile(r"TensorRT version: (\d[\d.]*)")
 _COMMAND = re.compile(r"^&&&& \w+ TensorRT\.trtexec .*?\] # (.+)$", re.MULTILINE)
@@ -23,8 +25,11 @@ def read(text: str) -> Read:
     """Percentiles are taken as they are told, as far as so many inferences support them. What is quoted of a log often
     lacks its beginning and end: the summary alone must be whole.
 
-    Errors: ValueError for a run that failed, or for what the summary lacks.
+    Errors: ValueError for several runs, for one that failed, or for what the summary lacks.
     """
+    runs = max(len(one.findall(text)) for one in (_BEGUN, _SUMMARY))
+    if runs > 1:
+        raise ValueError(f"it holds {runs} runs of trtexec; cut it into one file each")
     if _FAILED.search(text):
         raise ValueError(f"trtexec failed in this run: {trtexec.parse_failure(text).message}")
     summary, switches, context = trtexec.parse_summary(text), dict[str, Scalar](LATENCY), dict[str, Reading]()

@@ -145,6 +145,18 @@ class TestStdout:
         with pytest.raises(ValueError, match=r"trtexec failed in this run: .+"):
             trtexec_stdout.read((RECORDED / "trtexec-10.8.0-failed-builder.txt").read_text())
 
+    @pytest.mark.parametrize(
+        "name", ["trtexec-11.1.0-derived.txt", "trtexec-10.3.0-orin-summary.txt", "trtexec-10.7.0-rtx4090-run.txt"]
+    )
+    def test_of_several_runs_is_none(self, name: str) -> None:
+        with pytest.raises(ValueError, match="it holds 3 runs of trtexec; cut it into one file each"):
+            trtexec_stdout.read(3 * (RECORDED / name).read_text())
+
+    def test_after_that_of_a_build_is_refused_as_its_options_are_of_either(self) -> None:
+        built = (RECORDED / "trtexec-10.3.0-orin-nx-head.txt").read_text()
+        with pytest.raises(ValueError, match="it holds 2 runs of trtexec"):
+            trtexec_stdout.read(built + (RECORDED / "trtexec-11.1.0-derived.txt").read_text())
+
     def test_that_is_cut_is_refused(self) -> None:
         with pytest.raises(ValueError, match="no 'Performance summary'"):
             trtexec_stdout.read((RECORDED / "trtexec-10.3.0-orin-nx-head.txt").read_text())
