@@ -103,7 +103,7 @@ def _version(text: str) -> str:
 
 
 def _started_at(text: str) -> str:
-    """The time of its first line, by the clock and in the zone of that machine."""
+    """The time of its first line, by the clock and in the zone of that machine, which is not told: taken for UTC."""
     stamp = _STAMP.search(text)
     if stamp is None:
         return ""
