@@ -15,12 +15,13 @@ from edge.report.engines import size
 from edge.report.engines import special as special_engine
 from edge.report.opinion import caveats, figures, ratios
 from edge.report.readings import Line, section, told_ms
-from edge.report.rows import CLOCKS, Row, interval, late, rate, right, special
+from edge.report.rows import CLOCKS, Row, interval, late, rate, right
 from edge.report.stages import costing, holding, starting
 from edge.report.table import escape
 from edge.results.energy import COUNTER, NotKnown
 from edge.results.layers import layers_of, precision_shares, slowest
 from edge.results.overhead import Overhead
+from edge.results.special import special
 from edge.results.stats import Summary, milliseconds
 from edge.results.verdict import Status
 from edge.results.watched import Watched

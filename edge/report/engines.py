@@ -8,7 +8,7 @@ from device_agents.contract import EngineReport, Scalar
 from edge.agent.engine_cache import SHORT
 from edge.planning.targets import RUNTIME as RTX
 from edge.report.columns import Column, Spare, listing
-from edge.report.rows import option
+from edge.results.special import option
 
 _USUAL: Mapping[str, Scalar] = {"hardware_compatibility": "none", "timing_cache": True, "version_compatible": False}
 _OPTIONS = (

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from device_agents.contract import Accuracy, Scalar
-from edge.planning.plan import OWN, Cell
+from device_agents.contract import Accuracy
 from edge.results.cost import Cost
 from edge.results.cost import of as cost_of
 from edge.results.energy import NotKnown
@@ -20,6 +19,7 @@ from edge.results.loading import Loading
 from edge.results.loading import of as loading_of
 from edge.results.memory import Memory
 from edge.results.memory import of as memory_of
+from edge.results.special import numbered, special
 from edge.results.stats import Estimate, Share, Summary, milliseconds
 from edge.results.store import Measurement, Store
 from edge.results.verdict import Verdict
@@ -109,36 +109,11 @@ class Row(Judged):
         return self.measurement.result.seconds.get("waited", 0.0)
 
 
-def special(cell: Cell, own_inputs: str = "own inputs") -> list[str]:
-    """What of the request is not as by default, and in no column of its own: `streams=2`, `own inputs`,
-    `no transfers` ..."""
-    told = [f"{name}={option(value)}" for name, value in sorted(cell.options.items())]
-    told += ["bounds " + ", ".join(map(str, profile.values())) for profile in cell.profiles]
-    told += [own_inputs] if cell.inputs else []
-    told += ["hot input"] if cell.hot_input else []
-    told += ["cold start"] if cell.cold else []
-    told += [] if cell.transfers else ["no transfers"]
-    told += [] if cell.engines == OWN else [f"engines {cell.engines}"]
-    told += ["static engine"] if cell.static else []
-    told += ["locked clocks"] if cell.lock_clocks else []
-    told += [f"power mode {cell.power_mode}"] if cell.power_mode else []
-    told += ["persistence"] if cell.persistence else []
-    told += ["shared"] if cell.shared else []
-    told += [f"build {cell.build}"] if cell.build else []
-    told += [f"repeat {cell.repeat + 1}"] if cell.repeat else []
-    return told
-
-
-def option(value: Scalar) -> str:
-    """As it was written on the command line."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def specials(rows: Sequence[Row]) -> list[list[str]]:
     """`special` of every row; where several sets of the operator's data were timed, with the first digits of each."""
     cells = [row.measurement.cell for row in rows]
     several = len({cell.inputs for cell in cells if cell.inputs}) > 1
-    return [special(cell, f"own inputs {(cell.inputs or '')[:6]}" if several else "own inputs") for cell in cells]
+    return [special(cell, numbered(cell)) if several else special(cell) for cell in cells]
 
 
 def read(store: Store, measurement_id: str) -> Row:

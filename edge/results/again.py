@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from device_agents.contract import LoadPattern, Timing
 from edge.planning.plan import OWN, Cell
-from edge.report.rows import option
+from edge.results.special import option
 from export.request import FREE_BATCH
 
 
@@ -59,7 +59,9 @@ def _control(cell: Cell) -> Iterator[str]:
 
 
 def _timing(cell: Cell) -> Iterator[str]:
-    if cell.timing == Timing.quick().for_pattern(cell.pattern):
+    asked, own = cell.timing.processes, Timing()
+    if cell.timing == Timing.quick().for_pattern(cell.pattern, asked):
+        own = Timing.quick()
         yield "--quick"
-    elif cell.timing.processes != Timing().processes:
-        yield from ("--processes", str(cell.timing.processes))
+    if asked != own.for_pattern(cell.pattern).processes:
+        yield from ("--processes", str(asked))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from device_agents.contract import Word
+from edge.results.energy import COUNTER, Energy
 from edge.results.judged import Judged
 from edge.results.likeness import DEVICE, check_alike, label, one_sided, request_key, value_of
 from edge.results.ratios import Ratio, around, welch
@@ -156,10 +157,20 @@ def notes(a: Side, b: Side, across: Collection[str]) -> list[str]:
         found.append("each device ran an engine of its own: the ratio is of boards and engines")
     if one.cell.timing != other.cell.timing:
         found.append("A and B were timed for other lengths")
+    meters = [_meters(side) for side in (a, b)]
+    if a.joules and b.joules and meters[0] != meters[1]:
+        found.append(f"joules are of {meters[0]} (A) and of {meters[1]} (B)")
     unknown = [] if DEVICE in across else one_sided(one, other)
     if unknown:
         found.append(f"known of one side alone: {', '.join(unknown)}")
     return found
+
+
+def _meters(side: Side) -> str:
+    """What told a side's joules: each sensor once, with what was read of it."""
+    known = [one.energy for one in side.measurements if isinstance(one.energy, Energy)]
+    told = (f"{one.source}, its {'counter' if one.of == COUNTER else 'power'}" for one in known)
+    return " and ".join(sorted(set(told)))
 
 
 def _by_request(judged: Sequence[T], across: Collection[str], side: str) -> dict[str, list[T]]:

@@ -55,7 +55,7 @@ _VIEWS = {
         SELECT artifact, any_value(model) AS model, any_value(framework) AS framework,
             any_value(precision) AS precision, any_value(weights) AS weights, count(*) AS measurements,
             count(DISTINCT device) AS devices, arg_max(produced_by, stored_at) AS produced_by
-        FROM measurements GROUP BY artifact""",
+        FROM measurements WHERE artifact <> '' GROUP BY artifact""",
 }
 
 

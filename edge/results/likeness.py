@@ -11,6 +11,7 @@ from typing import Any
 from device_agents.contract import dumps
 from edge.planning.plan import Cell
 from edge.results.judged import Judged
+from edge.results.special import whole_label
 from edge.results.store import Measurement
 from profiles.errors import ConfigError
 from profiles.load import unknown
@@ -20,6 +21,12 @@ _SETTINGS = ("power_mode",)  # of the identity: a board keeps them, but they are
 _PASSED_OVER = ("timing", "repeat", "build", "check_with", "cold", "dataset")  # what is measured is the same
 _IN_LABEL = ("model", "framework", "precision", "batch", "backend")
 _AXES = tuple(item.name for item in dataclasses.fields(Cell) if item.name not in _PASSED_OVER)
+_DEFAULTS = {
+    item.name: item.default_factory() if callable(item.default_factory) else item.default
+    for item in dataclasses.fields(Cell)
+    if item.name in _AXES and item.name != DEVICE
+}
+_SHARED: dict[str, Any] = {**_DEFAULTS, **dict.fromkeys(_IN_LABEL, "*")}
 
 
 @dataclass(frozen=True)
@@ -79,10 +86,11 @@ def unlike_axes(a: Cell, b: Cell) -> tuple[str, ...]:
 
 
 def label(cell: Cell, across: Collection[str] = ()) -> str:
-    """What cells have in common that are compared: `local resnet18/* fp32 batch 8 on onnxruntime` across frameworks."""
-    unlike: dict[str, Any] = {name: "*" for name in across if name in _IN_LABEL}
+    """What cells have in common that are compared: `local resnet18/* fp32 batch 8 on onnxruntime, with threads=2`
+    across frameworks. What has no star is left out where it is compared across, and so is what is passed over."""
+    unlike = {name: _SHARED[name] for name in across if name in _SHARED}
     words = [] if DEVICE in across else [cell.device]
-    return " ".join([*words, replace(cell, repeat=0, build=0, **unlike).label])
+    return " ".join([*words, whole_label(replace(cell, repeat=0, build=0, cold=False, **unlike))])
 
 
 def value_of(measurement: Measurement, axis: str) -> str:

@@ -146,17 +146,24 @@ def _bucket(
 
 def _overall(runs: Sequence[_Run], statics: Mapping[int, Sequence[float]]) -> Ratio:
     """Each process' time at the sizes that it drew over what they would have taken by the references; those vary, too:
-    their processes, one of each size together, over the same."""
+    their processes, one of each size together, over the same. Where they are unlike many, none are together: there is
+    no interval then."""
     means = {size: float(np.mean(its)) for size, its in statics.items()}
-    counts = {size: sum(len(its[size]) for its in runs if size in its) for size in statics}
     ours = [
         sum(len(run) * percentile(run, 50.0) for run in its.values())
         / sum(len(run) * means[size] for size, run in its.items())
         for its in runs
     ]
+    return welch(_varied(runs, statics, means), ours)
+
+
+def _varied(
+    runs: Sequence[_Run], statics: Mapping[int, Sequence[float]], means: Mapping[int, float]
+) -> Sequence[float]:
+    """What the references' processes take of what they take in the mean, each size as often as it was drawn."""
+    processes = {len(its) for its in statics.values()}
+    if len(processes) > 1:
+        return [1.0]
+    counts = {size: sum(len(its[size]) for its in runs if size in its) for size in statics}
     whole = sum(count * means[size] for size, count in counts.items())
-    theirs = [
-        sum(counts[size] * its[index] for size, its in statics.items()) / whole
-        for index in range(min(map(len, statics.values())))
-    ]
-    return welch(theirs, ours)
+    return [sum(counts[size] * its[index] for size, its in statics.items()) / whole for index in range(max(processes))]

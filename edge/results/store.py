@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -124,7 +125,8 @@ class Store:
         self.root = root / "measurements"
 
     def add(self, measurement: Measurement, samples: bytes) -> Path:
-        """Store a measurement under its id; one that is there already stays as it is. Returns its folder.
+        """Store a measurement under its id; one that is there already stays as it is, unless it is damaged. Returns its
+        folder.
 
         Errors: ResultError when it cannot be written.
         """
@@ -144,11 +146,29 @@ class Store:
             making.mkdir()
             write(making / SAMPLES, samples)
             write(making / RESULT, encode(measurement))
-            try:
-                making.rename(home)
-            except OSError:
-                if not (home / RESULT).exists():
-                    raise
+            self._put(making, home)
+
+    def _put(self, whole: Path, home: Path) -> None:
+        """A whole folder becomes that of a measurement, unless what is there stays. Errors: OSError."""
+        try:
+            whole.rename(home)
+        except OSError:
+            if self.keeps(home.name):
+                return
+            if not home.exists():
+                raise
+            self._replace(whole, home)
+
+    def _replace(self, whole: Path, home: Path) -> None:
+        """Errors: OSError; what was there is there still, then."""
+        going = home.with_name(f"{GOING}{home.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        home.rename(going)
+        try:
+            whole.rename(home)
+        except OSError:  # also where another process has brought it in, and this one has just taken it out
+            going.rename(home)
+            raise
+        shutil.rmtree(going, ignore_errors=True)
 
     def remove(self, measurement_id: str) -> None:
         """Take a measurement out: it is gone at once, its files a moment later. Errors: ResultError."""
@@ -170,8 +190,7 @@ class Store:
                 for one in sorted(whole.iterdir()):
                     home = self.folder(one.name)
                     home.parent.mkdir(exist_ok=True)
-                    if not (home / RESULT).exists():
-                        one.rename(home)
+                    self._put(one, home)
                 shutil.rmtree(whole)
 
     def shards(self) -> dict[str, int]:
@@ -223,6 +242,16 @@ class Store:
         """Whether the measurement is there and whole."""
         try:
             self.samples_ns(self.get(measurement_id))
+        except ResultError:
+            return False
+        return True
+
+    def keeps(self, measurement_id: str) -> bool:
+        """Whether the measurement stays as it is when it comes again: it is whole, or a newer edgebench stored it."""
+        try:
+            self.samples_ns(self.get(measurement_id))
+        except NewerSchemaError:
+            return True
         except ResultError:
             return False
         return True

@@ -75,12 +75,12 @@ def import_bundle(source: Path, root: Path) -> Came:
 
 
 def _gather(source: Path, gathered: Path, store: Store) -> tuple[list[str], list[str]]:
-    """The ids whose measurements lie in `gathered` now, and those that the store has."""
+    """The ids whose measurements lie in `gathered` now, and those that the store has whole."""
     with _opened(source) as archive:
         members = iter(archive)
         manifest, digest = _manifest(source, members, shutil.disk_usage(gathered).free)
         declared = {member.name: member for member in manifest.members}
-        held = [name for name in manifest.measurements if (store.folder(name) / RESULT).exists()]
+        held = [name for name in manifest.measurements if store.keeps(name)]
         for name, size, stream in members:
             member = declared.pop(name, None)
             if member is None or name == MANIFEST:

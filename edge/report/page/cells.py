@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +13,13 @@ from edge.report.page.graphs import Graphs
 from edge.report.page.numbers import ms, short
 from edge.report.page.stages import cost, memory, starts
 from edge.report.page.timeline import timeline
-from edge.report.rows import Row, late, right, special, top1, top5
+from edge.report.rows import Row, late, right, top1, top5
 from edge.results.again import deploy_command
 from edge.results.energy import Energy
 from edge.results.layers import layers_of, precision_shares, slowest
+from edge.results.scrubbing import scrubbed
 from edge.results.sides import Side, side
+from edge.results.special import special
 from edge.results.stats import Estimate, Share
 from edge.results.store import Store
 from edge.results.watched import Watched
@@ -44,6 +47,19 @@ class Entry:
     told: dict[str, Any]
     row: Row
     side: Side | None
+
+    @functools.cached_property
+    def bundled(self) -> Entry:
+        """With row and side as a bundle tells them."""
+        row = replace(self.row, measurement=scrubbed(self.row.measurement))
+        return replace(self, row=row, side=self.side and replace(self.side, measurements=(row,)))
+
+
+def comparable(entries: list[Entry]) -> list[Entry]:
+    """All as a bundle tells them where one of them came in one: serial numbers of one board are alike then."""
+    if not any(entry.row.measurement.imported for entry in entries):
+        return entries
+    return [entry.bundled for entry in entries]
 
 
 def read_entry(store: Store, graphs: Graphs, measurement_id: str, detail: Detail) -> Entry:

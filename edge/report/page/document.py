@@ -12,7 +12,7 @@ from typing import Any
 
 from edge import version
 from edge.report import claims, matrix
-from edge.report.page.cells import Detail, Entry, read_entry
+from edge.report.page.cells import Detail, Entry, comparable, read_entry
 from edge.report.page.environment import environment
 from edge.report.page.graphs import Graphs
 from edge.report.page.overheads import overheads
@@ -56,8 +56,9 @@ class Reader:
         detail = next(detail for most, detail in _DETAILS.items() if len(ids) <= most)
         entries, damaged = self._entries(ids, detail)
         pairs, tables = (None, None) if detail.whole else (_PAIRS, _MATRICES)
-        compared, refused = ratios(entries, pairs)
-        among = Measurements(Store(self.results), [entry.row.measurement for entry in entries])
+        alike = comparable(entries)
+        compared, refused = ratios(alike, pairs)
+        among = Measurements(Store(self.results), [entry.row.measurement for entry in alike])
         beside = matrices(among)
         shown = list(itertools.islice(beside, tables))
         return {
@@ -69,8 +70,8 @@ class Reader:
             "cells": [entry.told for entry in entries],
             "ratios": compared,
             "not_compared": refused,
-            "overheads": overheads(entries, Store(self.results).samples_ns),
-            "environment": environment([entry.row for entry in entries]),
+            "overheads": overheads(alike, Store(self.results).samples_ns),
+            "environment": environment([entry.row for entry in alike]),
             "claims": self._claims(among),
             "matrices": [matrix.for_page(one) for one in shown],
             "more_matrices": next(beside, None) is not None,

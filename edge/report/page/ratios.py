@@ -11,6 +11,7 @@ from edge.report.page.numbers import short
 from edge.results.compare import compare
 from edge.results.likeness import request_key, value_of
 from edge.results.ratios import Ratio
+from edge.results.special import whole_label
 from edge.results.verdict import Status
 from profiles.errors import ConfigError
 
@@ -28,7 +29,7 @@ def ratios(entries: Sequence[Entry], most: int | None = None) -> tuple[list[dict
             found.append(_ratio(axis, a, b))
         except ConfigError as error:
             cell, other = a.row.measurement.cell, b.row.measurement.cell
-            refused.append(f"{cell.device} {cell.label} and {other.label}: {error.message}")
+            refused.append(f"{cell.device} {whole_label(cell)} and {whole_label(other)}: {error.message}")
     found.sort(key=lambda one: (AXES.index(one["axis"]), one["device"], one["label"]))
     left = len(pairs[most:]) if most else 0
     beyond = [f"{left:,} pairs beyond the first {most:,}: choose fewer measurements"] if left else []

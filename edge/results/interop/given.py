@@ -11,6 +11,7 @@ import numpy as np
 
 from device_agents.contract import ProcessResult, SampleRange
 from edge.results.judged import Judged
+from edge.results.special import whole_label
 from edge.results.store import Measurement
 from edge.results.watched import Watched
 from profiles.errors import ConfigError
@@ -36,8 +37,8 @@ class Given(Judged):
 
     @property
     def label(self) -> str:
-        """Device and request: `orin-1 resnet18/pytorch fp16 batch 8 on tensorrt`."""
-        return f"{self.measurement.cell.device} {self.measurement.cell.label}"
+        """Device and request: `orin-1 resnet18/pytorch fp16 batch 8 on tensorrt, with streams=2`."""
+        return f"{self.measurement.cell.device} {whole_label(self.measurement.cell)}"
 
     @property
     def processes(self) -> tuple[ProcessResult, ...]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NAME = "optimum-benchmark"
 _WHAT = "the benchmark"
 _DTYPES = {"float32": Precision.FP32, "float16": Precision.FP16, "int8": Precision.INT8}
+_BY_WEIGHTS = "auto"
 _OURS, _VERDICT, _PATTERN = "edgebench_version", "edgebench_verdict", "edgebench_pattern"  # in the environment
 _MB = 1_000_000
 _MOST = 1 << 62
@@ -71,7 +72,7 @@ def read(text: str) -> Read:
         framework="pytorch" if name == "pytorch" else "",
         model=_text(backend, "model"),
         batch=batch if type(batch) is int and batch > 0 else None,
-        precision=_DTYPES.get(_text(backend, "torch_dtype") or _text(backend, "dtype")),
+        precision=_precision(_text(backend, "torch_dtype") or _text(backend, "dtype")),
         pattern=LoadPattern.parse(_text(environment, _PATTERN) or str(LoadPattern())),
         latencies_ns=[_ns(value) for value in values],
         elapsed_ns=_ns(sum(values)),
@@ -91,6 +92,15 @@ def _tool(environment: Mapping[str, Any]) -> str:
         if told := _text(environment, key):
             return f"{tool} {told}"
     return NAME
+
+
+def _precision(dtype: str) -> Precision | None:
+    """None where it is not told, or left to what the weights are in. Errors: ValueError for one that we have not."""
+    if dtype in ("", _BY_WEIGHTS):
+        return None
+    if dtype not in _DTYPES:
+        raise Garbled(f"{_WHAT} is of {dtype[:40]}, which is none of {', '.join(map(str, _DTYPES.values()))}")
+    return _DTYPES[dtype]
 
 
 def _context(scenario: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Reading]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+import pytest
+
 from device_agents.contract import DimRange, LoadPattern, Precision, Timing
 from edge.planning.plan import Cell
 from edge.results.again import deploy_command
@@ -27,6 +29,17 @@ def test_each_field_of_a_request_is_in_its_command() -> None:
         assert changed != CELL, field.name
         assert (deploy_command(changed) == deploy_command(CELL)) is (field.name in UNTOLD), field.name
         understood(deploy_command(changed))
+
+
+@pytest.mark.parametrize("pattern", [LoadPattern(), LoadPattern.parse("soak:60s"), LoadPattern.parse("sizes:224,256")])
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("processes", [None, 1, 3, 5])
+def test_its_timing_is_asked_for_again(pattern: LoadPattern, quick: bool, processes: int | None) -> None:
+    timing = Timing.chosen(quick).for_pattern(pattern, processes)
+    words = deploy_command(replace(CELL, pattern=pattern, timing=timing)).split()
+    again = int(words[words.index("--processes") + 1]) if "--processes" in words else None
+    assert Timing.chosen("--quick" in words).for_pattern(pattern, again) == timing
+    assert not (processes is None and again)
 
 
 def test_it_is_typed_as_it_is_shown() -> None:

@@ -131,6 +131,26 @@ def test_an_import_that_was_killed_when_it_was_checked_comes_in_whole(store: Sto
     assert not left.exists()
 
 
+@pytest.mark.parametrize("lost", [RESULT, SAMPLES])
+def test_what_is_damaged_here_comes_in_whole(store: Store, there: Store, lost: str) -> None:
+    add(there, measurement("aaaa1111", run="mine"), measurement("bbbb2222", run="mine"))
+    (there.folder("aaaa1111") / lost).unlink()
+    came = import_bundle(make(store, "one.tar.gz"), there.root.parent)
+    assert (came.new, came.kept) == (("aaaa1111",), ("bbbb2222",))
+    assert there.ids() == ["bbbb2222", "aaaa1111"]
+    assert there.readable("aaaa1111")
+    assert [there.get(name).run for name in ("aaaa1111", "bbbb2222")] == ["run-1", "mine"]
+    assert not [*there.root.glob(".*"), *there.root.glob("??/.*")]
+
+
+def test_what_a_newer_edgebench_stored_here_stays(store: Store, there: Store) -> None:
+    add(there, measurement("aaaa1111"))
+    path = there.folder("aaaa1111") / RESULT
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "schema": 99}))
+    assert import_bundle(make(store, "one.tar.gz"), there.root.parent).kept == ("aaaa1111",)
+    assert json.loads(path.read_bytes())["schema"] == 99
+
+
 def test_a_damaged_measurement_is_not_bundled(store: Store) -> None:
     (store.folder("aaaa1111") / SAMPLES).write_bytes(b"")
     with pytest.raises(ResultError, match="not those of the result"):

@@ -11,6 +11,7 @@ import pytest
 from device_agents.contract import LoadPattern, Precision, dumps
 from edge.report.comparison import as_json, escape, markdown, others, sentence, table
 from edge.results.compare import Comparison, Finding, Standing, compare, match
+from edge.results.energy import Energy
 from edge.results.likeness import check_axes, differences
 from edge.results.rounds import Round, compare_rounds
 from edge.results.sides import Side, side
@@ -28,6 +29,13 @@ def compared(a: Side, b: Side, *across: str, threshold: float = 0.05, invalid: b
 
 def scaled(factor: float, **fields: Any) -> Side:
     return sided(*(factor * ms for ms in TEN), **fields)
+
+
+def metered(one: Side, source: str, of: str) -> Side:
+    """The same with ten joules an inference, as a sensor told them."""
+    taken = Energy(10.0, 10.0, 5.0, source, of, 0.1, None, tuple(10.0 for _ in one.throughputs))
+    judged = tuple(replace(its, energy=taken) for its in one.measurements)
+    return replace(one, measurements=judged, joules=taken.per_process_j)
 
 
 class TestTheAnswer:
@@ -131,6 +139,23 @@ class TestUnlikeThings:
         assert "A and B ran different artifacts of the model" in one.notes
         assert differences(measured(10.0)[0].measurement, measured(10.0, identity={"gpu": "Orin"})[0].measurement) == []
 
+    @pytest.mark.parametrize(
+        ("meter", "note"),
+        [
+            (("VDD_IN", "power"), []),
+            (
+                ("NVML", "power"),
+                ["joules are of VDD_IN, its power (A) and of NVML, its power (B)"],
+            ),
+            (("VDD_IN", "energy"), ["joules are of VDD_IN, its power (A) and of VDD_IN, its counter (B)"]),
+        ],
+    )
+    def test_joules_of_unlike_sensors_are_a_note(self, meter: tuple[str, str], note: list[str]) -> None:
+        one = compared(metered(sided(*TEN), "VDD_IN", "power"), metered(scaled(1.0), *meter))
+        assert one.energy is not None
+        assert list(one.notes) == note
+        assert list(compared(metered(sided(*TEN), "VDD_IN", "power"), scaled(1.0)).notes) == []
+
     def test_an_invalid_measurement_enters_only_when_asked(self) -> None:
         a, b = sided(*TEN), scaled(1.0, thresholds=NEVER, name="bad")
         with pytest.raises(ConfigError, match="bad is INVALID foreign_work") as caught:
@@ -143,6 +168,32 @@ class TestUnlikeThings:
         check_axes(["kernel", "runtime", "batch", "power_mode"], rows)
         with pytest.raises(ConfigError, match=r"unknown axis 'bach' \(did you mean 'batch'"):
             check_axes(["bach"], rows)
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("fields", "told"),
+        [
+            ({"options": {"mode": "compile"}}, "mode=compile"),
+            ({"options": {"threads": 2, "spin": False}}, "spin=false, threads=2"),
+            ({"hot_input": True, "transfers": False}, "hot input, no transfers"),
+            ({"engines": "per-class"}, "engines per-class"),
+            ({"inputs": "abcdef0123"}, "own inputs abcdef"),
+        ],
+    )
+    def test_tell_cells_apart(self, fields: dict[str, Any], told: str) -> None:
+        plain, other = (compared(scaled(1.0, **its), scaled(1.2, **its)).label for its in ({}, fields))
+        assert other == f"{plain}, with {told}"
+
+    def test_tell_once_what_the_label_has_and_nothing_that_is_passed_over(self) -> None:
+        label = compared(
+            sided(*TEN, power_mode="15W", build=1, repeat=1, cold=True), scaled(1.0, power_mode="15W")
+        ).label
+        assert label == "orin-1 resnet18/pytorch fp16 batch 1 in 15W on onnxruntime"
+
+    def test_leave_out_what_is_compared_across(self) -> None:
+        a, b = sided(*TEN, options={"threads": 1}, size=(224, 224)), scaled(1.0, options={"threads": 2})
+        assert compared(a, b, "options", "size").label == "orin-1 resnet18/pytorch fp16 batch 1 on onnxruntime"
 
 
 class TestRuns:

@@ -24,7 +24,7 @@ from edge.inventory.fleet_file import load_fleet
 from edge.planning.choosing import Choices, Survey
 from edge.planning.control import Wishes, control_of
 from edge.planning.plan import Cell
-from edge.report.rows import special
+from edge.results.special import special
 from edge.results.store import Measurement, Origin
 from edge.running.resuming import changed
 from edge.sweeps.expand import expand

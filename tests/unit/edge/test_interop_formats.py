@@ -114,6 +114,20 @@ class TestOptimumBenchmark:
         assert found.peak_rss_bytes == 1_408_442_368
         assert found.context["warm-up runs"].value == 3
 
+    @pytest.mark.parametrize(("key", "dtype"), [("torch_dtype", "bfloat16"), ("dtype", "bfloat16"), ("dtype", "q4_0")])
+    def test_of_a_dtype_that_we_have_not_is_refused(self, key: str, dtype: str) -> None:
+        with pytest.raises(ValueError, match=f"is of {dtype}, which is none of fp32, fp16, int8"):
+            optimum_benchmark.read(self.of_dtype(**{key: dtype}))
+
+    @pytest.mark.parametrize("dtype", [None, "", "auto"])
+    def test_whose_dtype_is_not_told_has_no_precision(self, dtype: str | None) -> None:
+        assert optimum_benchmark.read(self.of_dtype(torch_dtype=dtype)).precision is None
+
+    def of_dtype(self, **backend: str | None) -> str:
+        told = json.loads(RECORDED.read_text())
+        told["config"]["backend"].update({"torch_dtype": None, **backend})
+        return json.dumps(told)
+
     def test_what_we_write_has_the_fields_of_what_it_writes(self) -> None:
         ours, theirs = strict_json(optimum_benchmark.write([given()])), json.loads(RECORDED.read_text())
         assert set(ours["config"]) <= set(theirs["config"])
@@ -192,6 +206,16 @@ class TestGitHubBenchmark:
         assert median["name"] == "orin-1 resnet18/pytorch fp16 batch 8 on tensorrt: median"
         assert re.fullmatch(r"± [\d.e-]+", median["range"])
         assert p99["name"].endswith("p99")
+
+    def test_names_tell_cells_apart(self) -> None:
+        asked: list[dict[str, Any]] = [
+            {},
+            {"options": {"threads": 1}},
+            {"options": {"threads": 2}},
+            {"hot_input": True},
+        ]
+        found = self.entries(github_benchmark.bigger_is_better([given(processes=1, **its) for its in asked]))
+        assert found[1]["name"] == "orin-1 resnet18/pytorch fp16 batch 8 on tensorrt, with threads=1: throughput"
 
     def test_throughput_is_bigger_better(self) -> None:
         (entry,) = self.entries(github_benchmark.bigger_is_better([given(processes=1)]))

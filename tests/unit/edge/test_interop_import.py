@@ -13,6 +13,7 @@ from device_agents.contract import SCHEMA, JobResult, Precision, SchemaViolation
 from edge.report.row_json import as_json
 from edge.report.rows import Row, read
 from edge.report.table import measurements, notes
+from edge.results.columns import record
 from edge.results.interop import optimum_benchmark, writer
 from edge.results.interop.importing import Asked, measurement_of
 from edge.results.sides import side
@@ -89,6 +90,11 @@ class TestStdout:
         assert "serial" not in shown(row)
         told = imported(Store(tmp_path), RECORDED / "trtexec-11.1.0-derived.txt", "trtexec-stdout")
         assert as_json(told)["pattern"] == "pipelined"
+
+    def test_began_at_the_time_that_it_prints_as_if_that_were_utc(self, tmp_path: Path) -> None:
+        row = recorded(tmp_path, "trtexec-stdout")
+        assert row.measurement.result.started_at == "2025-05-13T10:36:46"
+        assert record(row, 0)["started_at"] == "2025-05-13T10:36:46.000000Z"
 
     def test_of_31_inferences_has_no_tail(self, tmp_path: Path) -> None:
         row = imported(Store(tmp_path), RECORDED / "trtexec-8.6.3-v100-summary.txt", "trtexec-stdout")

@@ -145,6 +145,44 @@ class TestStdout:
         with pytest.raises(ValueError, match=r"trtexec failed in this run: .+"):
             trtexec_stdout.read((RECORDED / "trtexec-10.8.0-failed-builder.txt").read_text())
 
+    @pytest.mark.parametrize(
+        "name", ["trtexec-11.1.0-derived.txt", "trtexec-10.3.0-orin-summary.txt", "trtexec-10.7.0-rtx4090-run.txt"]
+    )
+    def test_of_several_runs_is_none(self, name: str) -> None:
+        with pytest.raises(ValueError, match="it holds 3 runs of trtexec; cut it into one file each"):
+            trtexec_stdout.read(3 * (RECORDED / name).read_text())
+
+    def test_after_that_of_a_build_is_refused_as_its_options_are_of_either(self) -> None:
+        built = (RECORDED / "trtexec-10.3.0-orin-nx-head.txt").read_text()
+        with pytest.raises(ValueError, match="it holds 2 runs of trtexec"):
+            trtexec_stdout.read(built + (RECORDED / "trtexec-11.1.0-derived.txt").read_text())
+
+    @pytest.mark.parametrize(
+        ("told", "typed", "batch"),
+        [
+            ("Batch: 8", "--deploy=net.prototxt --batch=8", 8),
+            ("Batch: 8", "--deploy=net.prototxt", 8),
+            ("Batch: 1", "--loadEngine=net.engine", None),
+            ("Batch: Explicit", "--onnx=net.onnx --shapes=x:8x3x8x8 --batch=8", None),
+            ("", "--deploy=net.prototxt --batch=8", 8),
+            ("", "--deploy=net.prototxt --maxBatch=8", None),
+        ],
+    )
+    def test_of_an_implicit_batch_has_the_throughput_of_inferences(
+        self, told: str, typed: str, batch: int | None
+    ) -> None:
+        """samples/common/sampleReporting.cpp of TensorRT 8: batchSize * timings.size() / walltime."""
+        head = (RECORDED / "trtexec-8.5.2-xavier-nx-head.txt").read_text().replace("Batch: 1\n", f"{told}\n")
+        if not told:
+            head = head.partition("\n")[0] + "\n"
+        typed_head = re.sub(r"--loadEngine=.*", typed, head)
+        summary = (RECORDED / "trtexec-8.6.3-v100-summary.txt").read_text()
+        found = trtexec_stdout.read(typed_head + summary)
+        assert found.told is not None
+        assert found.told.throughput_per_s is not None
+        assert (found.batch, found.told.inferences) == (batch, 31 if batch is None else round(31 / batch))
+        assert found.told.throughput_per_s == pytest.approx(9.56737 / (batch or 1))
+
     def test_that_is_cut_is_refused(self) -> None:
         with pytest.raises(ValueError, match="no 'Performance summary'"):
             trtexec_stdout.read((RECORDED / "trtexec-10.3.0-orin-nx-head.txt").read_text())

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from device_agents.contract import ProcessResult, Reading
-from edge.report.rows import special
 from edge.report.stages import starting
 from edge.results import loading
 from edge.results.energy import NotKnown
 from edge.results.likeness import unlike_axes
 from edge.results.loading import Loading
+from edge.results.special import special
 from edge.results.store import Measurement
 from edge.sweeps.plan_file import load_sweep
 from tests.measured import measurement

@@ -95,6 +95,16 @@ def test_one_process_says_nothing_of_the_next(lab: Lab) -> None:
     assert found.overall.low is None
 
 
+def test_references_of_unlike_numbers_of_processes_enter_by_their_means(lab: Lab) -> None:
+    alone = [lab.static(224, 10.0), lab.static(256, 16.0, 24.0), lab.static(288, 27.0, 30.0, 33.0)]
+    found = lab.overhead(lab.drawn([TEN_PERCENT[0], TEN_PERCENT[0]]), *alone)
+    assert found.overall is not None
+    assert found.overall.value == pytest.approx(1.10)
+    assert (found.overall.low, found.overall.high) == (None, None)
+    assert found.buckets[2].overhead is not None
+    assert found.buckets[2].overhead.low is not None
+
+
 def test_what_has_no_reference_is_named_and_there_is_no_whole(lab: Lab) -> None:
     found = lab.overhead(lab.drawn(TEN_PERCENT), *lab.references()[:2])
     assert found.overall is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,13 @@ def test_the_other_views_hang_together(root: Path) -> None:
     rules = {row["rule"]: row["kind"] for row in ask(root, "SELECT * FROM verdicts WHERE id = 'aaaa1111'")}
     assert rules["unstable"] == "broken"
     assert rules["too_hot"] == "unjudged"
+
+
+def test_what_another_tool_measured_has_no_artifact(root: Path) -> None:
+    found = measurement("cccc3333")
+    add(Store(root), replace(found, origin=replace(found.origin, artifact="")))
+    assert ask(root, "SELECT count(*) AS of FROM measurements") == [{"of": 3}]
+    assert ask(root, "SELECT artifact FROM artifacts") == [{"artifact": "a" * 64}]
 
 
 def test_raw_samples_are_read_when_they_are_asked_for(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from device_agents.contract import Accuracy, Precision
+from device_agents.contract import Accuracy, LoadPattern, Precision
 from edge.report.page.cells import Detail
 from edge.report.page.distribution import percentiles, quantiles_ms
 from edge.report.page.document import MOST, MOST_LIVE, Reader
@@ -18,13 +19,17 @@ from edge.report.page.html import offline
 from edge.report.page.numbers import in_script
 from edge.report.page.packing import packed, table
 from edge.report.page.timeline import timeline
+from edge.results.scrubbing import scrubbed
+from edge.results.store import Imported, Measurement
 from edge.results.watched import Watched
 from export.artifact import Store
 from profiles.errors import ConfigError
 from tests import free_sizes
+from tests.made import drawn, measured
 from tests.report_lab import Made, S, add, answered, many_like, rows
 
 MB = 1_000_000
+DRAWN = LoadPattern.parse("sizes:224-256/32")
 HOSTILE = '</script><img src=x onerror="window.broken=1"><!-- \u2028 {{data}}'
 
 
@@ -36,6 +41,15 @@ def reader(tmp_path: Path) -> Reader:
 def document(reader: Reader, *made: Made) -> dict[str, Any]:
     add(reader.results, *made)
     return reader.document([one.measurement.id for one in made], ["edgebench", "report", "--html", "r.html"])
+
+
+def imported(found: Measurement) -> Measurement:
+    return replace(scrubbed(found), imported=Imported("theirs.tar.gz", "0" * 64, "now"))
+
+
+def bundled(made: Made) -> Made:
+    made.measurement = imported(made.measurement)
+    return made
 
 
 class Markup(HTMLParser):
@@ -148,6 +162,25 @@ class TestDocument:
         assert lines["l4t"]["changed"] == ["orin-1"]
         assert (lines["power_mode"]["changed"], lines["power_mode"]["unlike"]) == ([], True)
         assert not lines["serial"]["unlike"]
+
+    def test_compares_what_came_in_a_bundle_with_what_was_measured_here(self, reader: Reader) -> None:
+        found = document(reader, Made("aaaa1", ms=2.0), bundled(Made("aaaa2", ms=3.0, framework="tensorflow")))
+        assert [(one["axis"], one["finding"]) for one in found["ratios"]] == [("framework", "slower")]
+        assert found["not_compared"] == []
+        assert len(found["matrices"]) == 1
+        serial = next(one for one in found["environment"] if one["name"] == "serial")
+        assert (len(serial["devices"]["orin-1"]), serial["changed"]) == (1, [])
+
+    def test_holds_drawn_sizes_that_came_in_a_bundle_against_what_was_measured_here(self, reader: Reader) -> None:
+        dynamic, samples = drawn([{224: (100, 11.0), 256: (100, 22.0)}], name="aaaa1", pattern=DRAWN)
+        store = add(reader.results)
+        store.add(imported(dynamic.measurement), samples.astype("<i8").tobytes())
+        for size, ms in ((224, 10.0), (256, 20.0)):
+            row, samples = measured(ms, name=f"bbbb{size}", size=(size, size))
+            store.add(row.measurement, samples.astype("<i8").tobytes())
+        (found,) = reader.document(["aaaa1", "bbbb224", "bbbb256"], [])["overheads"]
+        assert found["missing"] == []
+        assert found["overall"]["value"] == pytest.approx(1.1)
 
     def test_has_the_command_that_measures_again(self, reader: Reader) -> None:
         (cell,) = document(reader, Made("aaaa1", batch=8))["cells"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from device_agents.contract import SampleRange
-from edge.results.store import RESULT, SAMPLES, Store
+from edge.results.store import IMPORTED, RESULT, SAMPLES, Store
 from edge.results.updates import SCHEMA
 from profiles.errors import ConfigError, ResultError
 from tests.measured import VALUES, measurement
@@ -35,6 +35,33 @@ def test_what_was_stored_comes_back(store: Store) -> None:
 def test_adding_twice_keeps_the_first(store: Store) -> None:
     store.add(replace(measurement("aaaa1111"), run="run-2"), VALUES.tobytes())
     assert store.get("aaaa1111").run == "run-1"
+
+
+@pytest.mark.parametrize("lost", [RESULT, SAMPLES])
+def test_adding_again_mends_what_is_damaged(store: Store, lost: str) -> None:
+    (store.folder("aaaa1111") / lost).write_bytes(b"")
+    store.add(measurement("aaaa1111"), VALUES.tobytes())
+    assert store.readable("aaaa1111")
+    assert sorted(path.name for path in (store.root / "aa").iterdir()) == ["aaaa1111", "aaaa2222"]
+
+
+def test_what_another_process_has_just_brought_in_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes between the look at what is damaged and its going."""
+    home, left = store.folder("aaaa1111"), store.root / f"{IMPORTED}killed" / "aaaa1111"
+    left.parent.mkdir()
+    home.rename(left)
+    home.mkdir()
+    (home / SAMPLES).touch()
+
+    def looked(self: Store, name: str) -> bool:
+        (home / SAMPLES).unlink()
+        left.rename(home)
+        return False
+
+    monkeypatch.setattr(Store, "keeps", looked)
+    store.settle()
+    assert store.readable("aaaa1111")
+    assert [path.name for path in (store.root / "aa").glob(".*")] == []
 
 
 def test_nothing_half_made_is_left_beside_it(store: Store, tmp_path: Path) -> None:
