@@ -146,7 +146,7 @@ def walk(model: Model, record: Recorder[Outcome], steps: list[str] | None, *, re
 def export(model: Model, step: str, home: Path) -> Outcome:
     """One `edgebench export`."""
     argv = [sys.executable, "-c", "from edge.cli import main; main()", "export", model.name, "--json", *STEPS[step]]
-    argv += ["--framework", model.framework, "--weights", "random"]
+    argv += ["--framework", model.framework, "--weights", "random", "--timeout", f"{TIMEOUT_S}s"]
     environment = {**os.environ, "HOME": str(home)}
     begin = time.monotonic()
     try:

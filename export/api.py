@@ -67,8 +67,8 @@ def export_model(
 ) -> Artifact:
     """The artifact that answers this request: from `store` if it is there (no framework needed), else made now.
 
-    `batch` is a number or "dynamic"; `weights` is pretrained, random or the path of a file, and is not looked at for a
-    file of the user's, which has its own. `opset` is DEFAULT_OPSET by default; an .onnx file keeps its own, and is
+    `batch` is a number or "dynamic"; `weights` is pretrained, random or the path of a file, which a file of the user's
+    refuses, as it has its own. `opset` is DEFAULT_OPSET by default; an .onnx file keeps its own, and is
     refused when that is higher than an `opset` given. `bounds` of a dynamic batch travel with the artifact, one
     optimization profile each. `format` is ONNX, or what the framework runs itself (export.native). `fresh` makes it
     anew. All but an FP32 graph make that first where the store lacks it. `explain` finds the first node where a graph

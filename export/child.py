@@ -158,7 +158,8 @@ def _event(line: bytes, progress: Progress) -> dict[str, Any] | None:
 
 def _check_bounds(pid: int, deadline: float, pending: int, run: Run) -> None:
     if time.monotonic() > deadline:
-        raise ExportError(f"the export took longer than {run.timeout_s:g} s and was stopped", stage="export")
+        message = f"the export took longer than {run.timeout_s:g} s and was stopped"
+        raise ExportError(message, fix="give it longer: edgebench export --timeout 2h", stage="export")
     if pending > _MAX_LINE:
         raise ExportError("the exporter's answer is longer than any real one", stage="export")
     used = group_rss(pid)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edge.cli import completion
-from edge.cli.common import FleetOption, JsonOption, command, load_fleet, say
+from edge.cli.common import FleetOption, JsonOption, command, load_fleet, quantity, say
 
 if TYPE_CHECKING:
     from edge.planning.opsets import Ceiling
@@ -145,6 +145,12 @@ def export(
             "--explain", help="Find the first node where a failed export departs from FP32.", rich_help_panel=_CHECK
         ),
     ] = False,
+    timeout: Annotated[
+        str,
+        typer.Option(
+            metavar="DURATION", help="How long one step of an export may take, such as 2h.", rich_help_panel=_CHECK
+        ),
+    ] = "30 min",
     reference: Annotated[
         Path | None,
         typer.Option(
@@ -222,6 +228,7 @@ def export(
     from edge.places import places
     from edge.planning.make_plan import exports
     from edge.planning.options import parse_bounds
+    from edge.quantities import parse_duration
     from export.api import export_model
     from export.artifact import Format, Store
     from export.models import renamed
@@ -233,7 +240,7 @@ def export(
         raise ConfigError("one name is for one model", where="--name", fix="export them one after the other")
     if native and engine:
         raise ConfigError("an engine is built of a graph", where="--native", fix="leave out one of the two")
-    store = Store(places().artifacts)
+    store, timeout_s = Store(places().artifacts), quantity(parse_duration, timeout, "--timeout")
     limits = parse_bounds(bounds or [])
     typed = Typed(
         models,
@@ -283,6 +290,7 @@ def export(
                     options=options,
                     fresh=fresh,
                     explain=explain,
+                    timeout_s=timeout_s,
                     format=FORMATS.get(its, Format.SAVEDMODEL) if native else Format.ONNX,
                 )
                 register(store, ref, its, options, its_weights)
