@@ -79,6 +79,47 @@ class TestClocksOfAJetson:
         (board.device.tools / "jetson_clocks").write_text(script.replace('"") cp', '"") true; exit 0; cp'))
         assert "the clocks float all the same: GPU 306-1300 MHz" in refused(board, Control(lock_clocks=True)).message
 
+    def test_are_put_back_though_a_board_that_is_hot_by_then_holds_them_lower(self, board: Board) -> None:
+        board.allow_all()
+        with held(board, Control(lock_clocks=True)) as controlled:
+            board.heat()
+        floating = "GPU 306-1300 MHz, CPU 730-2202 MHz"
+        after = "GPU 306-1100 MHz, CPU 730-1100 MHz"
+        assert controlled == [Controlled("lock_clocks", floating, "GPU 1300 MHz, CPU 2202 MHz", after)]
+
+    def test_that_were_locked_by_hand_are_lower_on_a_hot_board_too(self, board: Board) -> None:
+        board.allow_all()
+        board.device.file("/sys/class/devfreq/17000000.gpu/min_freq", LOCKED[0])
+        with held(board, ALL) as controlled:
+            board.heat()
+        assert board.clocks == ("1100000000", "1100000000")
+        assert not [one.problem for one in controlled if one.problem]
+
+    def test_that_stay_locked_are_told_of_a_hot_board_too(self, board: Board) -> None:
+        board.allow_all()
+        script = (board.device.tools / "jetson_clocks").read_text()
+        (board.device.tools / "jetson_clocks").write_text(script.replace("--restore)", "--restore) true ;;\n--never)"))
+        with held(board, Control(lock_clocks=True)) as controlled:
+            board.heat()
+        assert controlled[0].problem == "it was GPU 306-1300 MHz, CPU 730-2202 MHz"
+        assert controlled[0].after == "GPU 1100 MHz, CPU 1100 MHz"
+
+    @pytest.mark.parametrize(
+        ("after", "back"),
+        [
+            ("GPU 306-1300 MHz, CPU 730-2202 MHz", True),
+            ("GPU 306-900 MHz, CPU 730-2202 MHz", True),
+            ("GPU 306 MHz, CPU 700 MHz", True),
+            ("GPU 306-1400 MHz, CPU 730-2202 MHz", False),
+            ("GPU 306-1300 MHz, CPU 1000-2202 MHz", False),
+            ("GPU 115-1300 MHz, CPU 730-2202 MHz", False),
+            ("GPU ? MHz, CPU 730-2202 MHz", False),
+        ],
+    )
+    def test_are_back_where_nothing_but_an_upper_bound_is_lower(self, board: Board, after: str, back: bool) -> None:
+        (clocks,) = knobs.wanted(Control(lock_clocks=True), system(board), workdir(board) / "log")
+        assert clocks.is_back("GPU 306-1300 MHz, CPU 730-2202 MHz", after) is back
+
 
 class TestPowerMode:
     def test_is_set_by_the_number_that_its_name_has_there_and_put_back(self, board: Board) -> None:
