@@ -5,15 +5,20 @@ The tools are stand-ins (tests/boards.py, tests/stand_ins/sudo.py)."""
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from device_agents import locks
 from device_agents.contract import Control, Controlled, ErrorInfo
-from device_agents.control import holding, knobs
+from device_agents.control import holding, knobs, root
 from device_agents.control.record import Shelf
 from device_agents.control.root import Root, check_folder, line
 from device_agents.errors import DeviceError
@@ -206,6 +211,76 @@ class TestSudo:
         if os.geteuid() != 0:
             pytest.skip("only root is root")
         assert Root(System()).missing([["jetson_clocks"]]) == []
+
+
+HANGING_SUDO = """
+#include <stdio.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) {
+    if (argc != 4 || setuid(0)) return 1;
+    FILE *pid = fopen(argv[3], "w");
+    fprintf(pid, "%d", getpid());
+    fclose(pid);
+    for (;;) pause();
+}
+"""
+"""`sudo -n PROGRAM FILE` becomes root's, as sudo does, says in FILE who it is, and never ends."""
+
+
+class TestACommandThatDoesNotEnd:
+    def test_is_killed_and_told(self, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(root, "_TIMEOUT_S", 0.5)
+        board.allow("jetson_clocks")
+        board.device.tool("jetson_clocks", "exec sleep 600")
+        with pytest.raises(DeviceError, match=r"/jetson_clocks failed: it did not end within 0\.5 s"):
+            Root(system(board)).attempt(["jetson_clocks"])
+
+    def test_is_told_though_sudo_is_root_s_and_cannot_be_killed(self, tmp_path: Path) -> None:
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if os.geteuid() or compiler is None or shutil.which("setpriv") is None:
+            pytest.skip(
+                "only root makes a program that is root's for others, with a C compiler, and becomes one of them"
+            )
+        with tempfile.TemporaryDirectory() as folder:  # that others may look into
+            Path(folder).chmod(0o755)
+            sudo = Path(folder, "sudo")
+            (tmp_path / "sudo.c").write_text(HANGING_SUDO)
+            subprocess.run([compiler, "-o", sudo, tmp_path / "sudo.c"], check=True)
+            sudo.chmod(0o4755)
+            done = _as_nobody(
+                "from device_agents.control import root\n"
+                "from device_agents.errors import DeviceError\n"
+                "from device_agents.system import System\n"
+                "root._TIMEOUT_S = 0.5\n"
+                "try:\n"
+                f"    root.Root(System()).attempt(['jetson_clocks', '{folder}/pid'])\n"
+                "except DeviceError as error:\n"
+                "    print(error.info.message)\n",
+                f"{folder}:/usr/bin:/bin",
+            )
+            os.kill(int(Path(folder, "pid").read_text()), signal.SIGKILL)  # it lives on
+        assert done.stdout == f"jetson_clocks {folder}/pid failed: it did not end within 0.5 s\n", done.stderr
+
+    def test_is_waited_for_when_the_job_is_cancelled_and_not_stopped_half_way(
+        self, board: Board, tmp_path: Path
+    ) -> None:
+        board.allow("jetson_clocks")
+        board.device.tool("jetson_clocks", f"sleep 1\ntouch {tmp_path}/whole")
+        with pytest.raises(locks.Expired), locks.alarm(0.5):
+            Root(system(board)).attempt(["jetson_clocks"])
+        assert (tmp_path / "whole").exists()
+
+
+def _as_nobody(script: str, path: str) -> subprocess.CompletedProcess[str]:
+    """What another user's Python makes of it. Skips where another user cannot run this one."""
+    environment = {"PATH": path, "PYTHONPATH": str(Path(root.__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+    user = ["setpriv", "--reuid", "65534", "--clear-groups", sys.executable, "-c"]
+    for each in ("import device_agents.control.root", script):
+        done = subprocess.run([*user, each], env=environment, capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode and each != script:
+            pytest.skip(f"another user cannot run this Python: {done.stderr.strip()[-200:]}")
+    return done
 
 
 class TestTheFolderOfRoot:
