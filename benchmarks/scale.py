@@ -52,7 +52,7 @@ _SUBREAPER = 36  # prctl(2), PR_SET_CHILD_SUBREAPER
 AGENT_PYTHON = """\
 #!/bin/sh
 # The accelerator's lock is this host's own, as on another machine.
-mkdir -p "$HOME/lock"
+mkdir -p "$HOME/lock" && chmod 1777 "$HOME/lock"
 exec unshare --mount sh -c 'mount --bind "$HOME/lock" /run/lock && exec "$0" "$@"' {python} "$@"
 """
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Set
+from typing import Dict, Iterable, List, Optional, Sequence, Set
 
 from device_agents.system import System
 
 _ALL_THREADS_EVERY_S = 1.0  # a child of another thread than the first is rare
 _CONTAINER_EVERY_S = 0.5
+_LISTED_EVERY_S = 0.5
 
 
 class Family:
@@ -26,6 +27,8 @@ class Family:
         self._roots: Set[int] = {supervisor}
         self._gone = 0
         self._threads_at = self._sought_at = 0.0
+        told = (self._proc / str(supervisor) / "task" / str(supervisor) / "children").exists()
+        self._parents = None if told else _Parents(self._proc)
 
     def pids(self) -> Set[int]:
         """All that live now."""
@@ -64,6 +67,8 @@ class Family:
         return self._gone + sum(alive.values())
 
     def _children(self, pid: int, all_threads: bool) -> Iterable[int]:
+        if self._parents is not None:
+            return self._parents.children(pid)
         threads = self._proc.glob(f"{pid}/task/*") if all_threads else [self._proc / str(pid) / "task" / str(pid)]
         found: List[int] = []
         for thread in threads:
@@ -82,10 +87,52 @@ class Family:
         return _read(self._proc / str(pid) / name)
 
 
+class _Parents:
+    """Who is whose child, by the parents that /proc/PID/stat names: for a kernel without CONFIG_PROC_CHILDREN, as
+    NVIDIA's of JetPack 5 and 6 are. Each process is asked once, when it is new: the list alone costs little."""
+
+    def __init__(self, proc: Path) -> None:
+        self._proc = proc
+        self._of: Dict[int, Optional[int]] = {}
+        self._children: Dict[int, List[int]] = {}
+        self._listed_at = 0.0
+
+    def children(self, pid: int) -> Sequence[int]:
+        """Those that lived when all processes were listed last; some may have ended since."""
+        now = time.monotonic()
+        if now - self._listed_at > _LISTED_EVERY_S:
+            self._listed_at = now
+            self._list()
+        return self._children.get(pid, ())
+
+    def _list(self) -> None:
+        self._of = {pid: self._of[pid] if pid in self._of else self._parent(pid) for pid in self._pids()}
+        self._children = {}
+        for pid, parent in self._of.items():
+            if parent is not None:
+                self._children.setdefault(parent, []).append(pid)
+
+    def _pids(self) -> List[int]:
+        try:
+            with os.scandir(str(self._proc)) as entries:
+                return [int(entry.name) for entry in entries if entry.name.isdigit()]
+        except OSError:
+            return []
+
+    def _parent(self, pid: int) -> Optional[int]:
+        fields = _fields(_read(self._proc / str(pid) / "stat"))
+        return int(fields[1]) if len(fields) > 1 else None
+
+
 def _ticks(stat: bytes) -> Optional[int]:
-    """utime, stime and those of children that were waited for, of /proc/PID/stat; a name may hold spaces and `)`."""
-    fields = stat.rpartition(b")")[2].split()
+    """utime, stime and those of children that were waited for, of /proc/PID/stat."""
+    fields = _fields(stat)
     return sum(int(word) for word in fields[11:15]) if len(fields) > 15 else None
+
+
+def _fields(stat: bytes) -> List[bytes]:
+    """Of /proc/PID/stat, from the state on, the parent next: the name before them may hold spaces and `)`."""
+    return stat.rpartition(b")")[2].split()
 
 
 def _read(path: Path) -> bytes:

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Mapping, Sequence
 
+from device_agents import endings
+
 _TAIL = 4096  # bytes of stderr in which its last line is looked for
 
 
@@ -33,7 +35,7 @@ def run(argv: Sequence[str], told: Mapping[str, str], timeout_s: float, log: Pat
         return f"it did not end within {timeout_s:g} s{_last_line(log)}"
     if code == 0:
         return ""
-    how = f"exit status {code}" if code > 0 else f"ended by signal {_signal(-code)}"
+    how = f"exit status {code}" if code > 0 else f"ended by signal {endings.signal_name(-code)}"
     return f"{how}{_last_line(log)}"
 
 
@@ -53,10 +55,3 @@ def _last_line(log: Path) -> str:
         return ""
     said = [line.strip() for line in lines if line.strip()]
     return f": {said[-1][-300:]}" if said else ""
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)

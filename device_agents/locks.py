@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Dict, Iterator, Optional
 
 _FOLDERS = ("/run/lock", "/tmp")  # outside HOME: shared by users and containers # noqa: S108
+_OTHERS_MAY_WRITE = 0o002
 
 
 class Busy(Exception):
@@ -24,21 +25,37 @@ class Busy(Exception):
 
 
 def accelerator_path(key: str) -> Path:
-    """The lock file of an accelerator: a GPU's UUID, or `cpu`."""
-    folder = next((Path(name) for name in _FOLDERS if os.access(name, os.W_OK)), Path(_FOLDERS[-1]))
+    """The lock file of an accelerator: a GPU's UUID, or `cpu`. The same for every user: in the first folder that all of
+    them may write into, which /run/lock is not everywhere (systemd 258 and Fedora make it root's alone)."""
+    folder = next((Path(name) for name in _FOLDERS if _is_everybodys(name)), Path(_FOLDERS[-1]))
     safe = "".join(letter if letter.isalnum() or letter == "-" else "-" for letter in key)
     return folder / f"edgebench-{safe}.lock"
 
 
+def _is_everybodys(folder: str) -> bool:
+    try:
+        return bool(Path(folder).stat().st_mode & _OTHERS_MAY_WRITE)
+    except OSError:
+        return False
+
+
 def open_lock(path: Path) -> int:
     """A descriptor for the lock file, creating it for all users. Not locked yet; closed on exec."""
-    try:
+    with contextlib.suppress(FileNotFoundError):
         return os.open(str(path), os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        descriptor = os.open(str(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        with contextlib.suppress(PermissionError):  # somebody else's file by now
-            os.fchmod(descriptor, 0o666)
-        return descriptor
+    with contextlib.suppress(FileExistsError):  # somebody was faster
+        return _created(path)
+    return os.open(str(path), os.O_RDWR | os.O_CLOEXEC)
+
+
+def _created(path: Path) -> int:
+    """For all users from its first moment on. Another user's file is never opened by O_CREAT: in a sticky folder the
+    kernel refuses that (fs.protected_regular), to root as well."""
+    mask = os.umask(0)
+    try:
+        return os.open(str(path), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    finally:
+        os.umask(mask)
 
 
 def acquire(descriptor: int, timeout_s: float) -> None:

@@ -9,11 +9,9 @@ import time
 from pathlib import Path
 from typing import Any, Mapping
 
-from device_agents import locks, tasks, worker
+from device_agents import endings, locks, tasks, worker
 from device_agents.contract import ErrorInfo, JobSpec, from_json, loads
 from device_agents.errors import DeviceError
-
-_SIGNALLED = 128
 
 
 class Processes:
@@ -79,14 +77,13 @@ class Processes:
                 subprocess.run(argv, stdin=null, stdout=null, stderr=null, check=False)
 
     def _died(self, task: str, index: int, code: int) -> DeviceError:
-        if self._spec.container is not None and code > _SIGNALLED:
-            code = _SIGNALLED - code  # as an engine's client tells what ended the container's first process
-        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        if self._spec.container is not None:
+            code = endings.in_container(code)
         tail = _tail(self._folder / "log")
         hint = " (often: out of memory)" if code == -signal.SIGKILL else ""
         last = f"; its last words: {tail}" if tail else ""
         which = f"worker {index}" if task == "trial" else f"the {task} worker"
-        message, stage = f"{which} ended {how}{hint}{last}", "build" if task == "build" else "run"
+        message, stage = f"{which} ended {endings.told(code)}{hint}{last}", "build" if task == "build" else "run"
         if hint:
             fix = "use a smaller batch or free memory there, then run it again"
             return DeviceError("worker_killed", stage, message, where=str(self._folder), fix=fix)

@@ -27,15 +27,20 @@ def kind_measured(system: System, spec: JobSpec) -> str:
     return "cpu" if kind == "nvidia_gpu" and spec.options.get("provider") == "cpu" else kind
 
 
-def describe(system: System, choice: Optional[Choice] = None) -> "tuple[str, Readings, Readings]":
+def describe(
+    system: System, choice: Optional[Choice] = None, spec: Optional[JobSpec] = None
+) -> "tuple[str, Readings, Readings]":
     """Kind, identity (compared between measurements) and context (shown beside them). Which GPU a free `choice` among
-    several fell on is context: another one of them would do as well."""
+    several fell on is context: another one of them would do as well. The limit of a GPU's temperature is none of a job
+    that measures the processor beside it (`spec`)."""
     kind = detect_kind(system)
     identity, context = cpu.identity(system), cpu.context(system)
     if kind != "cpu":
         module = load_kind(kind)
         identity.update(module.identity(system))
         context.update(module.context(system))
+    if spec is not None and kind_measured(system, spec) != kind:
+        context.pop("temperature_limit_c", None)
     if choice is not None:
         gpus.tell(choice, identity, context)
     if system.recorded:
@@ -52,9 +57,10 @@ def snapshot(system: System) -> Readings:
     return readings
 
 
-def temperature(system: System) -> Reading:
-    """Of what is measured, in degrees Celsius: the GPU where there is one that tells it, else the hottest sensor."""
-    reading: Reading = load_kind(detect_kind(system)).temperature(system)
+def temperature(system: System, spec: JobSpec) -> Reading:
+    """Of what the job measures, in degrees Celsius: the GPU where there is one that tells it, else the hottest
+    sensor."""
+    reading: Reading = load_kind(kind_measured(system, spec)).temperature(system)
     return reading
 
 

@@ -119,7 +119,7 @@ class _Job:
 
     def _measure(self, system: System, choice: Optional[Choice], started_at: str, waited_s: float) -> JobResult:
         """On a device that stands as the job wants it: what it is then is what is measured."""
-        _, identity, context = state.describe(system, choice)
+        _, identity, context = state.describe(system, choice, self._spec)
         identity.update(self._spec.container.identity if self._spec.container else {})
         self._say("running", "checking the artifact")
         self._verify()
@@ -127,7 +127,7 @@ class _Job:
         engine = self._engine()
         build_s = time.monotonic() - self._begin - waited_s - verify_s
         cooled_s = self._cool_down(system)
-        context["temperature_c"] = state.temperature(system)
+        context["temperature_c"] = state.temperature(system, self._spec)
         with Watcher(self._folder, self._environment) as self._watcher:
             processes, samples, engine = self._trials(system, engine)
             watch, seen = self._watcher.stop(len(samples) // 8) if processes else (None, b"")
@@ -166,7 +166,7 @@ class _Job:
         if self._spec.cool_to_c is None or self._spec.task == "build":
             return 0.0
         self._say("running", "cooling down")
-        return cool_down(lambda: state.temperature(system), self._spec.cool_to_c, self._spec.cool_cap_s)
+        return cool_down(lambda: state.temperature(system, self._spec), self._spec.cool_to_c, self._spec.cool_cap_s)
 
     def _verify(self) -> None:
         spec = self._spec

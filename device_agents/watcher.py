@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Iterator, List, Mapping, Optional, Tuple
 
-from device_agents import sampler, worker
+from device_agents import endings, sampler, worker
 from device_agents.contract import QUANTITIES, Watch, from_json, loads
 
 _READY_S = 20.0  # NVIDIA's driver takes seconds to load where nothing keeps it loaded
@@ -95,8 +94,7 @@ class Watcher:
     def _ended(self) -> str:
         assert self._child is not None  # noqa: S101 - for the type checker: only called of one that was started
         code = self._child.wait()
-        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        return f"what watched the device ended {how} while the job ran"
+        return f"what watched the device ended {endings.told(code)} while the job ran"
 
 
 def _command(folder: Path) -> List[str]:

@@ -109,6 +109,20 @@ class Board:
         path = self.device.tools / "jetson_clocks"
         path.write_text(path.read_text().replace("--restore)", "--restore)\n    sleep 0.5"))
 
+    def heat(self) -> None:
+        """Be so hot that the kernel lets no clock be above 1.1 GHz, whatever is written, nor a lower bound."""
+        files = " ".join(f"{self._path(_GPU)}/{bound}_freq:1100000000" for bound in ("max", "min"))
+        files += "".join(f" {self._path(_CPU)}/scaling_{bound}_freq:1100000" for bound in ("max", "min"))
+        held = f"""
+for each in {files}; do
+    file="${{each%:*}}" most="${{each##*:}}"
+    [ "$(cat "$file")" -le "$most" ] || echo "$most" > "$file"
+done
+"""
+        for name in ("nvpmodel", "jetson_clocks"):
+            path = self.device.tools / name
+            path.write_text(path.read_text() + held)
+
     def sudoers(self, line: str) -> None:
         (self.device.tools / "sudoers").write_text(f"{line}\n")
 

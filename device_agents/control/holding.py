@@ -142,7 +142,7 @@ def _undone(knob: Knob, step: Step, other: str) -> Undone:
     if other:
         return Undone(f"left to job {other}, which wants it so, too")
     after = knob.show()
-    return Undone(after, f"it was {step.before}" if knob.exact and after != step.before else "")
+    return Undone(after, "" if knob.is_back(step.before, after) else f"it was {step.before}")
 
 
 def _other_user(shelf: Shelf, record: Record, name: str) -> str:

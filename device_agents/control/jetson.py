@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import List, Tuple
+import re
+from typing import Dict, List, Tuple
 
 from device_agents.contract import Reading
 from device_agents.control.knob import Knob
@@ -14,6 +15,7 @@ from device_agents.system import System
 
 _CPU = "/sys/devices/system/cpu/cpufreq/policy0/scaling_{}_freq"
 _REBOOT = "reboot"
+_SHOWN = re.compile(r"(\w+) (\d+)(?:-(\d+))? MHz")
 
 
 class Clocks(Knob):
@@ -51,6 +53,13 @@ class Clocks(Knob):
     def put_back(self, before: str) -> None:  # noqa: ARG002 - it is in root's file, with more than is shown
         require_folder(self._system)
         self._root.run(self._restore())
+
+    def is_back(self, before: str, after: str) -> bool:
+        """Whether no upper bound is higher and the lower ones are the same: a hot board lowers its upper bounds by
+        itself, and lower ones that would be above them."""
+        was, now = _bounds(before), _bounds(after)
+        lowered = (now[name][1] <= high and now[name][0] == min(low, now[name][1]) for name, (low, high) in was.items())
+        return after == before or (bool(was) and was.keys() == now.keys() and all(lowered))
 
     def _store(self) -> Command:
         return ["jetson_clocks", "--store", self._path]
@@ -143,6 +152,11 @@ class PowerMode(Knob):
 
     def _names(self) -> List[str]:
         return [mode.partition(":")[2] for mode in str(jetson.power_modes(self._system).value or "").split()]
+
+
+def _bounds(shown: str) -> Dict[str, Tuple[int, int]]:
+    """In MHz, of what Clocks shows; without what was not told."""
+    return {name: (int(low), int(high or low)) for name, low, high in _SHOWN.findall(shown)}
 
 
 def _khz(text: str) -> int:

@@ -10,12 +10,11 @@ from device_agents.control.root import Command
 
 class Knob(ABC):
     """One thing that can be changed. `volatile`: a restart of the device puts it back by itself. `of_host`: jobs on all
-    its accelerators share it. `exact`: what it shows is the same before and after."""
+    its accelerators share it."""
 
     name: ClassVar[str]
     volatile: ClassVar[bool] = True
     of_host: ClassVar[bool] = False
-    exact: ClassVar[bool] = True
 
     @abstractmethod
     def available(self) -> str:
@@ -43,3 +42,7 @@ class Knob(ABC):
     @abstractmethod
     def put_back(self, before: str) -> None:
         """Turn it back to what `show` said before; once more does no harm. Errors: DeviceError."""
+
+    def is_back(self, before: str, after: str) -> bool:
+        """Whether what it shows after it was put back is how it stood before."""
+        return after == before

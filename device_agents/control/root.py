@@ -5,6 +5,7 @@ A recorded system (device_agents/system.py) has its own sudo, and whoever owns i
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import re
@@ -21,7 +22,7 @@ FOLDER = "/var/lib/edgebench"
 """Where root keeps what root reads back: `jetson_clocks --restore` writes whatever that file says to any path in it."""
 
 _SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
-_TIMEOUT_S = 60.0
+_TIMEOUT_S, _KILLED_S = 60.0, 1.0
 _OTHERS_MAY_WRITE = 0o022
 _ENTRY = re.compile(r"^\s*\((?P<as>[^)]*)\)\s*(?P<commands>.*)$")
 _FOLDED = re.compile(r"\n\s+(?=[^\s(])")
@@ -54,23 +55,47 @@ class Root:
 
     def attempt(self, command: Command, *, stdin: bytes = b"") -> Tuple[int, str]:
         """Its exit code, and what it printed. It has no terminal and no input but `stdin`: what asks gets no answer. It
-        is in a session of its own, so that who cancels the job does not stop it half-way. Errors: DeviceError where it
-        could not be run."""
-        argv = _absolute(command)
+        is in a session of its own, so that who cancels the job does not stop it half-way, and is waited for then.
+        Errors: DeviceError where it could not be run, or did not end in time."""
+        argv, pipe = _absolute(command), subprocess.PIPE
         try:
-            done = subprocess.run(
+            child = subprocess.Popen(
                 argv if self._is_root else ["sudo", "-n", *argv],
-                input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_TIMEOUT_S, check=False,
-                start_new_session=True,
+                stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise _failed(argv, f"it did not end within {_TIMEOUT_S:g} s") from None
         except OSError as error:
-            raise _failed(argv, f"{error.filename}: {error.strerror}") from None
-        said = done.stdout.decode("utf-8", "replace")
-        if done.returncode and not self._is_root and said.startswith("sudo:"):
+            where = f"{error.filename}: " if error.filename else ""
+            raise _failed(argv, f"{where}{error.strerror}") from None
+        try:
+            said = _ended(child, stdin).decode("utf-8", "replace")
+        except subprocess.TimeoutExpired:
+            _give_up(child)
+            raise _failed(argv, f"it did not end within {_TIMEOUT_S:g} s") from None
+        if child.returncode and not self._is_root and said.startswith("sudo:"):
             raise refused([command])
-        return done.returncode, said
+        return child.returncode, said
+
+
+def _ended(child: "subprocess.Popen[bytes]", stdin: bytes) -> bytes:
+    """What it printed until it ended. Errors: TimeoutExpired."""
+    try:
+        return child.communicate(stdin, _TIMEOUT_S)[0]
+    except subprocess.TimeoutExpired:
+        raise
+    except BaseException:  # the job is cancelled: what follows must not meet it half-way
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.communicate(timeout=_TIMEOUT_S)
+        raise
+
+
+def _give_up(child: "subprocess.Popen[bytes]") -> None:
+    """Kill it where we may: sudo is root's, and lives on. Nobody waits for what does not end by that."""
+    with contextlib.suppress(PermissionError, subprocess.TimeoutExpired):
+        child.kill()
+        child.wait(_KILLED_S)
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def refused(commands: Sequence[Command], before: str = "") -> DeviceError:

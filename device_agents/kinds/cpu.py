@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List, Optional, Tuple, Union
 
 from device_agents import logind
 from device_agents.contract import Reading
@@ -158,9 +158,13 @@ def parse_os_name(text: str) -> Optional[str]:
     return None
 
 
-def parse_cpu_max(text: str) -> Optional[str]:
+def parse_cpu_max(text: str) -> Union[int, float, str]:
+    """Processors, a whole number where they are; `none` for no limit."""
     quota, period = text.split()
-    return "none" if quota == "max" else f"{int(quota) / int(period):g}"
+    if quota == "max":
+        return "none"
+    whole, rest = divmod(int(quota), int(period))
+    return round(int(quota) / int(period), 4) if rest else whole
 
 
 def parse_cache_size(text: str) -> int:

@@ -90,7 +90,7 @@ class DeviceRun(DeviceWork):
         self.anew: list[tuple[Cell, str]] = []
         self._orders = orders
         self._verdicts: dict[str, Verdict] = {}  # of measurements that came just now
-        self._rested_c: float | None = None  # before the first cell that it measured
+        self._rested_c: dict[str, float] = {}  # before the first cell that it measured, by the kind of what is measured
         self._place = (0, len(orders.cells))  # in the queue, for the progress
 
     def run(self) -> None:
@@ -171,7 +171,7 @@ class DeviceRun(DeviceWork):
         job = self._join(session, cell)
         if job is None or origin is None:
             return None
-        measurement = self._collect(session, cell, job, origin)
+        measurement = self._collect(session, cell, job, origin, _heated(cell, found))
         why = changed(self._tools.results.get(measurement), found[cell.backend])
         if not why:
             return measurement
@@ -199,8 +199,9 @@ class DeviceRun(DeviceWork):
             job, cell, artifact, builds=builds, rebuild=rebuild, given=given, data=data, control=control,
             labelled=labelled.data if labelled else None,
         )  # fmt: skip
-        session.run(bounded(spec, self._tools.policy, self._rested_c), self._follower(doing, cell))
-        return self._collect(session, cell, job, origin)
+        heated = _heated(cell, found)
+        session.run(bounded(spec, self._tools.policy, self._rested_c.get(heated)), self._follower(doing, cell))
+        return self._collect(session, cell, job, origin, heated)
 
     def _engine(self, session: Session, cell: Cell) -> GivenEngine | None:
         """The engine that this device's builder makes, or this machine made ahead of time, sent there. Errors:
@@ -233,12 +234,12 @@ class DeviceRun(DeviceWork):
             cell, self._check_stopped, lambda: self._say(f"waiting for the export of {cell.label}")
         )
 
-    def _collect(self, session: Session, cell: Cell, job: str, origin: Origin) -> str:
+    def _collect(self, session: Session, cell: Cell, job: str, origin: Origin, heated: str) -> str:
         result, samples = session.collect(job, origin.artifact)
         self._note_spent()
         rested = result.context.get("temperature_c")
-        if self._rested_c is None and rested is not None and isinstance(rested.value, (int, float)):
-            self._rested_c = float(rested.value)
+        if rested is not None and isinstance(rested.value, (int, float)):
+            self._rested_c.setdefault(heated, float(rested.value))
         self._under_way = None
         collected_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         made = Measurement(job, self._journal.run, cell, origin, collected_at, result)
@@ -288,3 +289,10 @@ class _NoEngine(BuildError):
         message = f"the builder {build.device} made no engine ({getattr(error, 'message', error)})"
         fix = "mend that, or let every device build its own: --engines own"
         super().__init__(message, where=build.device, fix=fix, stage="build")
+
+
+def _heated(cell: Cell, found: Mapping[str, Found]) -> str:
+    """The kind of what a job of that cell heats, and is waited for: a processor beside a GPU has a temperature of its
+    own, as in device_agents.state."""
+    kind = found[cell.backend].probe.kind
+    return "cpu" if kind == "nvidia_gpu" and cell.options.get("provider") == "cpu" else kind

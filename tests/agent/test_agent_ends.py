@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from agent_lab import LONG, SHORT, Lab, alive, cpu_ticks, encode, has_open, tmpfs, until, worker_of
 
+from device_agents.contract import Container
 from device_agents.locks import accelerator_path
 
 OLD = time.time() - 40 * 86_400
@@ -105,6 +106,25 @@ class TestKilling:
         assert found.error.message.startswith(f"worker 0 ended by signal {number.name}")
         assert ("out of memory" in found.error.message) == (number is signal.SIGKILL)
         assert lab.left_in() == {"lock", "log", "spec.json", "status.json"}
+
+    def test_the_worker_by_a_signal_without_a_name_fails_the_job_with_its_number(self, lab: Lab) -> None:
+        lab.run(lab.spec(timing=LONG), wait_s=0)
+        _, worker = lab.warming_up()
+        os.kill(worker, signal.SIGRTMIN + 6)
+        error = lab.wait().status.error
+        assert error is not None
+        assert (error.code, error.message) == ("worker_died", "worker 0 ended by signal 40")
+
+    @pytest.mark.parametrize(
+        ("code", "how"), [(255, "with exit code 255"), (125, "with exit code 125"), (139, "by signal SIGSEGV")]
+    )
+    def test_a_container_s_first_process_is_told_as_its_engine_ends(self, lab: Lab, code: int, how: str) -> None:
+        """By an engine whose client says why, and ends so at once: podman with 255 where its runtime failed."""
+        engine = lab.tools / "engine"
+        engine.write_text(f"#!/bin/sh\necho Error: no luck >&2\nexit {code}\n")
+        engine.chmod(0o755)
+        error = lab.fails(lab.spec(container=Container(str(engine), "image", "python3")))
+        assert (error.code, error.message) == ("worker_died", f"worker 0 ended {how}; its last words: Error: no luck")
 
     def test_the_caller_leaves_the_job_running(self, lab: Lab) -> None:
         caller = lab.popen("run", "--timeout", 600)

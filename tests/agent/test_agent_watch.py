@@ -117,6 +117,12 @@ class TestTheWatcher:
         assert seen.names == ()
         assert seen.why_unknown("cpu_busy").startswith("what watched the device ended by signal SIGKILL")
 
+    def test_that_is_ended_by_a_signal_without_a_name_is_told_by_its_number(self, lab: Lab) -> None:
+        lab.run(lab.spec(timing=replace(SHORT, warmup_s=1.0, warmup_cap_s=2.0)), wait_s=0)
+        os.kill(sampler_of(lab), signal.SIGRTMIN + 6)
+        assert lab.wait().status.state == "done"
+        assert " ended by signal 40 while" in watched(lab)[1].why_unknown("cpu_busy")
+
     def test_holds_no_lock_of_the_job(self, lab: Lab) -> None:
         """Else whoever waits for the accelerator would wait for it, too."""
         lab.run(lab.spec(timing=LONG), wait_s=0)

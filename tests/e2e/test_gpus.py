@@ -96,3 +96,35 @@ def test_what_concerns_the_host_is_asked_once(operator: Operator, host: Sshd) ->
     answer = operator.run("devices", "trust", "board", "--json")
     assert list(answer.json["keys"]) == ["board:0"]
     assert "no engines yet" in operator.run("engines", "list", "board").out
+
+
+def test_in_a_sweep_each_is_waited_for_until_it_is_as_cool_as_it_was(
+    operator: Operator, host: Sshd, tiny_onnx: Path
+) -> None:
+    """The GPU rests at 34 degrees, and the processor beside it at 60, which is no heat."""
+    zone = host.folder / "root/sys/class/thermal/thermal_zone0/temp"
+    zone.parent.mkdir(parents=True)
+    zone.write_text("60000\n")
+    setup = f"export PATH={host.folder}/smi:$PATH EDGEBENCH_SYSTEM_ROOT={host.folder}/root"
+    (operator.home / "fleet.toml").write_text(f"{host.fleet_toml()}python = '{operator.python}'\nsetup = '{setup}'\n")
+    operator.prelude = BRIEF
+    (operator.home / "plan.toml").write_text(
+        f'''
+models = ["{tiny_onnx}"]
+precisions = ["fp32"]
+backends = ["onnxruntime"]
+quick = true
+repeats = 2
+devices = "board"
+[limits]
+cool_for = "10 s"
+repeat_invalid = 0
+[[include]]
+options = {{ provider = "cpu" }}
+'''
+    )
+    answer = operator.run("sweep", "plan.toml", "--json", timeout=240)
+    assert answer.code in (0, 4), answer.err + answer.out
+    results = [operator.stored(row["id"])["result"] for row in answer.json["measurements"]]
+    assert sorted(one["context"]["temperature_c"]["value"] for one in results) == [34.0, 34.0, 60.0, 60.0]
+    assert max(one["seconds"]["cooled"] for one in results) < 9

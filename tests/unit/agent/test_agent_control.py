@@ -5,15 +5,20 @@ The tools are stand-ins (tests/boards.py, tests/stand_ins/sudo.py)."""
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from device_agents import locks
 from device_agents.contract import Control, Controlled, ErrorInfo
-from device_agents.control import holding, knobs
+from device_agents.control import holding, knobs, root
 from device_agents.control.record import Shelf
 from device_agents.control.root import Root, check_folder, line
 from device_agents.errors import DeviceError
@@ -78,6 +83,47 @@ class TestClocksOfAJetson:
         script = (board.device.tools / "jetson_clocks").read_text()
         (board.device.tools / "jetson_clocks").write_text(script.replace('"") cp', '"") true; exit 0; cp'))
         assert "the clocks float all the same: GPU 306-1300 MHz" in refused(board, Control(lock_clocks=True)).message
+
+    def test_are_put_back_though_a_board_that_is_hot_by_then_holds_them_lower(self, board: Board) -> None:
+        board.allow_all()
+        with held(board, Control(lock_clocks=True)) as controlled:
+            board.heat()
+        floating = "GPU 306-1300 MHz, CPU 730-2202 MHz"
+        after = "GPU 306-1100 MHz, CPU 730-1100 MHz"
+        assert controlled == [Controlled("lock_clocks", floating, "GPU 1300 MHz, CPU 2202 MHz", after)]
+
+    def test_that_were_locked_by_hand_are_lower_on_a_hot_board_too(self, board: Board) -> None:
+        board.allow_all()
+        board.device.file("/sys/class/devfreq/17000000.gpu/min_freq", LOCKED[0])
+        with held(board, ALL) as controlled:
+            board.heat()
+        assert board.clocks == ("1100000000", "1100000000")
+        assert not [one.problem for one in controlled if one.problem]
+
+    def test_that_stay_locked_are_told_of_a_hot_board_too(self, board: Board) -> None:
+        board.allow_all()
+        script = (board.device.tools / "jetson_clocks").read_text()
+        (board.device.tools / "jetson_clocks").write_text(script.replace("--restore)", "--restore) true ;;\n--never)"))
+        with held(board, Control(lock_clocks=True)) as controlled:
+            board.heat()
+        assert controlled[0].problem == "it was GPU 306-1300 MHz, CPU 730-2202 MHz"
+        assert controlled[0].after == "GPU 1100 MHz, CPU 1100 MHz"
+
+    @pytest.mark.parametrize(
+        ("after", "back"),
+        [
+            ("GPU 306-1300 MHz, CPU 730-2202 MHz", True),
+            ("GPU 306-900 MHz, CPU 730-2202 MHz", True),
+            ("GPU 306 MHz, CPU 700 MHz", True),
+            ("GPU 306-1400 MHz, CPU 730-2202 MHz", False),
+            ("GPU 306-1300 MHz, CPU 1000-2202 MHz", False),
+            ("GPU 115-1300 MHz, CPU 730-2202 MHz", False),
+            ("GPU ? MHz, CPU 730-2202 MHz", False),
+        ],
+    )
+    def test_are_back_where_nothing_but_an_upper_bound_is_lower(self, board: Board, after: str, back: bool) -> None:
+        (clocks,) = knobs.wanted(Control(lock_clocks=True), system(board), workdir(board) / "log")
+        assert clocks.is_back("GPU 306-1300 MHz, CPU 730-2202 MHz", after) is back
 
 
 class TestPowerMode:
@@ -165,6 +211,76 @@ class TestSudo:
         if os.geteuid() != 0:
             pytest.skip("only root is root")
         assert Root(System()).missing([["jetson_clocks"]]) == []
+
+
+HANGING_SUDO = """
+#include <stdio.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) {
+    if (argc != 4 || setuid(0)) return 1;
+    FILE *pid = fopen(argv[3], "w");
+    fprintf(pid, "%d", getpid());
+    fclose(pid);
+    for (;;) pause();
+}
+"""
+"""`sudo -n PROGRAM FILE` becomes root's, as sudo does, says in FILE who it is, and never ends."""
+
+
+class TestACommandThatDoesNotEnd:
+    def test_is_killed_and_told(self, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(root, "_TIMEOUT_S", 0.5)
+        board.allow("jetson_clocks")
+        board.device.tool("jetson_clocks", "exec sleep 600")
+        with pytest.raises(DeviceError, match=r"/jetson_clocks failed: it did not end within 0\.5 s"):
+            Root(system(board)).attempt(["jetson_clocks"])
+
+    def test_is_told_though_sudo_is_root_s_and_cannot_be_killed(self, tmp_path: Path) -> None:
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if os.geteuid() or compiler is None or shutil.which("setpriv") is None:
+            pytest.skip(
+                "only root makes a program that is root's for others, with a C compiler, and becomes one of them"
+            )
+        with tempfile.TemporaryDirectory() as folder:  # that others may look into
+            Path(folder).chmod(0o755)
+            sudo = Path(folder, "sudo")
+            (tmp_path / "sudo.c").write_text(HANGING_SUDO)
+            subprocess.run([compiler, "-o", sudo, tmp_path / "sudo.c"], check=True)
+            sudo.chmod(0o4755)
+            done = _as_nobody(
+                "from device_agents.control import root\n"
+                "from device_agents.errors import DeviceError\n"
+                "from device_agents.system import System\n"
+                "root._TIMEOUT_S = 0.5\n"
+                "try:\n"
+                f"    root.Root(System()).attempt(['jetson_clocks', '{folder}/pid'])\n"
+                "except DeviceError as error:\n"
+                "    print(error.info.message)\n",
+                f"{folder}:/usr/bin:/bin",
+            )
+            os.kill(int(Path(folder, "pid").read_text()), signal.SIGKILL)  # it lives on
+        assert done.stdout == f"jetson_clocks {folder}/pid failed: it did not end within 0.5 s\n", done.stderr
+
+    def test_is_waited_for_when_the_job_is_cancelled_and_not_stopped_half_way(
+        self, board: Board, tmp_path: Path
+    ) -> None:
+        board.allow("jetson_clocks")
+        board.device.tool("jetson_clocks", f"sleep 1\ntouch {tmp_path}/whole")
+        with pytest.raises(locks.Expired), locks.alarm(0.5):
+            Root(system(board)).attempt(["jetson_clocks"])
+        assert (tmp_path / "whole").exists()
+
+
+def _as_nobody(script: str, path: str) -> subprocess.CompletedProcess[str]:
+    """What another user's Python makes of it. Skips where another user cannot run this one."""
+    environment = {"PATH": path, "PYTHONPATH": str(Path(root.__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+    user = ["setpriv", "--reuid", "65534", "--clear-groups", sys.executable, "-c"]
+    for each in ("import device_agents.control.root", script):
+        done = subprocess.run([*user, each], env=environment, capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode and each != script:
+            pytest.skip(f"another user cannot run this Python: {done.stderr.strip()[-200:]}")
+    return done
 
 
 class TestTheFolderOfRoot:

@@ -226,9 +226,10 @@ class TestProcessor:
         assert cpu.parse_cache_size(text) == size
 
     @pytest.mark.parametrize(
-        ("text", "limit"), [("max 100000\n", "none"), ("150000 100000\n", "1.5"), ("400000 100000", "4")]
+        ("text", "limit"),
+        [("max 100000\n", "none"), ("150000 100000\n", 1.5), ("400000 100000", 4), ("33333 100000\n", 0.3333)],
     )
-    def test_a_group_s_limit_in_processors(self, text: str, limit: str) -> None:
+    def test_a_group_s_limit_in_processors(self, text: str, limit: float | str) -> None:
         assert cpu.parse_cpu_max(text) == limit
 
     def test_memory_in_bytes(self) -> None:

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from device_agents import logind, state
+from device_agents.contract import JobSpec, TensorSpec
 from device_agents.kinds import cpu, jetson, nvidia_gpu
 from device_agents.system import System
+from tests.jobs import job_spec
 
 RELEASE = (
     "# R36 (release), REVISION: 4.7, GCID: 42132812, BOARD: generic, EABI: aarch64, DATE: Thu Sep 18 22:54:44 2025\n"
@@ -43,6 +45,10 @@ class Device:
         path = self.tools / name
         path.write_text(f"#!/bin/sh\n# a stand-in for {name}\n{script}\n")
         path.chmod(0o755)
+
+
+def job(**fields: object) -> JobSpec:
+    return job_spec(inputs=(TensorSpec("x", "float32", (1, 3)),), outputs=(), batch=1, **fields)
 
 
 @pytest.fixture
@@ -395,11 +401,19 @@ class TestWhatLogindKills:
 
 
 class TestATemperature:
+    GPU = """\
+case "$1" in
+    -L) echo GPU ;;
+    -q) echo '        GPU Max Operating Temp : 85 C' ;;
+    --query-gpu=temperature.gpu) echo 63 ;;
+    *) exit 1 ;;
+esac"""
+
     def test_is_of_the_hottest_zone_of_a_jetson(self, orin: Device) -> None:
         """As Orin has them: what is switched off answers nothing, or an error for a number."""
         for number, text in enumerate(("48250\n", "51031\n", "", "-256000\n")):
             orin.file(f"/sys/class/thermal/thermal_zone{number}/temp", text)
-        reading = state.temperature(orin.system)
+        reading = state.temperature(orin.system, job())
         assert (reading.value, reading.source) == (51.031, "/sys/class/thermal/thermal_zone1/temp")
 
     def test_has_a_limit_of_the_lowest_passive_trip_point_of_a_jetson(self, orin: Device) -> None:
@@ -425,11 +439,26 @@ class TestATemperature:
         assert nvidia_gpu.temperature_limit(device.system).value == limit
 
     def test_is_of_the_gpu_where_there_is_one(self, device: Device) -> None:
-        device.tool(
-            "nvidia-smi",
-            '[ "$1" = -L ] && echo GPU && exit\n[ "$1" = --query-gpu=temperature.gpu ] && echo 63 || exit 1',
-        )
-        assert state.temperature(device.system).value == 63.0
+        device.tool("nvidia-smi", self.GPU)
+        assert state.temperature(device.system, job()).value == 63.0
+        assert state.describe(device.system, spec=job())[2]["temperature_limit_c"].value == 85.0
+
+    def test_is_of_the_processor_where_that_is_measured_beside_a_gpu(self, device: Device) -> None:
+        """An x86 processor at 88 degrees is well; the GPU beside it slows down at 85."""
+        device.tool("nvidia-smi", self.GPU)
+        device.file("/sys/class/thermal/thermal_zone0/temp", "88000\n")
+        on_cpu = job(options={"provider": "cpu"})
+        assert state.temperature(device.system, on_cpu).value == 88.0
+        assert "temperature_limit_c" not in state.describe(device.system, spec=on_cpu)[2]
+        assert state.describe(device.system)[2]["temperature_limit_c"].value == 85.0, "of the device, to be shown"
+
+    def test_and_its_limit_are_of_the_board_for_all_jobs_of_a_jetson(self, orin: Device) -> None:
+        orin.file("/sys/class/thermal/thermal_zone0/temp", "88000\n")
+        orin.file("/sys/class/thermal/thermal_zone0/trip_point_0_type", "passive\n")
+        orin.file("/sys/class/thermal/thermal_zone0/trip_point_0_temp", "99000\n")
+        for each in (job(), job(options={"provider": "cpu"})):
+            assert state.temperature(orin.system, each).value == 88.0
+            assert state.describe(orin.system, spec=each)[2]["temperature_limit_c"].value == 99.0
 
     def test_is_unknown_with_the_reason_where_nothing_tells_it(self, device: Device) -> None:
-        assert state.temperature(device.system).unknown == "/sys/class/thermal: no zone tells a temperature"
+        assert state.temperature(device.system, job()).unknown == "/sys/class/thermal: no zone tells a temperature"

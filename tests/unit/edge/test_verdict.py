@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,12 @@ from device_agents.contract import (
     SampleRange,
     Series,
     Watch,
+    dumps,
+    from_json,
+    loads,
 )
+from device_agents.kinds import cpu
+from device_agents.system import System
 from edge.planning.plan import Cell
 from edge.results.stats import summarise
 from edge.results.store import Measurement, Origin, OwnInputs
@@ -462,6 +468,21 @@ class TestADeviceThatWasWatched:
         assert unjudged(watched(result=told, without=("throttled_limit",))) == ["throttled"]
         enough = {**told, "context": {"cgroup_cpu_limit": Reading("none", "cpu.max")}}
         assert watched(result=enough).flags == ()
+
+    @pytest.mark.parametrize(
+        ("said", "limit"), [("50000 100000\n", "0.5"), ("100000 100000\n", "1"), ("200000 100000\n", ""), ("max 1", "")]
+    )
+    def test_under_a_cpu_limit_is_judged_by_what_its_agent_reads(self, tmp_path: Path, said: str, limit: str) -> None:
+        """From the kernel's file, through the result as it comes home, to the verdict."""
+        (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+        (tmp_path / "sys/fs/cgroup/cpu.max").write_text(said)
+        reading = from_json(Reading, loads(dumps(cpu.context(System(tmp_path))["cgroup_cpu_limit"])))
+        told = {
+            "switches": {"provider": "cpu", "threads": 2},
+            "context": {"cgroup_cpu_limit": reading},
+        }
+        reasons = [f"the cgroup's CPU limit is {limit} processors, the runtime uses 2"] if limit else []
+        assert [flag.reason for flag in watched(result=told).flags] == reasons
 
 
 class TestASoak:
