@@ -146,7 +146,7 @@ def walk(model: Model, record: Recorder[Outcome], steps: list[str] | None, *, re
 def export(model: Model, step: str, home: Path) -> Outcome:
     """One `edgebench export`."""
     argv = [sys.executable, "-c", "from edge.cli import main; main()", "export", model.name, "--json", *STEPS[step]]
-    argv += ["--framework", model.framework, "--weights", "random", "--timeout", f"{TIMEOUT_S}s"]
+    argv += ["--framework", model.framework, "--weights", "random"]
     environment = {**os.environ, "HOME": str(home)}
     begin = time.monotonic()
     try:
@@ -232,6 +232,10 @@ PACKAGES = (
     "onnxruntime-gpu",
     "tensorrt-rtx-cu13",
 )
+_LONG = (
+    "Two cores did not calibrate it within the half hour that a step of an export has unless --timeout gives it more: "
+    "64 samples, twice, are"
+)
 _SEPARABLE = "Separable convolutions lose most by INT8 after training, as Sheng et al. describe (arXiv:1803.08607)"
 _DEEP = (
     "Krishnamoorthi finds a wide variety of networks within 2 % of their accuracy after INT8 (arXiv:1806.08342), and "
@@ -247,9 +251,12 @@ UPSTREAM = {
     "*:googlenet int8": "With trained weights torchvision's own INT8 loses nothing (top-1 69.8 %, "
     "GoogLeNet_QuantizedWeights): weights and data are random here",
     "*:s3d int8": f"{_SEPARABLE}; with random weights PyTorch's own FP16 of it is off by 7e-02 already",
+    "*:vit_h_14 int8": f"{_LONG} 130 tera multiply-adds of ViT-H/14",
+    "*:raft_large int8": f"{_LONG} 48 tera multiply-adds of RAFT, whose smaller form loses too much by INT8",
     "*:raft_* int8": "RAFT looks up correlations where its last estimate points, a dozen times (arXiv:2003.12039): "
     "what INT8 rounds moves every later look-up",
     "*:resnet1?? int8": _DEEP,
+    "*:fcn_resnet101 int8": _DEEP,
     "*:vgg19_bn int8": _DEEP,
     "*:wide_resnet101_2 int8": _DEEP,
 }

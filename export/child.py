@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from device_agents import endings
 from profiles.errors import ConfigError, ExportError, ParityError
 from profiles.progress import Progress
 
@@ -190,8 +191,7 @@ def _died(child: subprocess.Popen[bytes]) -> _UpstreamError:
     code = child.wait()
     if code == -signal.SIGKILL:
         return _UpstreamError("the exporter was killed, as the system does when memory runs out", stage="export")
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
-    return _UpstreamError(f"the exporter died {how}", stage="export")
+    return _UpstreamError(f"the exporter died {endings.told(code)}", stage="export")
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

@@ -85,7 +85,7 @@ def test_a_child_that_dies_and_leaves_a_process_behind_is_noticed(
 ) -> None:
     """The process that is left holds the pipe on which the child would have answered."""
     monkeypatch.setattr("export.child._BOOTSTRAP", FORKS)
-    with pytest.raises(ExportError, match="the exporter died with status 3"):
+    with pytest.raises(ExportError, match="the exporter died with exit code 3"):
         run_job(waiting_job, run_in(tmp_path, timeout_s=30.0))
 
 
