@@ -219,7 +219,8 @@ with random weights. Made by `python benchmarks/coverage.py` on two cores withou
   random data here: that says nothing of accuracy on images.
 - **engine**: TensorRT-RTX builds the FP16 graph for sm86. None was run.
 - **raw**: a detector without its NMS, which is what TensorRT takes; with it, it is FP32 and for onnxruntime.
-- **seconds**: of all columns together, two or three models at a time.
+- **seconds**: of all columns together, two or three models at a time. A step of an export that takes longer than half
+  an hour is stopped, as it is for anybody who gives it no `--timeout`.
 
 """
 PACKAGES = (
@@ -233,8 +234,8 @@ PACKAGES = (
     "tensorrt-rtx-cu13",
 )
 _LONG = (
-    "Two cores did not calibrate it within the half hour that a step of an export has unless --timeout gives it more: "
-    "64 samples, twice, are"
+    "Two cores, with another export beside it, did not calibrate it within the half hour that a step has unless "
+    "--timeout gives it more: 64 samples, twice, are"
 )
 _SEPARABLE = "Separable convolutions lose most by INT8 after training, as Sheng et al. describe (arXiv:1803.08607)"
 _DEEP = (
