@@ -131,9 +131,10 @@ class _Reads:
     def files(self) -> set[str]:
         """What was read, but for what the code wrote itself and what Python compiled."""
         found = map(Path, self._read - self._written)
-        return {str(path) for path in found if path.suffix != ".pyc" and self._counts(path)}
+        return {str(path) for path in found if path.suffix != ".pyc" and self.counts(path)}
 
-    def _counts(self, path: Path) -> bool:
+    def counts(self, path: Path) -> bool:
+        """Whether it is the user's, and stays: what is in the scratch folder goes with it."""
         return _is_users(path) and not any(path.resolve().is_relative_to(other) for other in self._others)
 
     def _is_theirs(self) -> bool:
@@ -162,7 +163,9 @@ def watch(scratch: Path) -> None:
 def sources() -> dict[str, str]:
     """{path: sha256} of the user's own modules that are loaded, and of the files that they read."""
     files = {str(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())}
-    found = {path for path in files if path and is_own(path)}.union(*(reads.files() for reads in _reads))
+    loaded = {path for path in files if path and is_own(path)}  # TensorFlow writes what it makes of a function as one
+    kept = {path for path in loaded if all(reads.counts(Path(path)) for reads in _reads)}
+    found = kept.union(*(reads.files() for reads in _reads))
     return {path: sha256_file(Path(path)) for path in sorted(found)}
 
 

@@ -152,10 +152,8 @@ def _fix_sides(model: Any, sides: Mapping[str, DimRange], path: Path) -> None:
     free = [dim for dim in dims if dim.dim_param in sides]
     asked = tuple(side.opt for side in sides.values() if side.min == side.max)
     if not free and not any(_side(value) == asked for value in model.graph.input):
-        fix = "leave --size out; --input NAME:TYPE:batch,3,height,width calls a free side so"
-        raise ExportError(
-            "its inputs have no side that is called height or width and is free", where=str(path), fix=fix
-        )
+        fix = "leave the size out, or export it with --input NAME:TYPE:batch,3,height,width where its sides are free"
+        raise ExportError("its inputs have no free side that is called height or width", where=str(path), fix=fix)
     for dim in free:
         side = sides[dim.dim_param]
         if side.min == side.max:

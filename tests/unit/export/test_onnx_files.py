@@ -97,7 +97,7 @@ def test_one_size_is_that_of_the_graph(tmp_path: Path) -> None:
 def test_a_size_that_the_file_does_not_have_is_refused(tmp_path: Path) -> None:
     assert exported(tmp_path, convolution(), size=(DimRange(8, 8, 8),) * 2).inputs[0].shape == ("batch", 3, 8, 8)
     for size in (DimRange(64, 64, 64), DimRange(4, 8, 16)):
-        with pytest.raises(ExportError, match="no side that is called height or width and is free; leave --size out"):
+        with pytest.raises(ExportError, match="no free side that is called height or width; leave the size out"):
             exported(tmp_path, convolution(), size=(size, size))
 
 

@@ -176,9 +176,9 @@ def test_of_large_maps_little_is_shipped_and_what_is_made_of_the_graph_is_judged
     path = tmp_path / "maps.onnx"
     path.write_bytes(small.graph(nodes, *shapes, {"w": small.random(21, 3, 1, 1)}).SerializeToString())
     ref = parse_model(str(path))
+    asked = {"framework": "onnx", "batch": "dynamic", "weights": "pretrained", "store": store}
     made = {
-        precision: export_model(ref, framework="onnx", precision=precision, batch="dynamic", weights="", store=store)
-        for precision in (Precision.FP32, Precision.FP16)
+        precision: export_model(ref, precision=precision, **asked) for precision in (Precision.FP32, Precision.FP16)
     }
     for precision, artifact in made.items():
         assert sum(file.size for file in artifact.files) < shipped.ROOM * 1.05
