@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from device_agents import gpus
-from device_agents.contract import JobSpec, Reading
+from device_agents.contract import JobSpec, Reading, kind_measured
 from device_agents.gpus import Choice
 from device_agents.kinds import cpu, load_kind
 from device_agents.system import ROOT_VARIABLE, Readings, System
@@ -20,13 +20,6 @@ def detect_kind(system: System) -> str:
     return "cpu"
 
 
-def kind_measured(system: System, spec: JobSpec) -> str:
-    """The kind of what a job is about to time: the processor, where the job asks for it on a machine with a GPU of its
-    own. On a Jetson everything is on one chip."""
-    kind = detect_kind(system)
-    return "cpu" if kind == "nvidia_gpu" and spec.options.get("provider") == "cpu" else kind
-
-
 def describe(
     system: System, choice: Optional[Choice] = None, spec: Optional[JobSpec] = None
 ) -> "tuple[str, Readings, Readings]":
@@ -39,7 +32,7 @@ def describe(
         module = load_kind(kind)
         identity.update(module.identity(system))
         context.update(module.context(system))
-    if spec is not None and kind_measured(system, spec) != kind:
+    if spec is not None and kind_measured(kind, spec.options) != kind:
         context.pop("temperature_limit_c", None)
     if choice is not None:
         gpus.tell(choice, identity, context)
@@ -60,7 +53,7 @@ def snapshot(system: System) -> Readings:
 def temperature(system: System, spec: JobSpec) -> Reading:
     """Of what the job measures, in degrees Celsius: the GPU where there is one that tells it, else the hottest
     sensor."""
-    reading: Reading = load_kind(kind_measured(system, spec)).temperature(system)
+    reading: Reading = load_kind(kind_measured(detect_kind(system), spec.options)).temperature(system)
     return reading
 
 

@@ -65,6 +65,7 @@ from device_agents.contract.terms import (
     Scalar,
     TensorSpec,
     Word,
+    kind_measured,
 )
 from device_agents.contract.watch import QUANTITIES, SampleRange, Series, Watch
 
@@ -129,6 +130,7 @@ __all__ = [
     "check_version",
     "dumps",
     "from_json",
+    "kind_measured",
     "loads",
     "to_json",
 ]

@@ -89,13 +89,10 @@ def report(
     from edge.places import places
     from edge.report.page.document import Reader
     from edge.results.store import Store
-    from profiles.errors import ConfigError
     from profiles.load import claims_file
 
     told = claims is not None or matrix
-    _check(html, live=live, told=told, markdown=markdown)
-    if not live and (host, port) != (_HOST, _PORT):
-        raise ConfigError("--host and --port are for --live", where="report", fix="leave them out")
+    _check(html, live=live, told=told, markdown=markdown, served=(host, port) != (_HOST, _PORT))
     known = fleet_for(device, fleet)
     held = None if claims is None else claims_file(claims)
     store, reader = Store(places().results), Reader(places().results, places().artifacts, held)
@@ -123,7 +120,7 @@ def report(
         _serve(Source(places().results, reader, choose, typed), host, port, token, show=show, json=json)
 
 
-def _check(html: Path | None, *, live: bool, told: bool, markdown: bool) -> None:
+def _check(html: Path | None, *, live: bool, told: bool, markdown: bool, served: bool) -> None:
     """Errors: ConfigError for words that say nothing, or one thing twice."""
     from profiles.errors import ConfigError
 
@@ -131,6 +128,8 @@ def _check(html: Path | None, *, live: bool, told: bool, markdown: bool) -> None
         raise ConfigError("say one of --html FILE and --live", where="report")
     if str(html) == "-":
         raise ConfigError("a page is a file", where="--html", fix="name one, such as report.html")
+    if served and not live:
+        raise ConfigError("--host and --port are for --live", where="report", fix="leave them out")
     if html is None and not live and not told:
         raise ConfigError("say --html FILE, --live, --claims or --matrix", where="report")
     if markdown and (html is not None or live or not told):

@@ -249,12 +249,11 @@ class Store:
     def keeps(self, measurement_id: str) -> bool:
         """Whether the measurement stays as it is when it comes again: it is whole, or a newer edgebench stored it."""
         try:
-            self.samples_ns(self.get(measurement_id))
+            return self.readable(self.get(measurement_id).id)
         except NewerSchemaError:
             return True
         except ResultError:
             return False
-        return True
 
     def samples_ns(self, measurement: Measurement) -> NDArray[np.int64]:
         """All samples of a measurement, int64 nanoseconds. Errors: ResultError when they are not those of its JSON."""

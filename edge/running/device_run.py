@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from device_agents.contract import ENGINE_FILE, ErrorInfo, GivenEngine
+from device_agents.contract import ENGINE_FILE, ErrorInfo, GivenEngine, kind_measured
 from edge.agent.finding import Found
 from edge.agent.session import Session
 from edge.inventory.devices import Device
@@ -171,7 +171,7 @@ class DeviceRun(DeviceWork):
         job = self._join(session, cell)
         if job is None or origin is None:
             return None
-        measurement = self._collect(session, cell, job, origin, _heated(cell, found))
+        measurement = self._collect(session, cell, job, origin, _heated(found, cell))
         why = changed(self._tools.results.get(measurement), found[cell.backend])
         if not why:
             return measurement
@@ -199,7 +199,7 @@ class DeviceRun(DeviceWork):
             job, cell, artifact, builds=builds, rebuild=rebuild, given=given, data=data, control=control,
             labelled=labelled.data if labelled else None,
         )  # fmt: skip
-        heated = _heated(cell, found)
+        heated = _heated(found, cell)
         session.run(bounded(spec, self._tools.policy, self._rested_c.get(heated)), self._follower(doing, cell))
         return self._collect(session, cell, job, origin, heated)
 
@@ -291,8 +291,6 @@ class _NoEngine(BuildError):
         super().__init__(message, where=build.device, fix=fix, stage="build")
 
 
-def _heated(cell: Cell, found: Mapping[str, Found]) -> str:
-    """The kind of what a job of that cell heats, and is waited for: a processor beside a GPU has a temperature of its
-    own, as in device_agents.state."""
-    kind = found[cell.backend].probe.kind
-    return "cpu" if kind == "nvidia_gpu" and cell.options.get("provider") == "cpu" else kind
+def _heated(found: Mapping[str, Found], cell: Cell) -> str:
+    """The kind of what a job of that cell heats, and is waited for."""
+    return kind_measured(found[cell.backend].probe.kind, cell.options)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_agents.contract import TensorSpec
+from export.artifact import GOLDEN
 from profiles.errors import ExportError
 from profiles.schema import ImageInput
 
@@ -103,6 +104,11 @@ def load(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
         inputs = {key.removeprefix("input:"): data[key] for key in data.files if key.startswith("input:")}
         outputs = {key.removeprefix("output:"): data[key] for key in data.files if key.startswith("output:")}
     return inputs, outputs
+
+
+def of_every_size(folder: Path) -> list[Path]:
+    """The golden files of a folder: the one of the artifact's own size, and those of the others."""
+    return sorted(folder.glob(f"{Path(GOLDEN).stem}*.npz"))
 
 
 def _plain(value: NDArray[Any]) -> NDArray[Any]:

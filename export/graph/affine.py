@@ -6,12 +6,14 @@ are onnx_ir's here. Sums are in double precision: weights are rounded once, to t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from export.graph.names import free_name
 
 Array = NDArray[Any]
 
@@ -161,21 +163,13 @@ def _put(linear: Any, index: int, array: Array) -> None:
         return
     graph = linear.graph
     wish = f"{linear.inputs[1].name}_bias" if old is None else f"{old.name}/{linear.name or linear.outputs[0].name}"
-    value = ir.Value(name=next(name for name in _spellings(wish) if name not in graph.initializers))
+    value = ir.Value(name=free_name(wish, graph.initializers))
     value.const_value = ir.tensor(array, name=value.name)
     value.shape, value.type = ir.Shape(array.shape), ir.TensorType(ir.DataType.from_numpy(array.dtype))
     graph.register_initializer(value)
     if index >= len(linear.inputs):
         linear.resize_inputs(index + 1)
     linear.replace_input_with(index, value)
-
-
-def _spellings(name: str) -> Iterator[str]:
-    yield name
-    number = 1
-    while True:
-        yield f"{name}_{number}"
-        number += 1
 
 
 def _bypass(node: Any, linear: Any) -> None:

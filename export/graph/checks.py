@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from export.graph.files import tensors
-from export.graph.form import opset, skeleton, subgraphs
+from export.graph.form import opset, skeleton
+from export.graph.names import subgraphs
 from profiles.errors import ExportError
 
 _EVAL = "make the model ready for inference before it is exported: model.eval() in PyTorch"

@@ -16,7 +16,8 @@ from export.data.golden import Arrays
 from export.graph import macs
 from export.graph.checks import nodes
 from export.graph.files import load, weight_bytes
-from export.graph.form import opset, skeleton, specs, subgraphs
+from export.graph.form import opset, skeleton, specs
+from export.graph.names import subgraphs
 from export.graph.profile import Executed, profile
 
 Shapes = Mapping[str, list[int]]

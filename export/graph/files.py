@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from export.draft import MODEL_FILE
-from export.graph.form import SMALL, subgraphs
+from export.graph.form import SMALL
+from export.graph.names import subgraphs
 from profiles.errors import ExportError
 
 IN_ONE_FILE = 1_900_000_000

@@ -9,6 +9,7 @@ from typing import Any
 
 from device_agents.contract import Dim, TensorSpec
 from export.graph import pads
+from export.graph.names import bodies, captured, key_of, subgraphs, tensor_names
 from export.request import FREE_BATCH
 from profiles.errors import ExportError
 
@@ -40,10 +41,9 @@ def sanitise(model: Any) -> None:
 def rename(model: Any, names: dict[str, str]) -> None:
     """In place: give graph inputs, outputs and everything that reads them new names. Errors: ExportError when a new
     name is another tensor's already."""
-    taken = {name for graph in subgraphs(model.graph) for node in graph.node for name in node.output}
-    taken |= {value.name for value in (*model.graph.input, *model.graph.initializer)}
+    taken = tensor_names(model.graph) - names.keys()
     for old, new in names.items():
-        if new != old and new in taken - names.keys():
+        if new != old and new in taken:
             raise ExportError(f"{old!r} cannot be called {new!r}: the graph has another tensor of that name")
     for graph in subgraphs(model.graph):
         for node in graph.node:
@@ -63,13 +63,13 @@ def put_in_order(model: Any) -> None:
     graph = model.graph
     nodes = list(_needed_first(graph))
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    captured = {name for node in nodes for name in _captured(node)}
+    inside = {name for node in nodes for name in captured(node)}
     names: dict[str, str] = {}
     for node in nodes:
         for index, name in enumerate(node.input):
-            if name in constants and name not in captured:
+            if name in constants and name not in inside:
                 node.input[index] = names.setdefault(name, f"{node.name}/input_{index}")
-    kept = [name for name in constants if name in captured or name in {value.name for value in graph.output}]
+    kept = [name for name in constants if name in inside or name in {value.name for value in graph.output}]
     names |= {name: name for name in kept}
     tidy = onnx.GraphProto(name=graph.name, node=nodes, input=graph.input, output=graph.output)
     for old, new in names.items():
@@ -138,30 +138,6 @@ def skeleton(model: Any) -> Any:
     return copy
 
 
-def subgraphs(graph: Any) -> Iterator[Any]:
-    """The graph and every graph within: the bodies of Loop, If and Scan."""
-    yield graph
-    for node in graph.node:
-        for inner in _bodies(node):
-            yield from subgraphs(inner)
-
-
-def _bodies(node: Any) -> Iterator[Any]:
-    for attribute in node.attribute:
-        yield from attribute.graphs
-        if attribute.HasField("g"):
-            yield attribute.g
-
-
-def _captured(node: Any) -> Iterator[str]:
-    """What the bodies of a node read, names of the outer graph among them."""
-    for body in _bodies(node):
-        for graph in subgraphs(body):
-            yield from (value.name for value in graph.output)
-            for inner in graph.node:
-                yield from inner.input
-
-
 def _needed_first(graph: Any) -> Iterator[Any]:
     """Every node that the outputs need, after all that it reads itself: depth first, inputs in their order."""
     makers = {name: node for node in graph.node for name in node.output}
@@ -171,18 +147,14 @@ def _needed_first(graph: Any) -> Iterator[Any]:
         while waiting:
             name, ready = waiting.pop()
             node = makers.get(name)
-            if not name or node is None or _key(node) in done:
+            if not name or node is None or key_of(node) in done:
                 continue
             if ready:
-                done.add(_key(node))
+                done.add(key_of(node))
                 yield node
             else:
                 waiting.append((name, True))
-                waiting.extend((source, False) for source in reversed([*node.input, *_captured(node)]))
-
-
-def _key(node: Any) -> str:
-    return str(next(name for name in node.output if name))
+                waiting.extend((source, False) for source in reversed([*node.input, *captured(node)]))
 
 
 def _dim(dim: Any, name: str) -> Dim:
@@ -205,7 +177,7 @@ def _strip_node(node: Any) -> None:
         _in_small_letters(node)
     for attribute in node.attribute:
         _strip(attribute)
-    for graph in _bodies(node):
+    for graph in bodies(node):
         _strip_graph(graph)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from export.graph import macs
 from export.graph.files import save, tensors
-from export.graph.form import subgraphs
+from export.graph.names import subgraphs
 
 _SUFFIX = "_kernel_time"
 

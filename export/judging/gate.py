@@ -135,7 +135,7 @@ def _golden(
 ) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     """(inputs, outputs) by file name, the inputs as the graph takes them."""
     found = {}
-    for path in sorted(Path(case.golden).glob("golden*.npz")):
+    for path in golden.of_every_size(Path(case.golden)):
         given, answers = golden.load(path)
         found[path.name] = (_as_taken(given, given.keys() - set(unread), inputs, case.draft), answers)
     if GOLDEN not in found:

@@ -12,22 +12,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 import numpy as np
 
-from export.precision.nodes import (
-    attribute,
-    bodies,
-    captured,
-    element_types,
-    key_of,
-    lift_constants,
-    rename_captured,
-    schema_of,
-    taken,
-)
+from export.graph.names import bodies, captured, free_name, key_of, tensor_names
+from export.precision.nodes import attribute, element_types, lift_constants, rename_captured, schema_of
 from export.precision.overflow import FLOAT16_MAX
 
 _FLOAT, _HALF = 1, 10  # TensorProto.FLOAT and .FLOAT16
@@ -158,13 +148,13 @@ class _Conversion:
     done: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._taken = taken(self.graph)
+        self._taken = tensor_names(self.graph)
         self.wanted = {tensor.name: set() for tensor in self.graph.initializer if tensor.data_type == _FLOAT}
         for node in self.graph.node:
             for index, name in enumerate(node.input):
                 if name in self.wanted:
                     self.wanted[name].add(self.plan.wants(node, index) or _FLOAT)
-            for name in captured(node) & self.wanted.keys():
+            for name in self.wanted.keys() & set(captured(node)):
                 self.wanted[name].add(_FLOAT)
         for value in self.graph.output:
             self.wanted.get(value.name, set()).add(_FLOAT)
@@ -226,7 +216,7 @@ class _Conversion:
         for index, name in enumerate(node.input):
             source = self.same.get(name, name)
             node.input[index] = self._as(source, self._wants(node, index, name)) if self._floats(source) else source
-        for name in sorted(captured(node)):
+        for name in sorted(set(captured(node))):
             source = self.same.get(name, name)
             if self._floats(source):
                 source = self._as(source, _HALF if self.plan.types.get(name) == _HALF else _FLOAT)
@@ -255,8 +245,7 @@ class _Conversion:
         """What the tensor is called in the other type: a graph that was converted before has such names already."""
         wish = f"{name}/{kind}"
         if wish not in self.added:
-            number = next(number for number in count() if (f"{wish}_{number}" if number else wish) not in self._taken)
-            self.added[wish] = f"{wish}_{number}" if number else wish
+            self.added[wish] = free_name(wish, self._taken)
             self._taken.add(self.added[wish])
         return self.added[wish]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from device_agents.contract import TensorSpec, from_json, to_json
 from export import graph as graphs
-from export.artifact import GOLDEN, Calibration, KeptNode
+from export.artifact import Calibration, KeptNode
 from export.data import golden, preprocess
 from export.precision import autocast, calibration, fp16, int8, overflow
 from export.precision.nodes import expect_opset, lift_constants
@@ -98,8 +98,7 @@ def _to_int8(job: Job, progress: Progress) -> Job:
 
 def _scan(job: Job, more: Sequence[Arrays], progress: Progress) -> list[Overflow]:
     """At every size of which there are golden samples: what is summed over an image grows with it."""
-    sizes = sorted(Path(job["golden"]).parent.glob(Path(GOLDEN).with_suffix("").name + "*.npz"))
-    inputs = [golden.load(path)[0] for path in sizes]
+    inputs = [golden.load(path)[0] for path in golden.of_every_size(Path(job["golden"]).parent)]
     return overflow.scan(Path(job["model"]), [*inputs, *more], progress)
 
 

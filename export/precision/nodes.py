@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from export import graph as graphs
+from export.graph.names import bodies, key_of
 from profiles.errors import ExportError
 
 _NUMBERS = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
@@ -18,49 +18,12 @@ def name_of(node: Any) -> str:
     return str(node.name or key_of(node))
 
 
-def key_of(node: Any) -> str:
-    """The node's first output: what identifies it."""
-    return str(next(name for name in node.output if name))
-
-
 def expect_opset(model: Any, least: int, what: str) -> None:
     """Errors: ExportError for a graph of an older opset than what is to be done with it takes."""
     given = graphs.opset(model)
     if given < least:
         message = f"the graph has opset {given}; {what} wants {least}"
         raise ExportError(message, fix="make the file anew with a higher opset", stage="precision")
-
-
-def bodies(node: Any) -> Iterator[Any]:
-    """The graphs inside a node: branches of If, bodies of Loop and Scan."""
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
-
-
-def captured(node: Any) -> set[str]:
-    """What the bodies read; names of the graph around them are among these."""
-    names: set[str] = set()
-    for body in bodies(node):
-        names.update(value.name for value in body.output)
-        for inner in body.node:
-            names.update(inner.input)
-            names |= captured(inner)
-    return names
-
-
-def reads(node: Any) -> set[str]:
-    """Every tensor that the node needs, for its bodies as well."""
-    return {name for name in node.input if name} | captured(node)
-
-
-def taken(graph: Any) -> set[str]:
-    """Every name of a tensor in the graph and in the bodies of its nodes."""
-    names = {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
-    for node in graph.node:
-        names.update((*node.input, *node.output), *(taken(body) for body in bodies(node)))
-    return names
 
 
 def rename_captured(node: Any, old: str, new: str) -> None:

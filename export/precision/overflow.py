@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from export import graph as graphs
-from export.precision.nodes import element_types, expect_opset, key_of, lift_constants, name_of, reads
+from export.graph.names import key_of, reads
+from export.precision.nodes import element_types, expect_opset, lift_constants, name_of
 from export.precision.running import Arrays, add_peaks, batches, peak_name, running
 from profiles.progress import Progress
 

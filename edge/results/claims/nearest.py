@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from device_agents.contract import Precision
 from edge.results.claims.conditions import Difference, differences
 from edge.results.claims.measures import MEASURED, Figure, ratio
 from edge.results.claims.reading import Measurements, Read
@@ -41,8 +42,8 @@ class Near:
 
 def nearest(claim: Claim, among: Measurements) -> Iterator[Near]:
     """For each device, by name, the one in which least differs that matters; of those the ones that have the figure
-    first, then VALID ones, then those that differ least in all else, then the newest. Of a ratio, of pairs. Other
-    frameworks say nothing of a claim."""
+    first, then VALID ones, then those that differ least in all else, quantised ones last, then the newest. Of a ratio,
+    of pairs. Other frameworks say nothing of a claim."""
     wanted, baseline = claim.conditions, claim.other_side
     frameworks = {side.framework for side in (wanted, baseline) if side is not None}
     by_device: dict[str, list[Measurement]] = {}
@@ -63,18 +64,19 @@ def _order(near: Near) -> tuple[bool, int, int]:
 
 
 def _single(claim: Claim, its: Sequence[Measurement], among: Measurements) -> Iterator[Near]:
-    wanted, figure = claim.conditions, MEASURED[claim.measure]
-    matter = [_matter(wanted, one) for one in its]
-    alike = [one for one, count in zip(its, matter, strict=True) if count == min(matter)]
-    for one in _plainest(wanted, alike):
+    """The newest of those that differ least in all, quantised ones last: what they compute is not quite the model."""
+    figure = MEASURED[claim.measure]
+    rows = [(one, differences(claim.conditions, one)) for one in its]
+    least = min((_matter(told) for _, told in rows), default=0)
+    alike = sorted((row for row in rows if _matter(row[1]) == least), key=_plainness)
+    for one, told in alike[:_MOST]:
         read = among.read(one)
         if read is not None:
-            yield Near(read, figure(read, among), differences(wanted, one))
+            yield Near(read, figure(read, among), told)
 
 
-def _plainest(wanted: Conditions, its: Sequence[Measurement]) -> list[Measurement]:
-    """The newest of those that differ least in all."""
-    return sorted(its, key=lambda one: len(differences(wanted, one)))[:_MOST]
+def _plainness(row: tuple[Measurement, Sequence[Difference]]) -> tuple[int, bool]:
+    return len(row[1]), row[0].cell.precision is Precision.INT8
 
 
 def _pairs(wanted: Conditions, baseline: Conditions, its: Sequence[Measurement], among: Measurements) -> Iterator[Near]:
@@ -108,9 +110,11 @@ def _sides(
     """The newest variants first, each with the newest of the baselines that come nearest. The two are no sides where
     the baseline is as much a variant, or less of a baseline than the variant is."""
     counted: dict[str, list[tuple[Measurement, int, int]]] = {}
-    rows = [(request_key(one.cell, across), (one, _matter(wanted, one), _matter(baseline, one))) for one in its]
-    for key, row in rows:
-        counted.setdefault(key, []).append(row)
+    rows = []
+    for one in its:
+        row = one, _matter(differences(wanted, one)), _matter(differences(baseline, one))
+        rows.append((request_key(one.cell, across), row))
+        counted.setdefault(rows[-1][0], []).append(row)
     for key, (one, as_variant, as_baseline) in rows:
         others = [
             (other, its_baseline)
@@ -129,8 +133,8 @@ def _across(wanted: Conditions, baseline: Conditions) -> tuple[str, ...]:
     return tuple(axis for name, axis in axes.items() if getattr(wanted, name) != getattr(baseline, name))
 
 
-def _matter(wanted: Conditions, one: Measurement) -> int:
-    return sum(difference.matters for difference in differences(wanted, one))
+def _matter(told: Sequence[Difference]) -> int:
+    return sum(one.matters for one in told)
 
 
 def _of_baseline(baseline: Conditions, other: Measurement) -> Iterator[Difference]:

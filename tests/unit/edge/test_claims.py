@@ -128,6 +128,16 @@ class TestBesideMeasurements:
         found = held(tmp_path, claim(conditions={"batch": 1}), older, newer, unlike)
         assert found.against[0].ids == ("aaaa2",)
 
+    def test_what_is_quantised_stands_back_where_it_comes_no_nearer(self, tmp_path: Path) -> None:
+        whole, int8 = (
+            Made("aaaa1", precision=Precision.FP32),
+            Made("aaaa2", precision=Precision.INT8, at="2026-01-02T00:00:00Z"),
+        )
+        asked = claim(conditions={"precision": Precision.FP16})
+        assert held(tmp_path / "one", asked, whole, int8).against[0].ids == ("aaaa1",)
+        asked = claim(conditions={"precision": Precision.INT8})
+        assert held(tmp_path / "two", asked, whole, int8).against[0].ids == ("aaaa2",)
+
     def test_what_a_claim_does_not_tell_is_a_plain_requests_or_named(self, tmp_path: Path) -> None:
         plain = Made("aaaa1", ms=2.0)
         batch = Made("aaaa2", ms=64.0, batch=64, options={"streams": 2}, at="2026-01-02T00:00:00Z")

@@ -22,6 +22,11 @@ conditions = { model = "resnet50", batch = 32 }
 """
 
 
+def of(measure: str, unit: str) -> str:
+    """The claim, of another measure and in its unit."""
+    return CLAIM.replace("latency_mean_ms", measure).replace('"ms"', f'"{unit}"')
+
+
 def write(folder: Path, text: str) -> str:
     path = folder / "mine.toml"
     path.write_text(text)
@@ -38,8 +43,7 @@ def test_what_all_claims_share_is_laid_under_each(tmp_path: Path) -> None:
 
 def test_a_ratio_has_a_baseline_that_says_in_what_it_differs(tmp_path: Path) -> None:
     text = (
-        CLAIM.replace("latency_mean_ms", "time_ratio")
-        .replace('"ms"', '"% less"')
+        of("time_ratio", "% less")
         .replace("value = 8", "value = [20, 25]")
         .replace("batch = 32", 'batch = 32, options = { mode = "compile" }')
     )
@@ -72,7 +76,7 @@ def test_a_ratio_has_a_baseline_that_says_in_what_it_differs(tmp_path: Path) -> 
         ('unit = "ms"', 'unit = "ms"\ntolerance = 10', r"key 'claims\[0\].tolerance': 10 is not between 0 and 1"),
         ('unit = "ms"', 'unit = "ms"\nbaseline = {}', r"key 'claims\[0\].baseline': is for time_ratio alone"),
         ('"latency_mean_ms"', '"time_ratio"', r"key 'claims\[0\].unit': 'ms' is no unit of time_ratio"),
-        (CLAIM, CLAIM.replace("latency_mean_ms", "dynamic_overhead_share").replace('"ms"', '"%"'),
+        (CLAIM, of("dynamic_overhead_share", "%"),
          r"key 'claims\[0\].conditions.pattern': is to say which sizes are drawn"),
         (CLAIM, "claims = []", r"key 'claims': 0 claims are not between 1 and 500"),
         (CLAIM, CLAIM + CLAIM, r"key 'claims\[1\].id': 'one' is there twice"),
@@ -100,7 +104,7 @@ def test_a_mistake_names_file_and_key(tmp_path: Path, was: str, instead: str, to
     ],
 )
 def test_a_baseline_that_nothing_could_be_held_against_is_refused(tmp_path: Path, baseline: str, told: str) -> None:
-    text = CLAIM.replace("latency_mean_ms", "time_ratio").replace('"ms"', '"x"')
+    text = of("time_ratio", "x")
     with pytest.raises(ConfigError, match=told):
         claims_file(write(tmp_path, SOURCE + text + f"baseline = {{ {baseline} }}\n"))
 
@@ -115,20 +119,19 @@ def test_a_baseline_that_nothing_could_be_held_against_is_refused(tmp_path: Path
     ],
 )
 def test_conditions_that_no_figure_has_are_refused(tmp_path: Path, measure: str, conditions: str, told: str) -> None:
-    text = CLAIM.replace("latency_mean_ms", measure).replace('"ms"', '"%"')
-    text = text.replace('model = "resnet50", batch = 32', conditions)
+    text = of(measure, "%").replace('model = "resnet50", batch = 32', conditions)
     with pytest.raises(ConfigError, match=told):
         claims_file(write(tmp_path, SOURCE + text))
 
 
 def test_the_end_of_a_range_that_cannot_be_is_told(tmp_path: Path) -> None:
-    text = CLAIM.replace("latency_mean_ms", "time_ratio").replace('"ms"', '"% less"').replace("= 8", "= [20, 120]")
+    text = of("time_ratio", "% less").replace("= 8", "= [20, 120]")
     with pytest.raises(ConfigError, match="120 % less cannot be"):
         claims_file(write(tmp_path, SOURCE + text + "baseline = { batch = 1 }\n"))
 
 
 def test_more_than_all_cannot_be_compiled(tmp_path: Path) -> None:
-    text = CLAIM.replace("latency_mean_ms", "compile_share").replace('"ms"', '"%"').replace("value = 8", "value = 101")
+    text = of("compile_share", "%").replace("value = 8", "value = 101")
     with pytest.raises(ConfigError, match="101 % is more than all"):
         claims_file(write(tmp_path, SOURCE + text))
 
