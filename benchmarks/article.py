@@ -141,7 +141,8 @@ a table of latencies that nobody can check. This page holds each of its inferenc
 by hand; how verdicts come about is told in [claims](claims.md) and [measuring](measuring.md).
 
 No Jetson and no A100 was at hand: rows about them are measured on what there was, which is named, and called not
-comparable. The weights are random: no time depends on them.
+comparable. The weights are random: no time depends on them. What was measured on a machine that is no longer at hand
+stays as it was written then.
 
 ## Its programs
 
