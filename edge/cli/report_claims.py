@@ -9,7 +9,7 @@ import typer
 from edge.cli.common import console_width, print_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from edge.results.claims.reading import Measurements
     from edge.results.store import Store
@@ -50,12 +50,11 @@ def _claims(claims: ClaimsFile, among: Measurements, *, markdown: bool, quiet: b
 
     found = check(claims.whole, among, Networks(Artifacts(places().artifacts), among.all), compile_coverage())
     if not quiet and markdown:
-        _say_lines(report.markdown(found, claims))
+        _say_lines(report.markdown(found, claims).splitlines())
     elif not quiet:
         say(report.headline(found, claims))
         typer.echo(f"\n{report.table(found, console_width())}\n")
-        for note in report.notes(found, claims):
-            say(note)
+        _say_lines([*report.notes(found, claims), ""])
     return report.as_json(found, claims)
 
 
@@ -68,15 +67,14 @@ def _matrices(among: Measurements, *, markdown: bool, quiet: bool) -> list[dict[
         say("nothing of PyTorch or TensorFlow was measured; begin with: edgebench sweep article --device local --quick")
     for one in found if not quiet else ():
         if markdown:
-            _say_lines(report.markdown(one))
+            _say_lines(report.markdown(one).splitlines())
             continue
         say(report.headline(one))
         typer.echo(f"\n{report.table(one, console_width())}\n")
-        for note in report.notes(one):
-            say(note)
+        _say_lines([*report.notes(one), ""])
     return [report.as_json(one) for one in found]
 
 
-def _say_lines(text: str) -> None:
-    for line in text.splitlines():
+def _say_lines(lines: Iterable[str]) -> None:
+    for line in lines:
         say(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +16,8 @@ from edge.results.energy import NotKnown
 
 _NAMES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
 _RATIO = "TensorFlow / PyTorch"
+_Missing = dict[tuple[str, str], list[str]]
+"""The names of rows without a figure, by framework and way."""
 _SPARES = (Spare(_RATIO), Spare("unit", at_last=True))
 
 
@@ -34,14 +36,16 @@ def table(one: Matrix, width: int) -> str:
 
 def notes(one: Matrix) -> list[str]:
     """Why figures are missing and what would measure them, each reason and command once."""
-    missing: dict[tuple[str, str], dict[str, list[str]]] = {}
+    missing: dict[tuple[str, str], _Missing] = {}
     for line in one.lines:
         for framework, cell in line.cells.items():
             if isinstance(cell.figure, NotKnown):
                 whose = missing.setdefault((cell.figure.reason, cell.command), {})
-                whose.setdefault(f"{_NAMES[framework]} {line.way}", []).append(line.name)
+                whose.setdefault((framework, line.way), []).append(line.name)
     rows = Counter(line.way for line in one.lines)
-    return [_missing(reason, command, whose, rows) for (reason, command), whose in missing.items()]
+    wholly = {key for whose in missing.values() for key, names in whose.items() if len(names) == rows[key[1]]}
+    others = Counter(line.name for line in one.lines for name in line.cells if (name, line.way) not in wholly)
+    return [_missing(reason, command, whose, wholly, others) for (reason, command), whose in missing.items()]
 
 
 def markdown(one: Matrix) -> str:
@@ -114,12 +118,17 @@ def _ratio(line: Line) -> str:
     return f"{figure(found.value)} ({figure(found.low)} to {figure(found.high)})"
 
 
-def _missing(reason: str, command: str, whose: Mapping[str, Sequence[str]], rows: Mapping[str, int]) -> str:
-    """`PyTorch compiled: ...` where all rows of that way are missing, `PyTorch as it is (p99): ...` where some are."""
-    told = [
-        name if len(lines) == rows[name.partition(" ")[2]] else f"{name} ({', '.join(lines)})"
-        for name, lines in whose.items()
-    ]
+def _missing(
+    reason: str, command: str, whose: _Missing, wholly: Collection[tuple[str, str]], others: Mapping[str, int]
+) -> str:
+    """`PyTorch compiled: ...` where all rows of that way are missing, `PyTorch as it is (p99): ...` where some are,
+    `p99: ...` where that row is missing in all that have others."""
+    counts = Counter(name for key, names in whose.items() if key not in wholly for name in names)
+    told = [name for name, count in counts.items() if 1 < count == others[name]]
+    for (framework, way), names in whose.items():
+        rest = ", ".join(name for name in names if name not in told)
+        of = f"{_NAMES[framework]} {way}"
+        told += [of] if (framework, way) in wholly else [f"{of} ({rest})"] if rest else []
     return f"{', '.join(told)}: {reason}" + (f"; measured by {command}" if command else "")
 
 

@@ -82,6 +82,18 @@ def test_a_way_that_nobody_ran_is_one_row(tmp_path: Path) -> None:
     assert [note for note in report.notes(found) if note.startswith("PyTorch as it is: not measured in this")]
 
 
+def test_a_reason_that_holds_for_all_is_told_by_the_row_alone(tmp_path: Path) -> None:
+    eager, graph = Native("aaaa1", "pytorch", "eager", 10.0), Native("aaaa2", "tensorflow", "graph", 13.0)
+    (found,) = of(tmp_path, eager, graph)
+    assert [note for note in report.notes(found) if "top-1" in note] == [
+        "top-1: no labelled images went through it: deploy --dataset DIR sends them"
+    ]
+    (found,) = of(tmp_path / "one", eager)
+    notes = report.notes(found)
+    assert [note for note in notes if note.startswith("PyTorch as it is (top-1): no labelled images")]
+    assert [note for note in notes if note.startswith("TensorFlow as it is: not measured in this")]
+
+
 def test_compiling_is_a_row_of_what_is_compiled(tmp_path: Path) -> None:
     (found,) = of(tmp_path, Native("aaaa1", "pytorch", "compile", 6.0))
     figure = line(found, "compiled", "compiling").cells["pytorch"].figure
