@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from edge.report.rows import Row, read
-from edge.results.scrubbing import scrubbed
 from edge.results.sides import Side, side
 from edge.results.store import Store
 from edge.running.journal import DAMAGED, Journal, look
@@ -39,20 +37,9 @@ def named(root: Path, store: Store, word: str) -> list[Row]:
     return [read(store, one) for one in _ids(root, store, word)]
 
 
-def comparable(a: list[Row], b: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Both as a bundle tells them where one of them came in one: serial numbers of one board are alike then."""
-    if not any(row.measurement.imported for row in (*a, *b)):
-        return a, b
-    return _as_bundled(a), _as_bundled(b)
-
-
 def sided(store: Store, rows: list[Row]) -> Side:
     """Errors: ResultError when samples are missing or damaged."""
     return side(rows, [store.samples_ns(row.measurement) for row in rows])
-
-
-def _as_bundled(rows: list[Row]) -> list[Row]:
-    return [replace(row, measurement=scrubbed(row.measurement)) for row in rows]
 
 
 def _ids(root: Path, store: Store, word: str) -> list[str]:

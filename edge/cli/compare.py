@@ -160,14 +160,13 @@ def _compared(
     names: tuple[str, str],
     invalid: bool,
 ) -> tuple[list[Comparison], list[str]]:
-    from edge.answers.naming import comparable, sided
+    from edge.answers.naming import sided
     from edge.results.compare import compare as compared
     from edge.results.compare import match
     from edge.results.likeness import check_axes
 
-    ours, theirs = comparable(a[1], b[1])
-    check_axes(across, [*ours, *theirs])
-    pairs, notes = match(ours, theirs, across, names)
+    check_axes(across, [*a[1], *b[1]])
+    pairs, notes = match(a[1], b[1], across, names)
     found = [
         compared(sided(a[0], its), sided(b[0], others), threshold=threshold, across=across, invalid=invalid)
         for its, others in pairs

@@ -11,6 +11,7 @@ from typing import Any
 from device_agents.contract import dumps
 from edge.planning.plan import Cell
 from edge.results.judged import Judged
+from edge.results.scrubbing import alike
 from edge.results.special import whole_label
 from edge.results.store import Measurement
 from profiles.errors import ConfigError
@@ -120,7 +121,7 @@ def _of_identity(a: Measurement, b: Measurement) -> list[Difference]:
     found = []
     for name in [name for name in ours if name in theirs]:
         x, y = ours[name].value, theirs[name].value
-        if None in (x, y) or x == y:
+        if None in (x, y) or alike(name, x, y):
             continue
         words = (name,) if name in _SETTINGS else (name, DEVICE)
         found.append(Difference(name, str(x), str(y), words))

@@ -35,6 +35,11 @@ def scrubbed(measurement: Measurement) -> Measurement:
     return replace(measurement, origin=origin, result=from_json(JobResult, clean))
 
 
+def alike(name: str, one: Any, other: Any) -> bool:
+    """Whether two values of a reading of the identity are the same, one of them maybe as a bundle tells it."""
+    return bool(one == other or _told(name, one) == _told(name, other))
+
+
 def without_homes(value: Any) -> Any:
     """Plain JSON values without folders of users and logins in their texts."""
     return _words(value, lambda text: _text(text, ""))
@@ -43,10 +48,17 @@ def without_homes(value: Any) -> Any:
 def _reading(name: str, reading: Any) -> Any:
     if name in _LEFT_OUT:
         return to_json(Reading(unknown="left out of the bundle"))
-    if name in _HASHED and isinstance(reading.get("value"), str) and not _DONE.match(reading["value"]):
-        digest = hashlib.sha256(reading["value"].encode()).hexdigest()[:_DIGITS]
-        return {**reading, "value": f"sha256:{digest}"}
-    return reading
+    return {**reading, "value": _hashed(reading["value"])} if name in _HASHED and "value" in reading else reading
+
+
+def _told(name: str, value: Any) -> Any:
+    return without_homes(_hashed(value) if name in _HASHED else value)
+
+
+def _hashed(value: Any) -> Any:
+    if not isinstance(value, str) or _DONE.match(value):
+        return value
+    return f"sha256:{hashlib.sha256(value.encode()).hexdigest()[:_DIGITS]}"
 
 
 def _words(value: Any, change: Callable[[str], str]) -> Any:

@@ -49,17 +49,15 @@ class Entry:
     side: Side | None
 
     @functools.cached_property
-    def bundled(self) -> Entry:
-        """With row and side as a bundle tells them."""
-        row = replace(self.row, measurement=scrubbed(self.row.measurement))
-        return replace(self, row=row, side=self.side and replace(self.side, measurements=(row,)))
+    def bundled(self) -> Row:
+        """Its row as a bundle tells it."""
+        return replace(self.row, measurement=scrubbed(self.row.measurement))
 
 
-def comparable(entries: list[Entry]) -> list[Entry]:
+def comparable(entries: list[Entry]) -> list[Row]:
     """All as a bundle tells them where one of them came in one: serial numbers of one board are alike then."""
-    if not any(entry.row.measurement.imported for entry in entries):
-        return entries
-    return [entry.bundled for entry in entries]
+    is_any_imported = any(entry.row.measurement.imported for entry in entries)
+    return [entry.bundled if is_any_imported else entry.row for entry in entries]
 
 
 def read_entry(store: Store, graphs: Graphs, measurement_id: str, detail: Detail) -> Entry:

@@ -56,9 +56,8 @@ class Reader:
         detail = next(detail for most, detail in _DETAILS.items() if len(ids) <= most)
         entries, damaged = self._entries(ids, detail)
         pairs, tables = (None, None) if detail.whole else (_PAIRS, _MATRICES)
-        alike = comparable(entries)
-        compared, refused = ratios(alike, pairs)
-        among = Measurements(Store(self.results), [entry.row.measurement for entry in alike])
+        compared, refused = ratios(entries, pairs)
+        among = Measurements(Store(self.results), [entry.row.measurement for entry in entries])
         beside = matrices(among)
         shown = list(itertools.islice(beside, tables))
         return {
@@ -70,8 +69,8 @@ class Reader:
             "cells": [entry.told for entry in entries],
             "ratios": compared,
             "not_compared": refused,
-            "overheads": overheads(alike, Store(self.results).samples_ns),
-            "environment": environment([entry.row for entry in alike]),
+            "overheads": overheads(entries, Store(self.results).samples_ns),
+            "environment": environment(comparable(entries)),
             "claims": self._claims(among),
             "matrices": [matrix.for_page(one) for one in shown],
             "more_matrices": next(beside, None) is not None,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from device_agents.contract import LoadPattern, Precision, dumps
 from edge.planning.plan import Cell
 from edge.results.likeness import request_key
+from edge.results.scrubbing import alike
 from edge.results.store import Measurement
 
 FRAMEWORKS = ("pytorch", "tensorflow")
@@ -72,6 +73,5 @@ def identity_of(one: Measurement) -> dict[str, str]:
 
 def _fits(home: Environment, identity: Mapping[str, str], backend: str, version: str) -> bool:
     both = home.identity.keys() & identity.keys()
-    return (
-        all(home.identity[name] == identity[name] for name in both) and home.versions.get(backend, version) == version
-    )
+    is_same_device = all(alike(name, home.identity[name], identity[name]) for name in both)
+    return is_same_device and home.versions.get(backend, version) == version

@@ -17,6 +17,7 @@ from edge.results.claims.reading import Measurements, Read
 from edge.results.decision.environments import AS_IS, COMPILED, FRAMEWORKS, MODES, Environment, environments
 from edge.results.decision.rows import EVERYTHING, MEDIAN, ROWS, Beside, Row
 from edge.results.energy import NotKnown
+from edge.results.scrubbing import alike
 from edge.results.store import Measurement
 from edge.results.verdict import Status
 
@@ -71,7 +72,7 @@ def _matrix(one: Environment, first: Environment, among: Measurements) -> Matrix
     unlike = [
         f"{name} is {value}, and {first.identity[name]} above"
         for name, value in one.identity.items()
-        if first.identity.get(name, value) != value
+        if not alike(name, first.identity.get(name, value), value)
     ]
     unlike += [
         f"{backend} is {version}, and {first.versions[backend]} above"

@@ -14,6 +14,8 @@ from edge.results.claims.measures import Figure
 from edge.results.claims.reading import Measurements
 from edge.results.decision.matrix import Line, Matrix, matrices
 from edge.results.energy import NotKnown
+from edge.results.likeness import differences
+from edge.results.scrubbing import scrubbed
 from edge.results.store import Store
 from profiles.schema import Price
 from tests.report_lab import Made, add
@@ -100,6 +102,19 @@ def test_compiling_is_a_row_of_what_is_compiled(tmp_path: Path) -> None:
     assert isinstance(figure, Figure)
     assert figure.value == 32.0  # of 30, 31, 32, 33 and 34 s
     assert not [one for one in found.lines if one.name == "compiling" and one.way != "compiled"]
+
+
+def test_what_came_in_a_bundle_is_of_the_same_board(tmp_path: Path) -> None:
+    here = Native("aaaa1", "pytorch", "eager", 10.0, identity={"serial": "1421"})
+    came = Native("aaaa2", "tensorflow", "graph", 13.0, identity={"serial": "1421"})
+    came.measurement = scrubbed(came.measurement)
+    other = Native("aaaa3", "tensorflow", "graph", 14.0, identity={"serial": "1422"})
+    other.measurement = scrubbed(other.measurement)
+    (found,) = of(tmp_path / "one", here, came)
+    assert line(found, "as it is", "median").cells["tensorflow"].measurement == "aaaa2"
+    assert "serial" not in [one.name for one in differences(here.measurement, came.measurement)]
+    assert len(of(tmp_path / "two", here, other)) == 2
+    assert "serial" in [one.name for one in differences(here.measurement, other.measurement)]
 
 
 def test_another_version_is_another_matrix_and_the_difference_is_named(tmp_path: Path) -> None:
