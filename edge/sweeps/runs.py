@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -76,7 +77,10 @@ def _text(status: RunStatus) -> str:
 
 
 def runs(root: Path) -> list[Run]:
-    """All that there are, the newest first. A journal that cannot be read is left out."""
+    """All that there are, the newest first. A journal that cannot be read is left out. Errors: OSError for a folder of
+    them that cannot be, which glob passes over."""
+    with contextlib.suppress(FileNotFoundError):
+        os.scandir(root / "sweeps").close()
     found = []
     for path in sorted(root.glob("sweeps/*/*.jsonl"), key=lambda path: path.stem, reverse=True):
         with contextlib.suppress(OSError, *DAMAGED):

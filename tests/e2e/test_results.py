@@ -112,7 +112,7 @@ def test_what_an_output_is_stays_what_it_is(operator: Operator, store: Store, tm
 
 
 def test_what_cannot_be_written_or_read_is_a_sentence(operator: Operator, store: Store) -> None:
-    """stdout on a full disk, whatever prints there; a store that is no folder."""
+    """stdout on a full disk, whatever prints there; a store, and runs of sweeps, that are no folder."""
     for words in (["--version"], ["--help"], ["results", "list"]):
         with Path("/dev/full").open("w") as full:
             child = operator.start(*words, stdout=full)
@@ -121,10 +121,12 @@ def test_what_cannot_be_written_or_read_is_a_sentence(operator: Operator, store:
         assert told.startswith("edgebench: the output cannot be written (No space left on device)"), words
     shutil.rmtree(store.root)
     store.root.write_text("")
-    refused = operator.run("results", "list", "--json")
-    assert refused.code == 1
-    assert "cannot be read or written" in refused.json["error"]["message"]
-    assert "Traceback" not in refused.err
+    (store.root.parent / "sweeps").write_text("")
+    for words in (["results", "list"], ["sweeps", "list"]):
+        refused = operator.run(*words, "--json")
+        assert refused.code == 1, words
+        assert "cannot be read or written" in refused.json["error"]["message"]
+        assert "Traceback" not in refused.err
 
 
 def test_a_query_is_whole_for_another_program(operator: Operator, store: Store) -> None:
