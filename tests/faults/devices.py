@@ -21,6 +21,9 @@ Timing.quick = staticmethod(lambda: Timing(1, 0.0, 5, 0.1, 1.0, 20, 3.0))
 """
 """A prelude that makes `--quick` a second of measuring: long enough to be caught."""
 
+LONG = SHORT.replace("1.0, 20, 3.0", "10.0, 20, 12.0")
+"""Ten seconds: long enough to meet another operator's, who began at the same time on a busy machine."""
+
 _NVIDIA_SMI = """\
 [ "$1" = -L ] && echo "GPU 0: stand-in (UUID: {uuid})" && exit
 case "$1" in --query-compute-apps=*) exit 0 ;; esac

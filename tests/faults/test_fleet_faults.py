@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.devices import SHORT, arguments, deploy, entry, find, fleet, jobs, kill
+from tests.faults.devices import LONG, SHORT, arguments, deploy, entry, find, fleet, jobs, kill
 from tests.operator import Operator
 from tests.ssh.proxy import Proxy
 from tests.ssh.sshd import Sshd, wait_until
@@ -145,6 +145,7 @@ def test_a_third_of_sixteen_fails_at_random(
 
 def test_two_operators_on_one_device_take_turns(quick: Operator, server: Sshd, tiny_onnx: Path, tmp_path: Path) -> None:
     """They ship the same at once, and the second waits until the first has measured; one that dies leaves no lock."""
+    quick.prelude = LONG + IMPATIENT
     other = Operator(tmp_path / "other", prelude=quick.prelude)
     other.home.mkdir()
     for each in (quick, other):
