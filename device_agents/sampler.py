@@ -12,13 +12,12 @@ import select
 import time
 from pathlib import Path
 
-from device_agents.contract import JobSpec, Watch, dumps, from_json, kind_measured, loads
+from device_agents.contract import JobSpec, Watch, dumps, from_json, loads
 from device_agents.family import Family
 from device_agents.files import write_atomic
 from device_agents.gauges import Gauges
-from device_agents.kinds import load_kind
 from device_agents.recording import Recording
-from device_agents.state import detect_kind
+from device_agents.state import measured
 from device_agents.system import System
 
 PERIOD_S = 0.08  # 12.5 times a second: not in step with what drivers average over tenths
@@ -55,7 +54,7 @@ def main(job: Path, supervisor: int) -> int:
 def gauges_of(system: System, spec: JobSpec, job: Path, supervisor: int) -> Gauges:
     """What is watched for this job: what its accelerator's kind has."""
     family = Family(system, supervisor, str(job) if spec.container else "")
-    found: Gauges = load_kind(kind_measured(detect_kind(system), spec.options)).gauges(system, family)
+    found: Gauges = measured(system, spec).gauges(system, family)
     return found
 
 

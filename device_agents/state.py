@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Optional
 
 from device_agents import gpus
@@ -18,6 +19,11 @@ def detect_kind(system: System) -> str:
     if system.exists("/dev/nvidiactl") or system.run(["nvidia-smi", "-L"]) is not None:
         return "nvidia_gpu"
     return "cpu"
+
+
+def measured(system: System, spec: JobSpec) -> ModuleType:
+    """The module of device_agents.kinds of what a job is about to time."""
+    return load_kind(kind_measured(detect_kind(system), spec.options))
 
 
 def describe(
@@ -53,7 +59,7 @@ def snapshot(system: System) -> Readings:
 def temperature(system: System, spec: JobSpec) -> Reading:
     """Of what the job measures, in degrees Celsius: the GPU where there is one that tells it, else the hottest
     sensor."""
-    reading: Reading = load_kind(kind_measured(detect_kind(system), spec.options)).temperature(system)
+    reading: Reading = measured(system, spec).temperature(system)
     return reading
 
 

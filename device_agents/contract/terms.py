@@ -27,12 +27,6 @@ class Word(str, enum.Enum):
         return str(self.value)
 
 
-def kind_measured(kind: str, options: Mapping[str, Scalar]) -> str:
-    """The kind of what is timed on a device of that kind: the processor, where the job asks for it on a machine with a
-    GPU of its own. On a Jetson everything is on one chip."""
-    return "cpu" if kind == "nvidia_gpu" and options.get("provider") == "cpu" else kind
-
-
 class Precision(Word):
     FP32 = "fp32"
     FP16 = "fp16"
@@ -110,3 +104,9 @@ class Reading:
 
     def __str__(self) -> str:
         return str(self.value) if self.unknown is None else "unknown"
+
+
+def kind_measured(kind: str, options: Mapping[str, Scalar]) -> str:
+    """The kind of what is timed on a device of that kind: the processor, where the job asks for it on a machine with a
+    GPU of its own. On a Jetson everything is on one chip."""
+    return "cpu" if kind == "nvidia_gpu" and options.get("provider") == "cpu" else kind

@@ -33,7 +33,7 @@ def tell(
     if claims is not None:
         told["claims"] = _claims(claims, among, markdown=markdown, quiet=json)
     if matrix:
-        told["matrices"] = _matrices(among, markdown=markdown, quiet=json)
+        told["matrices"] = _matrices(among, markdown=markdown, quiet=json, first=claims is None)
     if json:
         print_json({**told, "damaged": among.damaged})
     for mistake in among.damaged:
@@ -54,24 +54,24 @@ def _claims(claims: ClaimsFile, among: Measurements, *, markdown: bool, quiet: b
     elif not quiet:
         say(report.headline(found, claims))
         typer.echo(f"\n{report.table(found, console_width())}\n")
-        _say_lines([*report.notes(found, claims), ""])
+        _say_lines(report.notes(found, claims))
     return report.as_json(found, claims)
 
 
-def _matrices(among: Measurements, *, markdown: bool, quiet: bool) -> list[dict[str, object]]:
+def _matrices(among: Measurements, *, markdown: bool, quiet: bool, first: bool) -> list[dict[str, object]]:
     from edge.report import matrix as report
     from edge.results.decision.matrix import matrices
 
     found = list(matrices(among))
     if not found and not quiet:
         say("nothing of PyTorch or TensorFlow was measured; begin with: edgebench sweep article --device local --quick")
-    for one in found if not quiet else ():
+    for place, one in enumerate(found if not quiet else ()):
         if markdown:
             _say_lines(report.markdown(one).splitlines())
             continue
-        say(report.headline(one))
+        say(("" if first and place == 0 else "\n") + report.headline(one))
         typer.echo(f"\n{report.table(one, console_width())}\n")
-        _say_lines([*report.notes(one), ""])
+        _say_lines(report.notes(one))
     return [report.as_json(one) for one in found]
 
 

@@ -240,20 +240,20 @@ class Store:
 
     def readable(self, measurement_id: str) -> bool:
         """Whether the measurement is there and whole."""
-        try:
-            self.samples_ns(self.get(measurement_id))
-        except ResultError:
-            return False
-        return True
+        return self._damage(measurement_id) is None
 
     def keeps(self, measurement_id: str) -> bool:
         """Whether the measurement stays as it is when it comes again: it is whole, or a newer edgebench stored it."""
+        damage = self._damage(measurement_id)
+        return damage is None or isinstance(damage, NewerSchemaError)
+
+    def _damage(self, measurement_id: str) -> ResultError | None:
+        """Why it cannot be read whole."""
         try:
-            return self.readable(self.get(measurement_id).id)
-        except NewerSchemaError:
-            return True
-        except ResultError:
-            return False
+            self.samples_ns(self.get(measurement_id))
+        except ResultError as error:
+            return error
+        return None
 
     def samples_ns(self, measurement: Measurement) -> NDArray[np.int64]:
         """All samples of a measurement, int64 nanoseconds. Errors: ResultError when they are not those of its JSON."""

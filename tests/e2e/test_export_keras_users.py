@@ -403,22 +403,25 @@ class Times(keras.layers.Layer):
         return values * {factor} if tensorflow.rank(values) > 1 else values
 """
 SAVED = "import keras, mylayers; row = keras.Input((4,)); keras.Model(row, mylayers.Times()(row)).save('net.keras')"
+PLAIN = "keras.Model(row, keras.layers.Dense(3)(row)).save('plain.h5')"
 
 
 def test_a_file_whose_code_was_edited_is_exported_anew(tmp_path: Path) -> None:
-    def exported() -> Artifact:
+    def exported(name: str = "net.keras") -> Artifact:
         return export_model(
-            parse_model(str(tmp_path / "net.keras")), framework="tensorflow", precision=Precision.FP32,
-            batch="dynamic", weights="pretrained", store=Store(tmp_path / "store"), options=Options(unsafe=True),
+            parse_model(str(tmp_path / name)), framework="tensorflow", precision=Precision.FP32,
+            batch="dynamic", weights="pretrained", store=Store(tmp_path / "store"),
+            options=Options(unsafe=name == "net.keras"),
         )  # fmt: skip
 
     layers = tmp_path / "mylayers.py"
     layers.write_text(LAYER.format(factor=2.0))
     env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    subprocess.run([sys.executable, "-c", SAVED], cwd=tmp_path, env=env, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", f"{SAVED}; {PLAIN}"], cwd=tmp_path, env=env, check=True, capture_output=True)
     doubled = exported()
     assert list(doubled.sources) == [str(layers)], "and not the file that TensorFlow makes of it for a while"
     made_at = (doubled.path / MANIFEST).stat().st_mtime_ns
     assert (exported().path / MANIFEST).stat().st_mtime_ns == made_at, "it is not made anew"
     layers.write_text(LAYER.format(factor=1000.0))
     assert exported().id != doubled.id
+    assert exported("plain.h5").sources == {}, "it has no code of the user's"

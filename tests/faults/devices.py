@@ -15,13 +15,14 @@ from tests.faults import leaks
 from tests.operator import Answer, Operator
 from tests.ssh.sshd import Sshd
 
-SHORT = """
+_LASTING = """
 from device_agents.contract import Timing
-Timing.quick = staticmethod(lambda: Timing(1, 0.0, 5, 0.1, 1.0, 20, 3.0))
+Timing.quick = staticmethod(lambda: Timing(1, 0.0, 5, 0.1, {least}, 20, {most}))
 """
+SHORT = _LASTING.format(least=1.0, most=3.0)
 """A prelude that makes `--quick` a second of measuring: long enough to be caught."""
 
-LONG = SHORT.replace("1.0, 20, 3.0", "10.0, 20, 12.0")
+LONG = _LASTING.format(least=10.0, most=12.0)
 """Ten seconds: long enough to meet another operator's, who began at the same time on a busy machine."""
 
 _NVIDIA_SMI = """\

@@ -112,9 +112,10 @@ def _sides(
     counted: dict[str, list[tuple[Measurement, int, int]]] = {}
     rows = []
     for one in its:
+        key = request_key(one.cell, across)
         row = one, _matter(differences(wanted, one)), _matter(differences(baseline, one))
-        rows.append((request_key(one.cell, across), row))
-        counted.setdefault(rows[-1][0], []).append(row)
+        rows.append((key, row))
+        counted.setdefault(key, []).append(row)
     for key, (one, as_variant, as_baseline) in rows:
         others = [
             (other, its_baseline)
