@@ -178,8 +178,7 @@ def claims(title: str, folder: str) -> str:
         raise SystemExit(done.stderr)
     if "nothing of PyTorch or TensorFlow was measured" in done.stdout:
         raise SystemExit(f"{folder or 'this machine'}: nothing was measured; edgebench sweep article does")
-    text = done.stdout.strip().replace("\n####", "\n\n####")
-    return f"### On {title}\n\n{text}\n"
+    return f"### On {title}\n\n{done.stdout.strip()}\n"
 
 
 if __name__ == "__main__":

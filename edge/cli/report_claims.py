@@ -66,10 +66,12 @@ def _matrices(among: Measurements, *, markdown: bool, quiet: bool, first: bool) 
     if not found and not quiet:
         say("nothing of PyTorch or TensorFlow was measured; begin with: edgebench sweep article --device local --quick")
     for place, one in enumerate(found if not quiet else ()):
+        if place or not first:
+            typer.echo()
         if markdown:
             _say_lines(report.markdown(one).splitlines())
             continue
-        say(("" if first and place == 0 else "\n") + report.headline(one))
+        say(report.headline(one))
         typer.echo(f"\n{report.table(one, console_width())}\n")
         _say_lines(report.notes(one))
     return [report.as_json(one) for one in found]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from device_agents.contract import JobResult, Precision
+from edge.cli.report_claims import tell
 from edge.report import matrix as report
 from edge.results.claims.measures import Figure
 from edge.results.claims.reading import Measurements
@@ -94,6 +95,17 @@ def test_a_reason_that_holds_for_all_is_told_by_the_row_alone(tmp_path: Path) ->
     notes = report.notes(found)
     assert [note for note in notes if note.startswith("PyTorch as it is (top-1): no labelled images")]
     assert [note for note in notes if note.startswith("TensorFlow as it is: not measured in this")]
+
+
+def test_tables_are_printed_a_line_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    eager = Native("aaaa1", "pytorch", "eager", 10.0), Native("aaaa2", "pytorch", "eager", 10.0, batch=8)
+    store: Store = add(tmp_path, *eager)
+    tell(store, ["aaaa1", "aaaa2"], None, matrix=True, markdown=False, json=False)
+    lines = capsys.readouterr().out.split("\n")
+    heads = [number for number, line in enumerate(lines) if line.endswith(": pytorch 2.9")]
+    assert len(heads) == 2
+    assert (heads[0], lines[heads[1] - 1]) == (0, "")
+    assert lines[-1] == "" != lines[-2], "no empty line at the end"
 
 
 def test_compiling_is_a_row_of_what_is_compiled(tmp_path: Path) -> None:
